@@ -1,0 +1,271 @@
+"""Settings: one TOML per data set and size, loaded once, checked together, every problem reported at once.
+
+Nothing else in Trireme reads settings. Ports and the data root come from the environment (``stack_settings``), so that
+two stacks can live on one machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import types
+import typing
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from contracts.errors import ConfigError
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10, the GPU half
+    import tomli as tomllib  # pyright: ignore[reportMissingImports]
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A file of the source data and how its columns map to ours (ours = theirs).
+
+    ``url`` is an fsspec URL, or ``package:NAME/PATH`` for a file inside an installed wheel.
+    """
+
+    url: str
+    columns: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class EventTable(Table):
+    """An event log; ``event_type`` is the type of every row unless ``columns`` maps it."""
+
+    event_type: str = "purchase"
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where raw data comes from. ``users`` and ``items`` may be empty tables of attributes."""
+
+    events: EventTable
+    items: Table
+    users: Table
+    #: "none", or "end_at_now": shift all times by whole days so that the log ends within the last 24 hours.
+    time_shift: str = "none"
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureSettings:
+    """Which static columns become features (``price`` and the like are numeric); ``category`` is the item column
+    by which interactions are counted."""
+
+    user_categorical: tuple[str, ...]
+    item_categorical: tuple[str, ...]
+    item_numeric: tuple[str, ...]
+    category: str
+    #: Length of the recent-items list.
+    recent_items: int = 64
+    #: Half-lives of the decayed counts by category, hours; the first is the session's.
+    count_half_lives_hours: tuple[int, ...] = (1, 720)
+    session_gap_minutes: int = 30
+    #: An event later than this against its user's newest is kept for the batch only.
+    lateness_hours: int = 24
+    #: Most item ids kept of all that a user interacted with.
+    max_seen_items: int = 2048
+    #: Half-lives of the item popularity, days.
+    popularity_half_lives_days: tuple[int, ...] = (7, 30, 120)
+    #: An item needs this many interactions in the training window to enter the catalogue.
+    min_item_count: int = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Windows:
+    """Dates (``YYYY-MM-DD``, in the source's own time): A = before ``retrieval_end`` fits retrieval, B up to
+    ``ranker_end`` the ranker, C up to ``cut`` tunes blend and calibration, and from ``cut`` on is the test."""
+
+    retrieval_end: str
+    ranker_end: str
+    cut: str
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSettings:
+    """Sizes and steps of the models."""
+
+    seed: int = 20
+    embedding_dim: int = 64
+    retrieval_epochs: int = 2
+    retrieval_batch: int = 2048
+    retrieval_max_pairs: int = 400_000
+    temperature: float = 0.1
+    learning_rate: float = 0.002
+    item_item_neighbours: int = 200
+    item_item_regularization: float = 500.0
+    ranker: str = "dcn"
+    ranker_epochs: int = 2
+    ranker_batch: int = 4096
+    ranker_users: int = 2000
+
+
+@dataclasses.dataclass(frozen=True)
+class ServeSettings:
+    """What the ensemble does with a request."""
+
+    exclude_seen: bool = True
+    two_tower_candidates: int = 200
+    similar_candidates: int = 200
+    trending_candidates: int = 100
+    #: Trending items of the categories of the running session that join the candidates.
+    session_candidates: int = 40
+    trending_half_life_days: int = 14
+    #: Interactions of a region below which its trending list falls back to all regions.
+    trending_min_count: int = 500
+    #: Interactions at which the personal part weighs one half against trending.
+    evidence_half: float = 1.0
+    #: Weight of the running session's categories (0 switches session intent off).
+    session_weight: float = 0.8
+    #: Ratio of the answer's NDCG@10 to most-popular's that the gate asks for.
+    gate_min_ratio: float = 1.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Everything that one data set's TOML says."""
+
+    name: str
+    source: Source
+    features: FeatureSettings
+    windows: Windows
+    train: TrainSettings
+    serve: ServeSettings
+
+
+def load(path: str | Path) -> Config:
+    """Read and check a configuration file.
+
+    Raises:
+        ConfigError: listing every wrong, missing or unknown setting of the file.
+    """
+    path = Path(path)
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = ", ".join(sorted(str(p) for p in path.parent.glob("*.toml"))) or "none"
+        raise ConfigError(str(path), [f"no such file; configurations beside it: {known}"]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(str(path), [f"is not TOML: {error}"]) from None
+    return parse(raw, str(path))
+
+
+def parse(raw: Mapping[str, Any], origin: str) -> Config:
+    """``load`` for a mapping that is in memory already."""
+    problems: list[str] = []
+    config = _build(Config, raw, "", problems)
+    if not problems:
+        problems = _cross_checks(config)
+    if problems:
+        raise ConfigError(origin, problems)
+    return config
+
+
+def _build(cls: type, raw: object, where: str, problems: list[str]) -> Any:
+    """A dataclass from a mapping, by its annotations; problems are collected, not raised."""
+    if not isinstance(raw, Mapping):
+        problems.append(f"{where}: expected a table, got {raw!r}")
+        return None
+    hints = typing.get_type_hints(cls)
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    for name in raw:
+        if name not in fields:
+            near = difflib.get_close_matches(name, fields, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(fields)}"
+            problems.append(f"{_join(where, name)}: is not a setting; {hint}")
+    values = {}
+    for name, field in fields.items():
+        if name in raw:
+            values[name] = _value(hints[name], raw[name], _join(where, name), problems)
+        elif dataclasses.is_dataclass(hints[name]) and not _has_required(hints[name]):
+            values[name] = hints[name]()
+        elif field.default is dataclasses.MISSING:
+            problems.append(f"{_join(where, name)}: is missing; expected {_describe(hints[name])}")
+    return None if problems else cls(**values)
+
+
+def _value(hint: Any, raw: Any, where: str, problems: list[str]) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast(type, hint), raw, where, problems)
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple and isinstance(raw, list):
+        return tuple(_value(args[0], item, f"{where}[{i}]", problems) for i, item in enumerate(raw))
+    if origin is dict and isinstance(raw, Mapping):
+        return {key: _value(args[1], item, _join(where, key), problems) for key, item in raw.items()}
+    if hint is float and isinstance(raw, int) and not isinstance(raw, bool):
+        return float(raw)
+    if isinstance(hint, type) and not isinstance(hint, types.GenericAlias) and type(raw) is hint:
+        return raw
+    problems.append(f"{where}: expected {_describe(hint)}, got {raw!r}")
+    return None
+
+
+def _join(where: str, name: str) -> str:
+    return f"{where}.{name}" if where else name
+
+
+def _has_required(cls: Any) -> bool:
+    return any(field.default is dataclasses.MISSING for field in dataclasses.fields(cls))
+
+
+def _describe(hint: Any) -> str:
+    names = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
+    if typing.get_origin(hint) is tuple:
+        return f"a list, each {_describe(typing.get_args(hint)[0])}"
+    return names.get(hint, "a table")
+
+
+def _cross_checks(config: Config) -> list[str]:
+    """What the types cannot say."""
+    problems = []
+    try:
+        dates = [date.fromisoformat(day) for day in dataclasses.astuple(config.windows)]
+        if sorted(set(dates)) != dates:
+            problems.append(f"windows: expected retrieval_end < ranker_end < cut, got {dataclasses.astuple(config.windows)}")
+    except ValueError as error:
+        problems.append(f"windows: expected dates as YYYY-MM-DD: {error}")
+    if config.source.time_shift not in ("none", "end_at_now"):
+        problems.append(f"source.time_shift: expected 'none' or 'end_at_now', got {config.source.time_shift!r}")
+    if config.train.ranker not in ("dcn", "dlrm"):
+        problems.append(f"train.ranker: expected 'dcn' or 'dlrm', got {config.train.ranker!r}")
+    for ours in ("user_id", "item_id", "event_time"):
+        if ours not in config.source.events.columns:
+            problems.append(f"source.events.columns.{ours}: is missing; say which column of the log holds it")
+    features = config.features
+    for table, names in (("users", features.user_categorical), ("items", (*features.item_categorical, *features.item_numeric))):
+        columns = getattr(config.source, table).columns
+        problems += [
+            f"features: {name!r} is not in source.{table}.columns ({', '.join(columns)})" for name in names if name not in columns
+        ]
+    if features.category not in features.item_categorical:
+        problems.append(f"features.category: expected one of features.item_categorical, got {features.category!r}")
+    positive = {"recent_items": features.recent_items, "min_item_count": features.min_item_count,
+                "session_gap_minutes": features.session_gap_minutes, "max_seen_items": features.max_seen_items}
+    problems += [f"features.{name}: expected at least 1, got {value}" for name, value in positive.items() if value < 1]
+    return problems
+
+
+@dataclasses.dataclass(frozen=True)
+class StackSettings:
+    """What the environment says: where files lie and which ports are used (all on 127.0.0.1)."""
+
+    root: str
+    port_base: int
+
+
+def stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
+    """``TRIREME_ROOT`` (default ``var``) and ``TRIREME_PORT_BASE`` (default 20000, 40 ports are taken from there).
+
+    Raises:
+        ConfigError: when the port base is no port.
+    """
+    text = environ.get("TRIREME_PORT_BASE", "20000")
+    if not text.isdigit() or not 1024 <= int(text) <= 65_000:
+        raise ConfigError("TRIREME_PORT_BASE", [f"expected a port from 1024 to 65000, got {text!r}"])
+    return StackSettings(root=environ.get("TRIREME_ROOT", "var"), port_base=int(text))

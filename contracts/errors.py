@@ -1,0 +1,51 @@
+"""Every error that Trireme raises on purpose.
+
+    TriremeError
+    ├── ConfigError       a setting is wrong: lists every problem at once
+    ├── ArtifactError     a stage's input is missing, half written or of another data set
+    ├── EventError        an event breaks the contract (``code``, ``field``)
+    ├── RequestError      a request breaks the contract (``field``)
+    └── StackError        a part of the local stack cannot start or does not answer
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class TriremeError(Exception):
+    """Root of the tree: its text says what was expected, what came, and what to do."""
+
+
+class ConfigError(TriremeError):
+    """One or more settings are wrong; ``problems`` holds a line for each."""
+
+    def __init__(self, origin: str, problems: Sequence[str]):
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        super().__init__(f"{origin}: {len(self.problems)} problem(s)\n{lines}")
+
+
+class ArtifactError(TriremeError):
+    """What a stage reads is missing, incomplete, or was made from other settings."""
+
+
+class EventError(TriremeError):
+    """An event breaks the contract; ``code`` is one of ``contracts.events.Reason``."""
+
+    def __init__(self, code: str, field: str, message: str):
+        self.code = code
+        self.field = field
+        super().__init__(f"{field}: {message}")
+
+
+class RequestError(TriremeError):
+    """A recommendation request breaks the contract; answered with HTTP 400 or INVALID_ARGUMENT."""
+
+    def __init__(self, field: str, message: str):
+        self.field = field
+        super().__init__(f"{field}: {message}")
+
+
+class StackError(TriremeError):
+    """A part of the local stack cannot start, or does not answer in time."""

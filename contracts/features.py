@@ -1,0 +1,121 @@
+"""What we know: the feature views of the online store and the ranker's inputs, derived from the settings.
+
+A view is versioned, so that two releases that need different rows can live side by side. Batch views and stream views are
+disjoint: the processor writes the stream view, Feast's materialize the batch view. The online store holds raw values;
+encoding happens at serving, with the tables of the release.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from enum import Enum
+from typing import Any
+
+from contracts.config import FeatureSettings
+
+#: Codes of every categorical column; the catalogue's values follow from ``FIRST_VALUE`` on.
+PAD, NULL, OUT_OF_VOCABULARY, FIRST_VALUE = 0, 1, 2, 3
+
+MS_PER_HOUR = 3_600_000
+MS_PER_DAY = 86_400_000
+
+
+class ValueType(str, Enum):
+    """How a raw value lies in the online store (the names of Feast's ``ValueType``)."""
+
+    STRING = "STRING"
+    INT64 = "INT64"
+    STRING_LIST = "STRING_LIST"
+    INT64_LIST = "INT64_LIST"
+    DOUBLE_LIST = "DOUBLE_LIST"
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+    """One raw value of a view; ``default`` is what a user without a row has."""
+
+    name: str
+    kind: ValueType
+    doc: str
+    default: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureView:
+    """A row of the online store, keyed by ``entity``."""
+
+    name: str
+    entity: str
+    stream: bool
+    version: int
+    features: tuple[Feature, ...]
+    ttl_seconds: int = 0
+
+    @property
+    def qualified_name(self) -> str:
+        """The view's name in Feast and in Redis."""
+        return f"{self.name}_v{self.version}"
+
+    def empty_row(self) -> dict[str, Any]:
+        """The row of a user never seen."""
+        return {feature.name: feature.default for feature in self.features}
+
+
+def count_column(half_life_hours: int) -> str:
+    """The name of the decayed counts of one half-life."""
+    return f"category_counts_{half_life_hours}h"
+
+
+def user_behaviour(settings: FeatureSettings) -> FeatureView:
+    """What a user did lately: folded from the stream (``contracts.folds``), twin in ``etl/behaviour.py``."""
+    strings, integers = ValueType.STRING_LIST, ValueType.INT64_LIST
+    features = [
+        Feature("recent_item_ids", strings, "Items of the newest interactions, newest first.", ()),
+        Feature("recent_event_times", integers, "Their times, ms.", ()),
+        Feature("interaction_count", ValueType.INT64, "Interactions ever.", 0),
+        Feature("last_event_time", ValueType.INT64, "Time of the newest interaction, ms; 0 = never.", 0),
+        Feature("session_start_time", ValueType.INT64, "Start of the newest session, ms; 0 = never.", 0),
+        Feature("session_interactions", ValueType.INT64, "Interactions of the newest session.", 0),
+        Feature("count_categories", strings, f"Values of {settings.category!r} with a count, sorted.", ()),
+    ]
+    for hours in settings.count_half_lives_hours:
+        doc = f"Interactions by category, half-life {hours} h, stated as of last_event_time."
+        features.append(Feature(count_column(hours), ValueType.DOUBLE_LIST, doc, ()))
+    return FeatureView("user_behaviour", "user_id", stream=True, version=1, features=tuple(features))
+
+
+def user_profile(settings: FeatureSettings) -> FeatureView:
+    """What is known of a user from the batch: attributes, home region, and all that was ever interacted with."""
+    features = [Feature(name, ValueType.STRING, f"User attribute {name}.", "") for name in settings.user_categorical]
+    features.append(Feature("home_region", ValueType.STRING, "The region of most interactions.", ""))
+    features.append(
+        Feature("seen_item_ids", ValueType.STRING_LIST, f"Distinct items, the newest {settings.max_seen_items}.", ())
+    )
+    return FeatureView("user_profile", "user_id", stream=False, version=1, features=tuple(features))
+
+
+def feature_views(settings: FeatureSettings) -> tuple[FeatureView, ...]:
+    """Every view, stream first."""
+    return user_behaviour(settings), user_profile(settings)
+
+
+def query_columns(settings: FeatureSettings) -> tuple[str, ...]:
+    """Columns of the query tower's ``user_codes`` ``[batch, len]``: the id first, then the attributes."""
+    return ("user_id", *settings.user_categorical)
+
+
+def ranker_categorical(settings: FeatureSettings) -> tuple[str, ...]:
+    """Columns of the ranker's ``categorical`` int64 ``[candidates, len]``: user attributes, then the item's."""
+    return (*settings.user_categorical, *settings.item_categorical)
+
+
+def ranker_continuous(settings: FeatureSettings) -> tuple[str, ...]:
+    """Columns of the ranker's ``continuous`` float32 ``[candidates, len]``, computed by ``ensemble/steps/ranker.py``.
+
+    Scores of retrieval are standardised within the request, so that a refitted retrieval does not shift them.
+    """
+    popularity = [f"popularity_{days}d" for days in settings.popularity_half_lives_days]
+    counts = [f"category_share_{hours}h" for hours in settings.count_half_lives_hours]
+    recent = [f"recent_share_{name}" for name in settings.item_categorical]
+    seen = [f"seen_share_{name}" for name in settings.item_categorical]
+    return ("two_tower_score", "similar_score", *popularity, "trend", *counts, *recent, *seen, "evidence", *settings.item_numeric)

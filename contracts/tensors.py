@@ -1,0 +1,105 @@
+"""What goes over the wire between Triton's models: one signature a step, and the two public ensembles.
+
+``config.pbtxt``, the python-backend shells, perf_analyzer's input and the tests' fakes derive from here. Dimensions are
+without the batch; -1 is fixed by the release (all requests of one release share their shapes, so that they batch).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+#: Triton data type -> numpy type of the array that crosses.
+NUMPY_TYPES: dict[str, type] = {"STRING": np.object_, "INT64": np.int64, "INT32": np.int32, "FP32": np.float32}
+
+MAX_BATCH_SIZE = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorSpec:
+    """One named tensor of a model."""
+
+    name: str
+    dtype: str
+    dims: tuple[int, ...]
+    doc: str
+    optional: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class StepSpec:
+    """One model of the ensemble: a python step."""
+
+    name: str
+    doc: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+REQUEST = TensorSpec("request", "STRING", (1,), "The JSON body of a request (contracts.requests).", optional=True)
+TYPED_REQUEST = (
+    TensorSpec("user_id", "STRING", (1,), "Whose list.", optional=True),
+    TensorSpec("k", "INT32", (1,), "How many items.", optional=True),
+    TensorSpec("region", "STRING", (1,), "Overrides the home region.", optional=True),
+)
+ENVELOPE = TensorSpec("envelope", "STRING", (1,), "The request on its way, JSON (ensemble.steps.envelope).")
+QUERY = (
+    TensorSpec("user_codes", "INT64", (-1,), "Codes of contracts.features.query_columns."),
+    TensorSpec("recent_items", "INT64", (-1,), "Item codes, newest first, padded with 0."),
+    TensorSpec("recent_weights", "FP32", (-1,), "Their weights by age, 0 where padded."),
+    TensorSpec("seen_items", "INT32", (-1,), "Item codes of all that was interacted with, padded with 0."),
+    TensorSpec("category_shares", "FP32", (-1,), "Decayed counts by category: [half-lives x categories], flat."),
+)
+CANDIDATES = (
+    TensorSpec("candidate_ids", "INT32", (-1,), "Item codes, padded with 0."),
+    TensorSpec("candidate_scores", "FP32", (-1, 2), "Two-tower and item-item scores; -inf where a source has none."),
+)
+RANKED = TensorSpec("ranker_scores", "FP32", (-1,), "Calibrated probability per candidate; NaN when ranking was skipped.")
+ANSWER = (
+    TensorSpec("item_ids", "STRING", (-1,), "The answer."),
+    TensorSpec("scores", "FP32", (-1,), "Its scores."),
+    TensorSpec("sources", "STRING", (-1,), "personal, similar or trending, per item."),
+    TensorSpec("release", "STRING", (1,), "The release that answered."),
+)
+RESPONSE = TensorSpec("response", "STRING", (1,), "The JSON of the answer (contracts.requests.Answer).")
+
+STEPS: tuple[StepSpec, ...] = (
+    StepSpec(
+        "feature_lookup",
+        "Checks the request, reads the user's rows from the online store and encodes them.",
+        (REQUEST, *TYPED_REQUEST),
+        (ENVELOPE, *QUERY),
+    ),
+    StepSpec(
+        "retrieval",
+        "Two-tower, item-item, trending and session candidates, seen items removed.",
+        (ENVELOPE, *QUERY),
+        (ENVELOPE, *CANDIDATES),
+    ),
+    StepSpec("ranker", "Scores every candidate.", (ENVELOPE, *QUERY, *CANDIDATES), (ENVELOPE, RANKED)),
+    StepSpec(
+        "cold_start",
+        "Blends ranking, trending and the running session by what is known of the user, and answers.",
+        (ENVELOPE, *QUERY, *CANDIDATES, RANKED),
+        (*ANSWER, RESPONSE),
+    ),
+)
+STEP_BY_NAME = {step.name: step for step in STEPS}
+
+
+@dataclasses.dataclass(frozen=True)
+class EnsembleSpec:
+    """A public ensemble: the four steps in a row, with these inputs and outputs."""
+
+    name: str
+    doc: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+#: Triton takes a raw body only for a model of one input, so REST has an ensemble of its own over the same steps.
+ENSEMBLES: tuple[EnsembleSpec, ...] = (
+    EnsembleSpec("recommendations", "gRPC: typed tensors in and out.", TYPED_REQUEST, (*ANSWER, RESPONSE)),
+    EnsembleSpec("recommendations_json", "REST: one JSON body in, one out.", (REQUEST,), (RESPONSE,)),
+)
