@@ -227,7 +227,9 @@ def _cross_checks(config: Config) -> list[str]:
     try:
         dates = [date.fromisoformat(day) for day in dataclasses.astuple(config.windows)]
         if sorted(set(dates)) != dates:
-            problems.append(f"windows: expected retrieval_end < ranker_end < cut, got {dataclasses.astuple(config.windows)}")
+            problems.append(
+                f"windows: expected retrieval_end < ranker_end < cut, got {dataclasses.astuple(config.windows)}"
+            )
     except ValueError as error:
         problems.append(f"windows: expected dates as YYYY-MM-DD: {error}")
     if config.source.time_shift not in ("none", "end_at_now"):
@@ -238,15 +240,24 @@ def _cross_checks(config: Config) -> list[str]:
         if ours not in config.source.events.columns:
             problems.append(f"source.events.columns.{ours}: is missing; say which column of the log holds it")
     features = config.features
-    for table, names in (("users", features.user_categorical), ("items", (*features.item_categorical, *features.item_numeric))):
+    for table, names in (
+        ("users", features.user_categorical),
+        ("items", (*features.item_categorical, *features.item_numeric)),
+    ):
         columns = getattr(config.source, table).columns
         problems += [
-            f"features: {name!r} is not in source.{table}.columns ({', '.join(columns)})" for name in names if name not in columns
+            f"features: {name!r} is not in source.{table}.columns ({', '.join(columns)})"
+            for name in names
+            if name not in columns
         ]
     if features.category not in features.item_categorical:
         problems.append(f"features.category: expected one of features.item_categorical, got {features.category!r}")
-    positive = {"recent_items": features.recent_items, "min_item_count": features.min_item_count,
-                "session_gap_minutes": features.session_gap_minutes, "max_seen_items": features.max_seen_items}
+    positive = {
+        "recent_items": features.recent_items,
+        "min_item_count": features.min_item_count,
+        "session_gap_minutes": features.session_gap_minutes,
+        "max_seen_items": features.max_seen_items,
+    }
     problems += [f"features.{name}: expected at least 1, got {value}" for name, value in positive.items() if value < 1]
     return problems
 

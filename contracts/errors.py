@@ -1,11 +1,11 @@
 """Every error that Trireme raises on purpose.
 
-    TriremeError
-    ├── ConfigError       a setting is wrong: lists every problem at once
-    ├── ArtifactError     a stage's input is missing, half written or of another data set
-    ├── EventError        an event breaks the contract (``code``, ``field``)
-    ├── RequestError      a request breaks the contract (``field``)
-    └── StackError        a part of the local stack cannot start or does not answer
+TriremeError
+├── ConfigError       a setting is wrong: lists every problem at once
+├── ArtifactError     a stage's input is missing, half written or of another data set
+├── EventError        an event breaks the contract (``code``, ``field``)
+├── RequestError      a request breaks the contract (``field``)
+└── StackError        a part of the local stack cannot start or does not answer
 """
 
 from __future__ import annotations

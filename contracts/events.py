@@ -31,9 +31,7 @@ class EventType(str, Enum):
 
 
 #: The types by which a user shows interest in an item: what the behaviour features fold.
-INTERACTIONS = frozenset(
-    {EventType.CLICK, EventType.VIEW, EventType.ADD_TO_CART, EventType.PURCHASE, EventType.RATING}
-)
+INTERACTIONS = frozenset({EventType.CLICK, EventType.VIEW, EventType.ADD_TO_CART, EventType.PURCHASE, EventType.RATING})
 _ON_ITEM = INTERACTIONS | {EventType.IMPRESSION, EventType.DWELL, EventType.ITEM_UPDATE}
 _BY_USER = frozenset(EventType) - {EventType.ITEM_UPDATE}
 
@@ -76,11 +74,21 @@ FIELDS: tuple[Field, ...] = (
     Field("region", "string", "Where: a store, a city or a country."),
     Field("device", "string", "With what."),
     Field("position", "int", "Rank of the item in the list that was shown, from 0.", frozenset({EventType.IMPRESSION})),
-    Field("value", "double", "Money, rating or milliseconds of dwell, by type.", frozenset({EventType.RATING, EventType.DWELL})),
+    Field(
+        "value",
+        "double",
+        "Money, rating or milliseconds of dwell, by type.",
+        frozenset({EventType.RATING, EventType.DWELL}),
+    ),
     Field("quantity", "int", "How many were bought."),
     Field("release", "string", "The release that served the impression."),
     Field("variant", "string", "The arm of the experiment that served the impression."),
-    Field("attributes", "map", "New attributes of the item or user.", frozenset({EventType.ITEM_UPDATE, EventType.USER_UPDATE})),
+    Field(
+        "attributes",
+        "map",
+        "New attributes of the item or user.",
+        frozenset({EventType.ITEM_UPDATE, EventType.USER_UPDATE}),
+    ),
 )
 FIELD_BY_NAME = {field.name: field for field in FIELDS}
 
@@ -150,7 +158,9 @@ def validate(raw: object, now_ms: int, limits: Limits = LIMITS) -> Event:
     event_type = _event_type(values.get("event_type"))
     for field in FIELDS:
         if event_type in field.required_by and field.name not in values:
-            raise EventError(Reason.MISSING_FIELD.value, field.name, f"is required by events of type {event_type.value!r}")
+            raise EventError(
+                Reason.MISSING_FIELD.value, field.name, f"is required by events of type {event_type.value!r}"
+            )
     _check_ranges(values, now_ms, limits)
     return Event(**values)
 
@@ -162,21 +172,27 @@ def _event_type(value: object) -> EventType:
         return EventType(value)
     except ValueError:
         known = ", ".join(kind.value for kind in EventType)
-        raise EventError(Reason.UNKNOWN_TYPE.value, "event_type", f"expected one of {known}; got {str(value)[:64]!r}") from None
+        raise EventError(
+            Reason.UNKNOWN_TYPE.value, "event_type", f"expected one of {known}; got {str(value)[:64]!r}"
+        ) from None
 
 
 def _checked(field: Field, value: object, limits: Limits) -> object:
     """``value`` as the field's Python type; a bool is no number, and NaN is no value."""
     expected = {"string": "a non-empty string", "map": "an object of strings", "double": "a finite number"}
     wrong = EventError(
-        Reason.WRONG_TYPE.value, field.name, f"expected {expected.get(field.kind, 'an integer')}, got {str(value)[:64]!r}"
+        Reason.WRONG_TYPE.value,
+        field.name,
+        f"expected {expected.get(field.kind, 'an integer')}, got {str(value)[:64]!r}",
     )
     if field.kind == "string":
         if not isinstance(value, str) or not value:
             raise wrong
         if len(value) > limits.max_id_chars:
             raise EventError(
-                Reason.TOO_LONG.value, field.name, f"expected at most {limits.max_id_chars} characters, got {len(value)}"
+                Reason.TOO_LONG.value,
+                field.name,
+                f"expected at most {limits.max_id_chars} characters, got {len(value)}",
             )
         return value
     if field.kind == "map":
@@ -218,7 +234,9 @@ def _check_ranges(values: Mapping[str, Any], now_ms: int, limits: Limits) -> Non
     if values.get("value", 0.0) < 0:
         raise EventError(Reason.NEGATIVE_VALUE.value, "value", f"expected a number from 0 on, got {values['value']}")
     if values.get("position", 0) < 0:
-        raise EventError(Reason.NEGATIVE_VALUE.value, "position", f"expected a rank from 0 on, got {values['position']}")
+        raise EventError(
+            Reason.NEGATIVE_VALUE.value, "position", f"expected a rank from 0 on, got {values['position']}"
+        )
 
 
 def avro_schema() -> dict[str, Any]:

@@ -118,4 +118,14 @@ def ranker_continuous(settings: FeatureSettings) -> tuple[str, ...]:
     counts = [f"category_share_{hours}h" for hours in settings.count_half_lives_hours]
     recent = [f"recent_share_{name}" for name in settings.item_categorical]
     seen = [f"seen_share_{name}" for name in settings.item_categorical]
-    return ("two_tower_score", "similar_score", *popularity, "trend", *counts, *recent, *seen, "evidence", *settings.item_numeric)
+    return (
+        "two_tower_score",
+        "similar_score",
+        *popularity,
+        "trend",
+        *counts,
+        *recent,
+        *seen,
+        "evidence",
+        *settings.item_numeric,
+    )

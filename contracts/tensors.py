@@ -55,7 +55,9 @@ CANDIDATES = (
     TensorSpec("candidate_ids", "INT32", (-1,), "Item codes, padded with 0."),
     TensorSpec("candidate_scores", "FP32", (-1, 2), "Two-tower and item-item scores; -inf where a source has none."),
 )
-RANKED = TensorSpec("ranker_scores", "FP32", (-1,), "Calibrated probability per candidate; NaN when ranking was skipped.")
+RANKED = TensorSpec(
+    "ranker_scores", "FP32", (-1,), "Calibrated probability per candidate; NaN when ranking was skipped."
+)
 ANSWER = (
     TensorSpec("item_ids", "STRING", (-1,), "The answer."),
     TensorSpec("scores", "FP32", (-1,), "Its scores."),
