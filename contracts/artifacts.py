@@ -1,7 +1,8 @@
 """Where everything lies: the zones under one root, and the manifest that a stage writes last.
 
-The root is an fsspec URL (a folder, ``s3://…``, ``gs://…``). A stage calls ``read_manifest`` of what it needs, which fails
-when the stage before did not finish, and ``write_manifest`` when all its files are written: half-written output is never read.
+The root is an fsspec URL (a folder, ``s3://…``, ``gs://…``). A stage calls ``read_manifest`` of what it needs, which
+fails when the stage before did not finish, and ``write_manifest`` when all its files are written: half-written output
+is never read.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ MANIFEST = "manifest.json"
 
 @dataclasses.dataclass(frozen=True)
 class Zones:
-    """The folders of one data set. docs/architecture.md lists the files and columns of each."""
+    """The folders of one data set. docs/artifacts.md lists the files and columns of each."""
 
     root: str
 

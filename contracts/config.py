@@ -55,8 +55,10 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class FeatureSettings:
-    """Which static columns become features (``price`` and the like are numeric); ``category`` is the item column
-    by which interactions are counted."""
+    """Which static columns become features (``price`` and the like are numeric), and the shape of behaviour.
+
+    ``category`` is the item column by which interactions are counted.
+    """
 
     user_categorical: tuple[str, ...]
     item_categorical: tuple[str, ...]
@@ -79,8 +81,11 @@ class FeatureSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-    """Dates (``YYYY-MM-DD``, in the source's own time): A = before ``retrieval_end`` fits retrieval, B up to
-    ``ranker_end`` the ranker, C up to ``cut`` tunes blend and calibration, and from ``cut`` on is the test."""
+    """Dates (``YYYY-MM-DD``, in the source's own time) between the windows A, B, C and the test.
+
+    A = before ``retrieval_end`` fits retrieval, B up to ``ranker_end`` the ranker, C up to ``cut`` tunes blend and
+    calibration, and from ``cut`` on is the test.
+    """
 
     retrieval_end: str
     ranker_end: str

@@ -1,7 +1,7 @@
 """What happened: the closed list of event types, their fields, and the rules that each of them obeys.
 
-The Avro schema (``contracts/schemas``), the collector's checks, the batch reader's quality rules and the test strategies
-all derive from ``FIELDS`` and ``LIMITS``. Times are milliseconds since the epoch, UTC.
+The Avro schema (``contracts/schemas``), the collector's checks, the batch reader's quality rules and the test
+strategies all derive from ``FIELDS`` and ``LIMITS``. Times are milliseconds since the epoch, UTC.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def validate(raw: object, now_ms: int, limits: Limits = LIMITS) -> Event:
             near = difflib.get_close_matches(str(name), FIELD_BY_NAME, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known fields: {', '.join(FIELD_BY_NAME)}"
             raise EventError(Reason.UNKNOWN_FIELD.value, str(name)[:64], f"is not a field of an event{hint}")
-    values = {
+    values: dict[str, Any] = {
         field.name: _checked(field, raw[field.name], limits) for field in FIELDS if raw.get(field.name) is not None
     }
     event_type = _event_type(values.get("event_type"))

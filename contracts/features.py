@@ -1,8 +1,8 @@
 """What we know: the feature views of the online store and the ranker's inputs, derived from the settings.
 
-A view is versioned, so that two releases that need different rows can live side by side. Batch views and stream views are
-disjoint: the processor writes the stream view, Feast's materialize the batch view. The online store holds raw values;
-encoding happens at serving, with the tables of the release.
+A view is versioned, so that two releases that need different rows can live side by side. Batch views and stream views
+are disjoint: the processor writes the stream view, Feast's materialize the batch view. The online store holds raw
+values; encoding happens at serving, with the tables of the release.
 """
 
 from __future__ import annotations

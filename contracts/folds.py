@@ -1,8 +1,8 @@
 """How knowledge changes: ``update(state, interaction)`` and ``row(state)``, pure and without I/O.
 
-Everything here is a function of the *set* of a user's interactions: the newest N, exponentially decayed sums (forward decay,
-Cormode et al., ICDE 2009), and sessions read off the newest N. So the order of arrival does not matter within the
-lateness bound, a duplicate changes nothing, and ``etl/behaviour.py`` can compute the same from a sorted table.
+Everything here is a function of the *set* of a user's interactions: the newest N, exponentially decayed sums (forward
+decay, Cormode et al., ICDE 2009), and sessions read off the newest N. So the order of arrival does not matter
+within the lateness bound, a duplicate changes nothing, and ``etl/behaviour.py`` can compute the same from a sorted table.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from contracts.config import FeatureSettings
 from contracts.features import MS_PER_HOUR, count_column
@@ -49,8 +50,8 @@ class UserState:
     recent: tuple[Interaction, ...] = ()
     interaction_count: int = 0
     last_event_time: int = 0
-    counts: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
-    known: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    counts: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict[str, tuple[float, ...]])
+    known: Mapping[str, int] = dataclasses.field(default_factory=dict[str, int])
 
 
 EMPTY = UserState()
@@ -133,7 +134,7 @@ def session(times: Sequence[int], settings: FeatureSettings) -> tuple[int, int]:
     return times[length - 1], length
 
 
-def value(document: Mapping[str, Any], as_of: int, half_life_hours: int) -> np.ndarray:
+def value(document: Mapping[str, Any], as_of: int, half_life_hours: int) -> npt.NDArray[np.float64]:
     """Decayed counts of a raw row as of an instant, float64 ``[categories]``, in the order of ``count_categories``."""
     held = np.asarray(document[count_column(half_life_hours)], np.float64)
     age = max(0, as_of - document["last_event_time"])
