@@ -1,8 +1,9 @@
 """How a row lies in Redis: Feast's layout, read and written without Feast.
 
-Feast 0.49, ``entity_key_serialization_version: 2``. One hash a user holds the rows of all views: a field is the murmur3 of
-``<view>:<feature>``, its value the bytes of Feast's protobuf ``Value``, and ``_ts:<view>`` the row's time. The processor
-writes it, ``feature_lookup`` reads it some ten times faster than the SDK, and a golden test holds both to Feast's bytes.
+Feast 0.49, ``entity_key_serialization_version: 2``. One hash a user holds the rows of all views: a field is the murmur3
+of ``<view>:<feature>``, its value the bytes of Feast's protobuf ``Value``, and ``_ts:<view>`` the row's time. The
+processor writes it, ``feature_lookup`` reads it some ten times faster than the SDK, and a golden test holds both to
+Feast's own bytes.
 """
 
 from __future__ import annotations
