@@ -12,10 +12,10 @@ import os
 import types
 import typing
 from collections.abc import Mapping
-from datetime import date
 from pathlib import Path
 from typing import Any
 
+from contracts.config_checks import cross_checks
 from contracts.errors import ConfigError
 
 try:
@@ -156,7 +156,9 @@ def load(path: str | Path) -> Config:
     except FileNotFoundError:
         known = ", ".join(sorted(str(p) for p in path.parent.glob("*.toml"))) or "none"
         raise ConfigError(str(path), [f"no such file; configurations beside it: {known}"]) from None
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from None
+    except ValueError as error:  # no TOML, or no UTF-8
         raise ConfigError(str(path), [f"is not TOML: {error}"]) from None
     return parse(raw, str(path))
 
@@ -166,7 +168,7 @@ def parse(raw: Mapping[str, Any], origin: str) -> Config:
     problems: list[str] = []
     config = _build(Config, raw, "", problems)
     if not problems:
-        problems = _cross_checks(config)
+        problems = cross_checks(config)
     if problems:
         raise ConfigError(origin, problems)
     return config
@@ -226,47 +228,6 @@ def _describe(hint: Any) -> str:
     return names.get(hint, "a table")
 
 
-def _cross_checks(config: Config) -> list[str]:
-    """What the types cannot say."""
-    problems = []
-    try:
-        dates = [date.fromisoformat(day) for day in dataclasses.astuple(config.windows)]
-        if sorted(set(dates)) != dates:
-            problems.append(
-                f"windows: expected retrieval_end < ranker_end < cut, got {dataclasses.astuple(config.windows)}"
-            )
-    except ValueError as error:
-        problems.append(f"windows: expected dates as YYYY-MM-DD: {error}")
-    if config.source.time_shift not in ("none", "end_at_now"):
-        problems.append(f"source.time_shift: expected 'none' or 'end_at_now', got {config.source.time_shift!r}")
-    if config.train.ranker not in ("dcn", "dlrm"):
-        problems.append(f"train.ranker: expected 'dcn' or 'dlrm', got {config.train.ranker!r}")
-    for ours in ("user_id", "item_id", "event_time"):
-        if ours not in config.source.events.columns:
-            problems.append(f"source.events.columns.{ours}: is missing; say which column of the log holds it")
-    features = config.features
-    for table, names in (
-        ("users", features.user_categorical),
-        ("items", (*features.item_categorical, *features.item_numeric)),
-    ):
-        columns = getattr(config.source, table).columns
-        problems += [
-            f"features: {name!r} is not in source.{table}.columns ({', '.join(columns)})"
-            for name in names
-            if name not in columns
-        ]
-    if features.category not in features.item_categorical:
-        problems.append(f"features.category: expected one of features.item_categorical, got {features.category!r}")
-    positive = {
-        "recent_items": features.recent_items,
-        "min_item_count": features.min_item_count,
-        "session_gap_minutes": features.session_gap_minutes,
-        "max_seen_items": features.max_seen_items,
-    }
-    problems += [f"features.{name}: expected at least 1, got {value}" for name, value in positive.items() if value < 1]
-    return problems
-
-
 @dataclasses.dataclass(frozen=True)
 class StackSettings:
     """What the environment says: where files lie and which ports are used (all on 127.0.0.1)."""
@@ -282,6 +243,6 @@ def stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
         ConfigError: when the port base is no port.
     """
     text = environ.get("TRIREME_PORT_BASE", "20000")
-    if not text.isdigit() or not 1024 <= int(text) <= 65_000:
+    if not text.isdecimal() or not 1024 <= int(text) <= 65_000:
         raise ConfigError("TRIREME_PORT_BASE", [f"expected a port from 1024 to 65000, got {text!r}"])
-    return StackSettings(root=environ.get("TRIREME_ROOT", "var"), port_base=int(text))
+    return StackSettings(root=environ.get("TRIREME_ROOT") or "var", port_base=int(text))

@@ -13,6 +13,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+def shown(value: object) -> str:
+    """A value that came from outside, as a message shows it: short and printable, whatever its size, depth or letters.
+
+    ``str`` of an integer of 5,000 digits or of a list nested 900 deep raises, and a lone surrogate cannot be sent.
+    """
+    if isinstance(value, str):
+        return repr(value[:64])
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"an integer of {value.bit_length()} bits"
+    if value is None or isinstance(value, (int, float)):
+        return repr(value)
+    return f"a {type(value).__name__}"
+
+
+def shown_name(name: object) -> str:
+    """The name of a field that came from outside: as ``shown``, without quotes."""
+    return shown(name)[1:-1] if isinstance(name, str) else shown(name)
+
+
 class TriremeError(Exception):
     """Root of the tree: its text says what was expected, what came, and what to do."""
 

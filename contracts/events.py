@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
+import sys
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from contracts.errors import EventError
+from contracts.errors import EventError, shown, shown_name
 
 
 class EventType(str, Enum):
@@ -62,6 +62,7 @@ class Field:
 
 
 _ALL = frozenset(EventType)
+_MAX_DOUBLE = sys.float_info.max
 
 FIELDS: tuple[Field, ...] = (
     Field("event_id", "string", "Unique id given by the sender; a second event of the same id is dropped.", _ALL),
@@ -149,9 +150,9 @@ def validate(raw: object, now_ms: int, limits: Limits = LIMITS) -> Event:
         raise EventError(Reason.NOT_AN_OBJECT.value, "event", f"expected a JSON object, got {type(raw).__name__}")
     for name in raw:
         if name not in FIELD_BY_NAME:
-            near = difflib.get_close_matches(str(name), FIELD_BY_NAME, n=1)
+            near = difflib.get_close_matches(shown_name(name), FIELD_BY_NAME, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known fields: {', '.join(FIELD_BY_NAME)}"
-            raise EventError(Reason.UNKNOWN_FIELD.value, str(name)[:64], f"is not a field of an event{hint}")
+            raise EventError(Reason.UNKNOWN_FIELD.value, shown_name(name), f"is not a field of an event{hint}")
     values: dict[str, Any] = {
         field.name: _checked(field, raw[field.name], limits) for field in FIELDS if raw.get(field.name) is not None
     }
@@ -173,48 +174,57 @@ def _event_type(value: object) -> EventType:
     except ValueError:
         known = ", ".join(kind.value for kind in EventType)
         raise EventError(
-            Reason.UNKNOWN_TYPE.value, "event_type", f"expected one of {known}; got {str(value)[:64]!r}"
+            Reason.UNKNOWN_TYPE.value, "event_type", f"expected one of {known}; got {shown(value)}"
         ) from None
 
 
 def _checked(field: Field, value: object, limits: Limits) -> object:
-    """``value`` as the field's Python type; a bool is no number, and NaN is no value."""
-    expected = {"string": "a non-empty string", "map": "an object of strings", "double": "a finite number"}
-    wrong = EventError(
-        Reason.WRONG_TYPE.value,
-        field.name,
-        f"expected {expected.get(field.kind, 'an integer')}, got {str(value)[:64]!r}",
-    )
+    """``value`` as the field's Python type."""
     if field.kind == "string":
-        if not isinstance(value, str) or not value:
-            raise wrong
-        if len(value) > limits.max_id_chars:
-            raise EventError(
-                Reason.TOO_LONG.value,
-                field.name,
-                f"expected at most {limits.max_id_chars} characters, got {len(value)}",
-            )
-        return value
+        return _text(field.name, value, limits)
     if field.kind == "map":
-        if not isinstance(value, Mapping) or not all(isinstance(x, str) for pair in value.items() for x in pair):
-            raise wrong
-        longest = max((len(x) for pair in value.items() for x in pair), default=0)
-        if len(value) > limits.max_attributes or longest > limits.max_id_chars:
-            raise EventError(
-                Reason.TOO_LONG.value,
-                field.name,
-                f"expected at most {limits.max_attributes} entries of {limits.max_id_chars} characters",
-            )
-        return dict(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise wrong
+        return _map(field.name, value, limits)
+    return _number(field, value)
+
+
+def _wrong_type(name: str, expected: str, value: object) -> EventError:
+    return EventError(Reason.WRONG_TYPE.value, name, f"expected {expected}, got {shown(value)}")
+
+
+def _too_long(name: str, expected: str, got: int) -> EventError:
+    return EventError(Reason.TOO_LONG.value, name, f"expected at most {expected}, got {got}")
+
+
+def _text(name: str, value: object, limits: Limits) -> str:
+    if not isinstance(value, str) or not value:
+        raise _wrong_type(name, "a non-empty string", value)
+    if len(value) > limits.max_id_chars:
+        raise _too_long(name, f"{limits.max_id_chars} characters", len(value))
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # JSON can hold half of a surrogate pair, Avro and parquet cannot
+        raise _wrong_type(name, "text that UTF-8 can hold", value) from None
+    return value
+
+
+def _map(name: str, value: object, limits: Limits) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise _wrong_type(name, "an object of strings", value)
+    if len(value) > limits.max_attributes:
+        raise _too_long(name, f"{limits.max_attributes} entries", len(value))
+    return {_text(name, key, limits): _text(name, held, limits) if held != "" else "" for key, held in value.items()}
+
+
+def _number(field: Field, value: object) -> int | float:
+    """A finite float or a whole number in range; a bool is no number, and NaN is no value."""
+    expected = "a finite number" if field.kind == "double" else "an integer"
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _MAX_DOUBLE:
+        raise _wrong_type(field.name, expected, value)
     if field.kind == "double":
-        if not math.isfinite(value):
-            raise wrong
         return float(value)
     bits = 63 if field.kind == "long" else 31
-    if value != value or value in (math.inf, -math.inf) or value != int(value) or not -(2**bits) <= value < 2**bits:
-        raise wrong
+    if value != int(value) or not -(2**bits) <= value < 2**bits:
+        raise _wrong_type(field.name, f"{expected} of {bits + 1} bits", value)
     return int(value)
 
 

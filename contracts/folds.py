@@ -2,7 +2,8 @@
 
 Everything here is a function of the *set* of a user's interactions: the newest N, exponentially decayed sums (forward
 decay, Cormode et al., ICDE 2009), and sessions read off the newest N. So the order of arrival does not matter
-within the lateness bound, a duplicate changes nothing, and ``etl/behaviour.py`` can compute the same from a sorted table.
+within the lateness bound, a duplicate changes nothing, and ``etl/behaviour.py`` can compute the same from a sorted
+table.
 """
 
 from __future__ import annotations
@@ -89,12 +90,13 @@ def fold(log: Sequence[Interaction], settings: FeatureSettings) -> UserState:
     ordered = sorted(log, reverse=True)
     last = ordered[0].event_time
     times = np.fromiter((x.event_time for x in ordered), np.int64, len(ordered))
-    names, index = np.unique([x.category for x in ordered], return_inverse=True)
+    codes: dict[str, int] = {}
+    index = np.fromiter((codes.setdefault(x.category, len(codes)) for x in ordered), np.int64, len(ordered))
     sums = [
-        np.bincount(index, np.exp2(-(last - times) / (hours * MS_PER_HOUR)), len(names))
+        np.bincount(index, np.exp2(-(last - times) / (hours * MS_PER_HOUR)), len(codes))
         for hours in settings.count_half_lives_hours
     ]
-    counts = {str(name): tuple(float(s[i]) for s in sums) for i, name in enumerate(names)}
+    counts = {name: tuple(float(s[code]) for s in sums) for name, code in codes.items()}
     horizon = last - settings.lateness_hours * MS_PER_HOUR
     known = {x.event_id: x.event_time for x in ordered if x.event_time >= horizon}
     return UserState(tuple(ordered[: settings.recent_items]), len(ordered), last, counts, known)

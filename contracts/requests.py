@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from contracts.errors import RequestError
+from contracts.errors import RequestError, shown, shown_name
 
 MAX_K = 100
 DEFAULT_K = 20
@@ -93,12 +93,13 @@ def check_request(raw: object) -> Request:
     if not isinstance(raw, Mapping):
         raise RequestError("body", f"expected a JSON object, got {type(raw).__name__}")
     known = [field.name for field in dataclasses.fields(Request)]
-    unknown = sorted(str(name)[:64] for name in raw if name not in known)
+    unknown = sorted(shown_name(name) for name in raw if name not in known)
     if unknown:
         raise RequestError(unknown[0], f"is not a field of a request; known fields: {', '.join(known)}")
     excluded = raw.get("exclude_ids", [])
+    got = f"{len(excluded)}" if isinstance(excluded, (list, tuple)) else shown(excluded)
     if not isinstance(excluded, (list, tuple)) or len(excluded) > MAX_EXCLUDED:
-        raise RequestError("exclude_ids", f"expected a list of at most {MAX_EXCLUDED} item ids")
+        raise RequestError("exclude_ids", f"expected a list of at most {MAX_EXCLUDED} item ids, got {got}")
     return Request(
         user_id=_text(raw.get("user_id"), "user_id", required=True),
         k=_integer(raw.get("k", DEFAULT_K), "k", 1, MAX_K),
@@ -111,15 +112,15 @@ def check_request(raw: object) -> Request:
 
 def _text(value: Any, field: str, required: bool = False) -> str:
     if not isinstance(value, str) or (required and not value):
-        raise RequestError(field, f"expected a {'non-empty ' if required else ''}string, got {str(value)[:64]!r}")
+        raise RequestError(field, f"expected a {'non-empty ' if required else ''}string, got {shown(value)}")
     if len(value) > MAX_ID_CHARS:
         raise RequestError(field, f"expected at most {MAX_ID_CHARS} characters, got {len(value)}")
     if not value.isprintable():
-        raise RequestError(field, "expected printable characters")
+        raise RequestError(field, f"expected printable characters, got {shown(value)}")
     return value
 
 
 def _integer(value: Any, field: str, low: int, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise RequestError(field, f"expected an integer from {low} to {high}, got {str(value)[:64]}")
+        raise RequestError(field, f"expected an integer from {low} to {high}, got {shown(value)}")
     return value
