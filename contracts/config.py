@@ -119,6 +119,8 @@ class ServeSettings:
     two_tower_candidates: int = 200
     similar_candidates: int = 200
     trending_candidates: int = 100
+    #: Weight of item-item against two-tower in the order of retrieval (``contracts.blending.retrieval_score``).
+    similar_weight: float = 0.7
     #: Trending items of the categories of the running session that join the candidates.
     session_candidates: int = 40
     trending_half_life_days: int = 14

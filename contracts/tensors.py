@@ -43,6 +43,9 @@ TYPED_REQUEST = (
     TensorSpec("k", "INT32", (1,), "How many items.", optional=True),
     TensorSpec("region", "STRING", (1,), "Overrides the home region.", optional=True),
 )
+GOLDEN_ROW = TensorSpec(
+    "golden_row", "STRING", (1,), "A raw feature row and its as_of, JSON, instead of a Redis read.", optional=True
+)
 ENVELOPE = TensorSpec("envelope", "STRING", (1,), "The request on its way, JSON (ensemble.steps.envelope).")
 QUERY = (
     TensorSpec("user_codes", "INT64", (-1,), "Codes of contracts.features.query_columns."),
@@ -70,7 +73,7 @@ STEPS: tuple[StepSpec, ...] = (
     StepSpec(
         "feature_lookup",
         "Checks the request, reads the user's rows from the online store and encodes them.",
-        (REQUEST, *TYPED_REQUEST),
+        (REQUEST, *TYPED_REQUEST, GOLDEN_ROW),
         (ENVELOPE, *QUERY),
     ),
     StepSpec(

@@ -1,0 +1,40 @@
+"""How scores are put together: tuned by ``train/`` on window C, applied by ``ensemble/steps`` to every request.
+
+Pure numpy over ``[..., candidates]``; everything is monotone in its inputs, so a better score is a better rank.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: Below this a calibrated probability says no more; it keeps the logarithm finite.
+_LEAST_PROBABILITY = 1e-9
+
+
+def recent_weights(ages_ms: np.ndarray, half_life_hours: float) -> np.ndarray:
+    """Weights of recent items for the query tower, float32 of the shape of ``ages_ms``: halved every half-life.
+
+    An event of the future (clocks differ) has age 0.
+
+    Example:
+        >>> recent_weights(np.array([0, 3_600_000]), 1.0).tolist()
+        [1.0, 0.5]
+    """
+    return np.exp2(-np.maximum(ages_ms, 0) / (half_life_hours * 3_600_000)).astype(np.float32)
+
+
+def retrieval_score(two_tower: np.ndarray, similar: np.ndarray, similar_weight: float) -> np.ndarray:
+    """One retrieval score of the two standardised ones (``x_two_tower_score``, ``x_similar_score``)."""
+    return (1.0 - similar_weight) * two_tower + similar_weight * similar
+
+
+def personal_score(probability: np.ndarray, retrieval: np.ndarray, retrieval_weight: float) -> np.ndarray:
+    """Log of the calibrated probability, mixed with ``retrieval_score``; NaN probabilities leave retrieval alone.
+
+    Args:
+        probability: ``sigmoid(platt_a * logit + platt_b)``; NaN where ranking was skipped.
+        retrieval: ``retrieval_score`` of the same candidates.
+        retrieval_weight: of ``blend.json``.
+    """
+    logged = np.log(np.maximum(probability, _LEAST_PROBABILITY)) + retrieval_weight * retrieval
+    return np.where(np.isnan(probability), retrieval, logged)
