@@ -1,0 +1,1 @@
+"""The local stack: its ports, its processes, Envoy in front of it, and the pipeline that fills it."""

@@ -1,0 +1,152 @@
+"""Envoy's bootstrap: one public listener for HTTP/1.1, HTTP/2 and gRPC; admin on the loopback interface only.
+
+Clusters and the listener are static; routes and the endpoints of the tritonservers lie in files of their own, which Envoy
+watches: a rollout rewrites them (write, then rename) and nothing restarts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deploy.envoy import clusters, routes
+from deploy.ports import HOST
+
+#: Bodies over this are answered 413. The longest valid request (500 excluded ids of 128 characters) has 65,000 bytes.
+MAX_BODY_BYTES = 65_536
+#: Requests (not events: a request may hold many) to ``/v1/events`` per second, for all clients together.
+EVENTS_PER_SECOND = 300
+
+_HTTP = "type.googleapis.com/envoy.extensions.filters.http"
+_LOCAL_REPLIES = {
+    413: f"expected a body of at most {MAX_BODY_BYTES} bytes",
+    429: "too many requests; slow down and send again",
+    503: "no server can answer now; try again",
+    504: "the answer did not come in time; try again",
+}
+
+
+def write_config(folder: Path, ports: Mapping[str, int]) -> Path:
+    """Write the bootstrap and the files it watches; returns the bootstrap's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "routes.yaml", routes.route_configuration(EVENTS_PER_SECOND))
+    write_endpoints(folder, ports, ("triton_a", "triton_b"))
+    bootstrap = folder / "envoy.yaml"
+    _write(bootstrap, _bootstrap(folder, ports))
+    return bootstrap
+
+
+def write_endpoints(folder: Path, ports: Mapping[str, int], servers: tuple[str, ...]) -> None:
+    """Say which tritonservers take requests: what a rollout calls to take one out and to put it back."""
+    for protocol in ("http", "grpc"):
+        pool = [(ports[f"{server}_{protocol}"], ports[f"{server}_http"]) for server in servers]
+        _write(_endpoint_file(folder, protocol), clusters.endpoints(f"triton_{protocol}", pool))
+
+
+def _write(path: Path, document: Any) -> None:
+    """By rename, so that Envoy never reads a half."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    partial.replace(path)
+
+
+def _endpoint_file(folder: Path, protocol: str) -> Path:
+    return folder.resolve() / f"endpoints_{protocol}.yaml"
+
+
+def _bootstrap(folder: Path, ports: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "node": {"id": "trireme", "cluster": "trireme"},
+        "admin": {"address": _address(ports["envoy_admin"])},
+        "static_resources": {
+            "listeners": [_listener(folder, ports["public"])],
+            "clusters": [
+                *(clusters.triton_cluster(p, str(_endpoint_file(folder, p))) for p in ("http", "grpc")),
+                clusters.collector_cluster(ports["collector"]),
+            ],
+        },
+    }
+
+
+def _listener(folder: Path, port: int) -> dict[str, Any]:
+    name = "envoy.filters.network.http_connection_manager"
+    return {
+        "name": "public",
+        "address": _address(port),
+        "per_connection_buffer_limit_bytes": 1_048_576,
+        "filter_chains": [{"filters": [{"name": name, "typed_config": _connection_manager(folder)}]}],
+    }
+
+
+def _connection_manager(folder: Path) -> dict[str, Any]:
+    watched = {"path_config_source": {"path": str(folder.resolve() / "routes.yaml")}, "resource_api_version": "V3"}
+    kind = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+    return {
+        "@type": f"type.googleapis.com/{kind}",
+        "stat_prefix": "public",
+        "codec_type": "AUTO",
+        # Nobody is internal: x-envoy-* headers of clients (retries, timeouts) are dropped.
+        "use_remote_address": True,
+        "internal_address_config": {"unix_sockets": False},
+        "normalize_path": True,
+        # Slow clients do not hold connections.
+        "stream_idle_timeout": "15s",
+        "request_timeout": "5s",
+        "request_headers_timeout": "3s",
+        "common_http_protocol_options": {"idle_timeout": "60s"},
+        "server_header_transformation": "PASS_THROUGH",
+        "local_reply_config": _local_replies(),
+        "rds": {"route_config_name": routes.ROUTE_CONFIG, "config_source": watched},
+        "http_filters": _filters(),
+    }
+
+
+def _filters() -> list[dict[str, Any]]:
+    """In the order in which a request passes them."""
+    here = Path(__file__).parent
+    scripts = {
+        name: {"inline_string": (here / f"{name}.lua").read_text(encoding="utf-8")}
+        for name in ("unframe", "grpc_guard")
+    }
+    healthz = {"name": ":path", "string_match": {"exact": "/healthz"}}
+    get = {"name": ":method", "string_match": {"exact": "GET"}}
+    needed = {"triton_http": {"value": 1.0}, "triton_grpc": {"value": 1.0}, "collector": {"value": 1.0}}
+    return [
+        _filter(
+            "health_check",
+            "health_check.v3.HealthCheck",
+            pass_through_mode=False,
+            headers=[healthz, get],
+            cluster_min_healthy_percentages=needed,
+        ),
+        # Without a bucket of its own: the route of the events has it.
+        _filter("local_ratelimit", "local_ratelimit.v3.LocalRateLimit", stat_prefix="none"),
+        _filter("buffer", "buffer.v3.Buffer", max_request_bytes=MAX_BODY_BYTES),
+        _filter("lua", "lua.v3.Lua", source_codes=scripts),
+        _filter("router", "router.v3.Router"),
+    ]
+
+
+def _filter(name: str, kind: str, **settings: Any) -> dict[str, Any]:
+    return {"name": f"envoy.filters.http.{name}", "typed_config": {"@type": f"{_HTTP}.{kind}", **settings}}
+
+
+def _local_replies() -> dict[str, Any]:
+    """Envoy's own answers are ``{"error": ...}`` like everybody's."""
+    mappers = []
+    for status, text in _LOCAL_REPLIES.items():
+        value = {"default_value": status, "runtime_key": f"local_reply_{status}"}
+        mappers.append(
+            {
+                "filter": {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}},
+                "body": {"inline_string": text},
+            }
+        )
+    return {"mappers": mappers, "body_format": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}}}
+
+
+def _address(port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": HOST, "port_value": port}}

@@ -1,0 +1,119 @@
+"""The command line and environment of tritonserver, taken from the nvidia-pytriton wheel: binary only, no container.
+
+Of the wheel only the server, its python backend and the stub for this Python are used. The environment picks the
+interpreter that runs the models: the backend's stub takes the first ``python3`` on ``PATH`` and ignores ``PYTHONPATH``, so
+the repository is made importable by a ``.pth`` file in the virtual environment (``make setup``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import os
+import shutil
+import sys
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+
+from contracts.errors import StackError
+from deploy.ports import HOST
+
+#: Seconds that a stopping server waits for requests in flight.
+EXIT_TIMEOUT_SECONDS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Launch:
+    """What to execute: ``argv``, and what the environment holds beside what is inherited."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+
+    def full_env(self, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """The inherited environment with ours over it, for ``subprocess``."""
+        return {**environ, **self.env}
+
+
+def launch(repository: Path, backends: Path, *, http: int, grpc: int, metrics: int) -> Launch:
+    """The launch of one server over a model repository, listening on 127.0.0.1 only.
+
+    Args:
+        repository: a whole release, or any folder of models.
+        backends: a folder of ours; the python backend is assembled there (``assemble_backends``).
+        http: port of the HTTP endpoint.
+        grpc: port of the gRPC endpoint.
+        metrics: port of the Prometheus endpoint.
+
+    Raises:
+        StackError: when the wheel is not installed or lacks what is needed.
+    """
+    wheel = _wheel()
+    assemble_backends(backends)
+    argv = (
+        str(wheel / "pytriton" / "tritonserver" / "bin" / "tritonserver"),
+        f"--model-repository={repository.resolve()}",
+        f"--backend-directory={backends.resolve()}",
+        f"--cache-directory={wheel / 'pytriton' / 'tritonserver' / 'caches'}",
+        # Configurations are generated in full; completing them would start every stub twice.
+        "--disable-auto-complete-config",
+        f"--http-address={HOST}",
+        f"--http-port={http}",
+        f"--grpc-address={HOST}",
+        f"--grpc-port={grpc}",
+        f"--metrics-address={HOST}",
+        f"--metrics-port={metrics}",
+        "--metrics-config=summary_latencies=true",
+        "--allow-gpu-metrics=false",
+        f"--exit-timeout-secs={EXIT_TIMEOUT_SECONDS}",
+    )
+    return Launch(argv, _environment(wheel))
+
+
+def assemble_backends(folder: Path) -> None:
+    """Lay the python backend and the stub of this Python side by side: the server looks for the stub only there.
+
+    Safe to call again, also while a server runs from the folder.
+    """
+    source = _wheel() / "pytriton" / "tritonserver"
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = source / "python_backend_stubs" / version / "triton_python_backend_stub"
+    if not stub.is_file():
+        raise StackError(f"nvidia-pytriton has no python backend for Python {version}; make the environment with 3.11")
+    python = folder / "python"
+    python.mkdir(parents=True, exist_ok=True)
+    for file in (*(source / "backends" / "python").iterdir(), stub):
+        target = python / file.name
+        if file.is_file() and not (target.exists() and target.stat().st_size == file.stat().st_size):
+            # By rename: a running stub keeps the file that it was started from.
+            partial = python / f"{file.name}.{os.getpid()}.partial"
+            shutil.copyfile(file, partial)
+            partial.chmod(0o755)
+            partial.replace(target)
+
+
+def _wheel() -> Path:
+    """The folder that holds the wheel's packages; pytriton itself is never imported (its own needs are not installed)."""
+    try:
+        distribution = importlib.metadata.distribution("nvidia-pytriton")
+    except importlib.metadata.PackageNotFoundError:
+        raise StackError("nvidia-pytriton is not installed in this environment; run: make setup") from None
+    return Path(str(distribution.locate_file(""))).resolve()
+
+
+def _environment(wheel: Path) -> dict[str, str]:
+    library_dir = sysconfig.get_config_var("LIBDIR")
+    library = Path(library_dir) / sysconfig.get_config_var("INSTSONAME")
+    if not library.is_file():
+        raise StackError(
+            f"expected Python's shared library at {library}: the models' stub links to it; "
+            "use a Python that was built with --enable-shared (Debian: apt-get install libpython3.11)"
+        )
+    return {
+        "LD_LIBRARY_PATH": f"{wheel / 'nvidia_pytriton.libs'}:{library_dir}",
+        "PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ.get('PATH', os.defpath)}",
+        # Models are single-threaded; servers and stubs share few cores and gain by instances, not by threads.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
