@@ -70,9 +70,9 @@ class Answer:
     skipped: tuple[Mapping[str, str], ...] = ()
 
     def to_json(self) -> bytes:
-        """The body of the HTTP answer."""
+        """The body of the HTTP answer; a score that is no number is a ValueError, for JSON cannot say it."""
         document = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return json.dumps(document, separators=(",", ":")).encode()
+        return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
 
 
 def parse_request(body: bytes) -> Request:

@@ -1,0 +1,200 @@
+"""Settings: what is wrong is said, all of it at once, and every committed configuration loads."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.config import Config, load, parse, stack_settings
+from contracts.errors import ConfigError
+from tests.strategies import json_values
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = sorted(ROOT.glob("configs/*.toml"))
+
+GOOD: dict[str, Any] = {
+    "name": "shop",
+    "source": {
+        "time_shift": "end_at_now",
+        "events": {"url": "e.parquet", "columns": {"user_id": "u", "item_id": "i", "event_time": "t"}},
+        "items": {"url": "i.parquet", "columns": {"item_id": "i", "department": "d", "brand": "b", "price": "p"}},
+        "users": {"url": "u.parquet", "columns": {"user_id": "u", "age": "a"}},
+    },
+    "features": {
+        "user_categorical": ["age"],
+        "item_categorical": ["department", "brand"],
+        "item_numeric": ["price"],
+        "category": "department",
+    },
+    "windows": {"retrieval_end": "2020-01-01", "ranker_end": "2020-02-01", "cut": "2020-03-01"},
+    "train": {},
+}
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    """``GOOD`` with some settings, named by their path (``source__events__url``), set; ``...`` takes one away."""
+    raw = copy.deepcopy(GOOD)
+    for path, held in changes.items():
+        *tables, name = path.split("__")
+        table = raw
+        for step in tables:
+            table = table.setdefault(step, {})
+        if held is ...:
+            del table[name]
+        else:
+            table[name] = held
+    return raw
+
+
+#: name: (changes, the problem's beginning, words that it must have)
+PROBLEMS: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
+    "no name": ({"name": ...}, "name: is missing", ("expected a string",)),
+    "no windows": ({"windows": ...}, "windows: is missing", ("expected a table",)),
+    "no columns": ({"source__items__columns": ...}, "source.items.columns: is missing", ()),
+    "a typo": ({"train__sede": 3}, "train.sede: is not a setting", ("did you mean 'seed'?",)),
+    "a setting of nobody's": ({"serve__zzz": 3}, "serve.zzz: is not a setting", ("known: ", "exclude_seen")),
+    "a table of nobody's": ({"zzz": {}}, "zzz: is not a setting", ("known: name, source",)),
+    "text for a number": ({"train__seed": "7"}, "train.seed: expected an integer", ("got '7'",)),
+    "true for a number": ({"train__seed": True}, "train.seed: expected an integer", ("got True",)),
+    "a fraction for a number": ({"train__seed": 1.5}, "train.seed: expected an integer", ("got 1.5",)),
+    "a number for true": ({"serve__exclude_seen": 1}, "serve.exclude_seen: expected true or false", ("got 1",)),
+    "text for a fraction": ({"train__temperature": "x"}, "train.temperature: expected a number", ("got 'x'",)),
+    "text for a list": ({"features__user_categorical": "age"}, "features.user_categorical: expected a list", ("age",)),
+    "a number in a list": (
+        {"features__item_numeric": ["price", 3]},
+        "features.item_numeric[1]: expected a string",
+        ("got 3",),
+    ),
+    "a list for a table": ({"serve": []}, "serve: expected a table", ("got []",)),
+    "a number for a column": ({"source__users__columns__age": 1}, "source.users.columns.age: expected a string", ()),
+    "a name that leaves its folder": ({"name": "../x"}, "name: expected letters", ("'../x'",)),
+    "windows out of order": ({"windows__cut": "2020-01-15"}, "windows: expected retrieval_end < ranker_end < cut", ()),
+    "equal windows": ({"windows__cut": "2020-02-01"}, "windows: expected retrieval_end < ranker_end < cut", ()),
+    "no date": ({"windows__cut": "March"}, "windows: expected dates as YYYY-MM-DD", ("March",)),
+    "no shift": ({"source__time_shift": "later"}, "source.time_shift: expected 'none' or 'end_at_now'", ("'later'",)),
+    "no ranker": ({"train__ranker": "bert"}, "train.ranker: expected 'dcn' or 'dlrm'", ("'bert'",)),
+    "no event type": ({"source__events__event_type": "buy"}, "source.events.event_type: expected one of", ("'buy'",)),
+    "no item of an event": ({"source__events__columns__item_id": ...}, "source.events.columns.item_id: is missing", ()),
+    "no field of an event": ({"source__events__columns__shop": "s"}, "source.events.columns.shop: is not a field", ()),
+    "items without id": ({"source__items__columns__item_id": ...}, "source.items.columns.item_id: is missing", ()),
+    "users without id": ({"source__users__columns__user_id": ...}, "source.users.columns.user_id: is missing", ()),
+    "a feature without column": (
+        {"features__user_categorical": ["age", "income"]},
+        "features: 'income' is not in source.users.columns",
+        ("user_id, age",),
+    ),
+    "a feature listed twice": ({"features__item_numeric": ["brand"]}, "features: 'brand' is listed 2 times", ()),
+    "a feature of our own name": ({"features__user_categorical": ["user_id"]}, "features: 'user_id' is a name of", ()),
+    "a category that is none": ({"features__category": "price"}, "features.category: expected one of", ("'price'",)),
+    "no recent items": ({"features__recent_items": 0}, "features.recent_items: expected a number, more than 0", ("0",)),
+    "a negative batch": ({"train__retrieval_batch": -1}, "train.retrieval_batch: expected a number", ("got -1",)),
+    "a temperature of NaN": ({"train__temperature": float("nan")}, "train.temperature: expected a number", ("nan",)),
+    "no half-life": ({"features__count_half_lives_hours": []}, "features.count_half_lives_hours: expected at", ()),
+    "a half-life of 0": ({"features__popularity_half_lives_days": [0]}, "features.popularity_half_lives_days", ("0",)),
+    "a half-life twice": ({"features__count_half_lives_hours": [1, 1]}, "features.count_half_lives_hours", ("once",)),
+}
+
+
+def test_a_right_configuration_is_read_with_the_defaults() -> None:
+    config = parse(GOOD, "shop.toml")
+    assert config.source.events.event_type == "purchase"
+    assert config.features.item_categorical == ("department", "brand")
+    assert config.train.seed == 20 and config.serve.exclude_seen is True
+    assert dataclasses.asdict(parse(changed(serve={}), "x")) == dataclasses.asdict(config)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_wrong_setting_is_named_with_what_was_expected_and_what_came(name: str) -> None:
+    changes, beginning, words = PROBLEMS[name]
+    with pytest.raises(ConfigError) as caught:
+        parse(changed(**changes), "shop.toml")
+    assert len(caught.value.problems) == 1, caught.value.problems
+    (problem,) = caught.value.problems
+    assert problem.startswith(beginning)
+    assert not [word for word in words if word not in problem], problem
+    assert str(caught.value).startswith("shop.toml: 1 problem(s)\n  - ")
+
+
+def test_every_problem_is_reported_at_once() -> None:
+    raw = changed(name=3, train__sede=1, serve__exclude_seen="no", windows__cut=..., source__users__columns=[])
+    with pytest.raises(ConfigError) as caught:
+        parse(raw, "x")
+    fields = {problem.split(":")[0] for problem in caught.value.problems}
+    assert fields == {"name", "train.sede", "serve.exclude_seen", "windows.cut", "source.users.columns"}
+    wrong = changed(windows__cut="x", train__ranker="y", features__category="z", train__seed=-1)
+    with pytest.raises(ConfigError) as caught:
+        parse(wrong, "x")
+    assert len(caught.value.problems) == 4
+
+
+def test_a_whole_number_may_stand_for_a_fraction() -> None:
+    held = parse(changed(train__temperature=1), "x").train.temperature
+    assert held == 1.0 and type(held) is float
+
+
+def test_what_switches_a_part_off_is_allowed() -> None:
+    serve = parse(changed(serve__session_weight=0, serve__similar_candidates=0), "x").serve
+    assert (serve.session_weight, serve.similar_candidates) == (0.0, 0)
+
+
+def test_tables_of_attributes_may_be_empty() -> None:
+    config = parse(changed(source__users={"url": "", "columns": {}}, features__user_categorical=[]), "x")
+    assert config.source.users.columns == {}
+
+
+@given(st.dictionaries(st.sampled_from([*GOOD, "serve", "other"]), json_values, max_size=4))
+def test_any_mapping_is_a_configuration_or_a_config_error(changes: dict[str, Any]) -> None:
+    try:
+        parse(GOOD | changes, "x")
+    except ConfigError as error:
+        assert error.problems
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_committed_configuration_loads_and_is_named_as_its_file(path: Path) -> None:
+    config = load(path)
+    assert isinstance(config, Config) and config.name == path.stem
+
+
+def test_there_are_the_default_and_a_small_configuration() -> None:
+    assert {"completejourney", "smoke"} <= {path.stem for path in CONFIGS}
+
+
+def test_a_missing_file_names_those_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "here.toml").write_text("")
+    with pytest.raises(ConfigError, match=r"no such file; configurations beside it: .*here\.toml"):
+        load(tmp_path / "there.toml")
+    with pytest.raises(ConfigError, match="beside it: none"):
+        load(tmp_path / "nowhere" / "there.toml")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"a = = 1", "is not TOML"), (b"\xff", "is not TOML"), (b"", "is missing")]
+)
+def test_a_file_that_is_no_configuration_says_why(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "x.toml").write_bytes(content)
+    with pytest.raises(ConfigError, match=words):
+        load(tmp_path / "x.toml")
+
+
+def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load(tmp_path)
+
+
+def test_the_stack_s_settings_come_from_the_environment() -> None:
+    assert dataclasses.astuple(stack_settings({})) == ("var", 20_000)
+    assert dataclasses.astuple(stack_settings({"TRIREME_ROOT": "", "TRIREME_PORT_BASE": "21000"})) == ("var", 21_000)
+    assert stack_settings({"TRIREME_ROOT": "s3://bucket/x"}).root == "s3://bucket/x"
+
+
+@pytest.mark.parametrize("text", ["", "x", "80", "-1", "65001", "1e4", "²", "20000.0", " 20000"])
+def test_a_port_base_that_is_no_port_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="TRIREME_PORT_BASE: .*\n.*expected a port from 1024 to 65000"):
+        stack_settings({"TRIREME_PORT_BASE": text})

@@ -1,0 +1,94 @@
+"""What goes over the wire: the four steps fit together, and the public ensembles are made of them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from contracts.tensors import (
+    ENSEMBLES,
+    GOLDEN_ROW,
+    NUMPY_TYPES,
+    REQUEST,
+    STEP_BY_NAME,
+    STEPS,
+    EnsembleSpec,
+    StepSpec,
+    TensorSpec,
+)
+
+ALL = [*STEPS, *ENSEMBLES]
+
+
+def signature(tensor: TensorSpec) -> tuple:
+    return tensor.dtype, tensor.dims
+
+
+@pytest.mark.parametrize("step", STEPS[1:], ids=lambda step: step.name)
+def test_every_input_of_a_step_is_made_before_it_with_the_same_type_and_shape(step: StepSpec) -> None:
+    made: dict[str, TensorSpec] = {}
+    for earlier in STEPS[: STEPS.index(step)]:
+        for tensor in earlier.outputs:
+            assert signature(made.get(tensor.name, tensor)) == signature(tensor), "a name keeps its type"
+            made[tensor.name] = tensor
+    for tensor in step.inputs:
+        assert tensor.name in made, f"{step.name} asks for {tensor.name}, which no step before it makes"
+        assert signature(made[tensor.name]) == signature(tensor)
+        assert not tensor.optional, "only what a client may leave out is optional"
+
+
+@pytest.mark.parametrize("ensemble", ENSEMBLES, ids=lambda ensemble: ensemble.name)
+def test_an_ensemble_takes_what_the_first_step_takes_and_gives_what_a_step_makes(ensemble: EnsembleSpec) -> None:
+    first = {tensor.name: signature(tensor) for tensor in STEPS[0].inputs}
+    made = {tensor.name: signature(tensor) for step in STEPS for tensor in step.outputs}
+    assert {tensor.name: signature(tensor) for tensor in ensemble.inputs}.items() <= first.items()
+    assert {tensor.name: signature(tensor) for tensor in ensemble.outputs}.items() <= made.items()
+
+
+def test_between_them_the_ensembles_feed_every_input_of_the_first_step_but_golden_rows() -> None:
+    fed = {tensor.name for ensemble in ENSEMBLES for tensor in ensemble.inputs}
+    taken = {tensor.name for tensor in STEPS[0].inputs}
+    assert taken - fed == {GOLDEN_ROW.name}, (
+        "a raw row comes from the release's own golden requests, never from a client"
+    )
+    assert fed <= taken
+    assert all(tensor.optional for tensor in STEPS[0].inputs), "each ensemble feeds a part, so every part is optional"
+
+
+def test_rest_has_an_ensemble_of_one_input_and_one_output() -> None:
+    """Triton takes a raw body for a model of exactly one input."""
+    by_name = {ensemble.name: ensemble for ensemble in ENSEMBLES}
+    assert by_name["recommendations_json"].inputs == (REQUEST,)
+    assert len(by_name["recommendations_json"].outputs) == 1
+
+
+@pytest.mark.parametrize("spec", ALL, ids=lambda spec: spec.name)
+def test_tensors_are_named_once_typed_shaped_and_explained(spec: StepSpec | EnsembleSpec) -> None:
+    for tensors in (spec.inputs, spec.outputs):
+        names = [tensor.name for tensor in tensors]
+        assert len({*names}) == len(names)
+        for tensor in tensors:
+            assert tensor.dtype in NUMPY_TYPES
+            assert tensor.dims and all(size == -1 or size > 0 for size in tensor.dims)
+            assert tensor.doc.endswith(".")
+    assert spec.doc
+
+
+def test_models_are_named_once() -> None:
+    names = [spec.name for spec in ALL]
+    assert len({*names}) == len(names)
+    assert list(STEP_BY_NAME) == [step.name for step in STEPS]
+    assert STEPS[-1].outputs[-1].name == "response"
+
+
+def test_every_wire_type_is_one_numpy_type_of_the_stated_width() -> None:
+    widths = {name: np.dtype(held).itemsize for name, held in NUMPY_TYPES.items() if name != "STRING"}
+    assert widths == {"INT64": 8, "INT32": 4, "FP32": 4}
+    assert np.dtype(NUMPY_TYPES["STRING"]).hasobject
+
+
+def test_a_specification_cannot_be_changed_by_who_reads_it() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        STEPS[0].name = "x"  # pyright: ignore[reportAttributeAccessIssue]
