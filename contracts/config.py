@@ -98,12 +98,16 @@ class TrainSettings:
 
     seed: int = 20
     embedding_dim: int = 64
-    retrieval_epochs: int = 2
+    retrieval_epochs: int = 1
     retrieval_batch: int = 2048
-    retrieval_max_pairs: int = 400_000
+    retrieval_max_pairs: int = 250_000
     temperature: float = 0.1
     learning_rate: float = 0.002
-    item_item_neighbours: int = 200
+    #: Share of training queries whose user id is hidden, so that a user never seen is served by what he did.
+    id_dropout: float = 0.3
+    #: Half-life of a recent item's weight in the query tower.
+    recent_half_life_hours: float = 336.0
+    item_item_neighbours: int = 300
     item_item_regularization: float = 500.0
     ranker: str = "dcn"
     ranker_epochs: int = 2

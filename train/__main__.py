@@ -1,0 +1,66 @@
+"""``python -m train retrieval CONFIG (--fit | --refit)``, ``… ranker CONFIG``, ``… evaluate CONFIG``; ``--force`` runs again."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import logging
+import sys
+import warnings
+from typing import Any
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+from contracts.artifacts import zones
+from contracts.config import load, stack_settings
+from contracts.errors import TriremeError
+
+
+def main() -> int:
+    """Run one command; 0, or 1 with the reason on standard error."""
+    parser = argparse.ArgumentParser(prog="python -m train", description="Fit, tune and judge the models.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (
+        ("retrieval", "two-tower and item-item"),
+        ("ranker", "ranker, its calibration and its weight against retrieval"),
+        ("evaluate", "judge the recorded answers and close or open the gate"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("config", help="a TOML of configs/")
+        command.add_argument("--force", action="store_true", help="run even if nothing changed")
+        if name == "retrieval":
+            which = command.add_mutually_exclusive_group(required=True)
+            which.add_argument("--fit", dest="kind", action="store_const", const="fit", help="window A only")
+            which.add_argument("--refit", dest="kind", action="store_const", const="refit", help="all before the cut")
+    options = parser.parse_args()
+    _quiet()
+    try:
+        print(json.dumps(_run(options)))
+    except TriremeError as error:
+        print(f"train {options.command}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(options: argparse.Namespace) -> dict[str, Any]:
+    config = load(options.config)
+    held = zones(stack_settings().root, config)
+    # Imported here, because TensorFlow takes ten seconds that neither a wrong setting nor evaluate should wait for.
+    stage = importlib.import_module(f"train.{options.command}")
+    kind = (options.kind,) if options.command == "retrieval" else ()
+    return stage.run(config, held, *kind, force=options.force)
+
+
+def _quiet() -> None:
+    """Our own log in colour; of the libraries only what is wrong."""
+    warnings.filterwarnings("ignore", module=r"(merlin|keras|tensorflow|nvtabular)\b")
+    handler = RichHandler(console=Console(stderr=True), show_path=False, log_time_format="%H:%M:%S")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    logging.getLogger("train").setLevel(logging.INFO)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

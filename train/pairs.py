@@ -1,0 +1,96 @@
+"""What the two-tower model learns from: pairs of (a user at an instant, an item that was new to him and taken then)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from contracts.artifacts import Zones
+from contracts.blending import recent_weights
+from contracts.config import Config
+from contracts.errors import ArtifactError
+from contracts.features import OUT_OF_VOCABULARY, PAD
+from train.tables import Catalogue, flat, numbers, padded, read
+
+
+@dataclasses.dataclass(frozen=True)
+class Queries:
+    """The query tower's inputs, by row.
+
+    Attributes:
+        user_codes: int64 ``[rows, query columns]``, the id first.
+        recent_items: int32 ``[rows, recent_items]`` item codes, newest first, 0 pads.
+        recent_weights: float32, the same shape, 0 where padded.
+    """
+
+    user_codes: np.ndarray
+    recent_items: np.ndarray
+    recent_weights: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Queries:
+        """Some rows of all three."""
+        return Queries(self.user_codes[rows], self.recent_items[rows], self.recent_weights[rows])
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """Training pairs: ``row`` int64 into ``queries`` and the ``item`` code int64 that was taken there."""
+
+    queries: Queries
+    row: np.ndarray
+    item: np.ndarray
+
+    def batches(self, size: int, id_dropout: float, generator: np.random.Generator) -> Iterator[tuple[Queries, np.ndarray]]:
+        """One epoch in random order, whole batches only: queries with some ids out of vocabulary, and item codes.
+
+        Dropping ids trains the path that serves a user whom the model has never seen.
+        """
+        size = min(size, len(self.row))
+        order = generator.permutation(len(self.row))
+        for start in range(0, len(order) - size + 1, size):
+            chosen = order[start : start + size]
+            queries = self.queries.take(self.row[chosen])
+            codes = queries.user_codes.copy()
+            codes[generator.random(size) < id_dropout, 0] = OUT_OF_VOCABULARY
+            yield dataclasses.replace(queries, user_codes=codes), self.item[chosen]
+
+
+def load(config: Config, zones: Zones, held: Catalogue, windows: Sequence[str]) -> Pairs:
+    """The pairs of whole windows, at most ``train.retrieval_max_pairs`` of them, a seeded sample.
+
+    Raises:
+        ArtifactError: when the windows hold nothing to learn from.
+    """
+    length = config.features.recent_items
+    names = ["user_id", "as_of", "recent_item_codes", "recent_event_times", "target_item_codes"]
+    parts, rows, items, offset = [], [], [], 0
+    for window in windows:
+        table = read(f"{zones.features}/rows/window={window}", names)
+        targets, lengths = flat(table, "target_item_codes")
+        rows.append(np.repeat(np.arange(len(lengths)), lengths) + offset)
+        items.append(targets.astype(np.int64))
+        offset += len(lengths)
+        recent = padded(table, "recent_item_codes", length).astype(np.int32)
+        ages = numbers(table, "as_of")[:, None] - padded(table, "recent_event_times", length)
+        parts.append(
+            Queries(
+                held.encoded_users(np.asarray(table["user_id"].to_pylist(), str)), recent, weights(recent, ages, config)
+            )
+        )
+    row, item = np.concatenate(rows), np.concatenate(items)
+    if not len(row):
+        raise ArtifactError(f"{zones.features}/rows: windows {list(windows)} hold no target; check [windows] and run etl")
+    queries = Queries(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in dataclasses.fields(Queries)))
+    if len(row) > config.train.retrieval_max_pairs:
+        generator = np.random.default_rng(config.train.seed)
+        kept = np.sort(generator.choice(len(row), config.train.retrieval_max_pairs, replace=False))
+        row, item = row[kept], item[kept]
+    return Pairs(queries, row, item)
+
+
+def weights(recent: np.ndarray, ages_ms: np.ndarray, config: Config) -> np.ndarray:
+    """Weights of padded recent items by age, float32 of their shape; 0 where padded."""
+    by_age = recent_weights(ages_ms, config.train.recent_half_life_hours)
+    return np.where(recent == PAD, np.float32(0), by_age)

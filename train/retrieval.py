@@ -1,0 +1,182 @@
+"""The retrieval half of a release: the two-tower model and the item-item table, fitted on whole windows.
+
+``fit`` takes window A, so that windows B and C hold what retrieval has not memorised and the ranker can learn from its
+candidates; ``refit`` takes everything before the cut, and is what serves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import logging
+import time
+from typing import Any
+
+import fsspec
+import merlin.models.tf as mm
+import numpy as np
+import tensorflow as tf
+
+from contracts.artifacts import Zones, drop_manifest, fingerprint, is_current, read_manifest, write_manifest
+from contracts.config import Config
+from contracts.features import FIRST_VALUE, query_columns
+from train import item_item, pairs
+from train.code_version import code_version
+from train.onnx_export import export
+from train.pairs import Pairs, Queries
+from train.progress import TrainingBar
+from train.tables import Catalogue, catalogue, first_interactions
+from train.towers import RECENT_ITEMS, RECENT_WEIGHTS, Shape, two_tower
+
+log = logging.getLogger(__name__)
+
+#: Which windows a fit learns from, and the key of the features manifest that says where they end.
+WINDOWS = {"fit": (("A",), "retrieval_end"), "refit": (("A", "B", "C"), "cut")}
+#: Smooths how often an item is a target, so that one that never is has a finite logarithm.
+_SMOOTHING = 0.5
+
+
+def run(config: Config, zones: Zones, kind: str, force: bool = False) -> dict[str, Any]:
+    """Fill ``models/retrieval/<kind>``; the figures of its manifest."""
+    zone = f"{zones.retrieval}/{kind}"
+    processed = read_manifest(zones.processed)
+    mark = fingerprint(
+        config.features,
+        config.train,
+        kind,
+        processed["fingerprint"],
+        read_manifest(zones.features)["fingerprint"],
+        code_version(),
+    )
+    if not force and is_current(zone, mark):
+        log.info("retrieval (%s) is current; nothing to do", kind)
+        return {**read_manifest(zone), "skipped": True}
+    drop_manifest(zone)
+    windows, end = WINDOWS[kind]
+    until = int(processed[end])
+    started = time.monotonic()
+    held = catalogue(config, zones)
+    users, items = first_interactions(zones, held, until)
+    log.info("item-item: %d pairs of %d items", len(users), held.size)
+    settings = config.train
+    codes, strengths = item_item.neighbours(
+        users, items, held.size, settings.item_item_regularization, settings.item_item_neighbours
+    )
+    item_item_seconds = time.monotonic() - started
+    learned = pairs.load(config, zones, held, windows)
+    fitted = fit(config, held, learned)
+    onnx, error = query_onnx(fitted.model, config, learned.queries)
+    _write(zone, "query_tower.onnx", onnx)
+    _write(zone, "item_embeddings.npy", _saved(np.save, item_embeddings(fitted.model, held)))
+    _write(zone, "item_item.npz", _saved(np.savez, neighbours=codes, weights=strengths))
+    facts = {
+        "fitted_until": until,
+        "temperature": settings.temperature,
+        "recent_half_life_hours": settings.recent_half_life_hours,
+        "query_columns": list(query_columns(config.features)),
+        "pairs": len(learned.row),
+        "interactions": len(users),
+        "loss": round(fitted.loss, 4),
+        "onnx_error": error,
+        "item_item_seconds": round(item_item_seconds, 1),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    write_manifest(zone, mark, **facts)
+    return facts
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """A trained model and the mean loss of its last epoch."""
+
+    model: mm.RetrievalModelV2
+    loss: float
+
+
+def fit(config: Config, held: Catalogue, learned: Pairs) -> Fitted:
+    """Train the two towers."""
+    settings = config.train
+    tf.keras.utils.set_random_seed(settings.seed)
+    generator = np.random.default_rng(settings.seed)
+    frequencies = np.bincount(learned.item, minlength=held.size + FIRST_VALUE) + _SMOOTHING
+    model = two_tower(shape(config, held), frequencies, settings.temperature)
+    batch = min(settings.retrieval_batch, len(learned.row))
+    names = query_columns(config.features)
+
+    def epoch():
+        for queries, item in learned.batches(batch, settings.id_dropout, generator):
+            yield query_inputs(queries, names) | item_inputs(held, item)
+
+    first = next(epoch())
+    signature = {name: tf.TensorSpec((None, value.shape[1]), value.dtype) for name, value in first.items()}
+    batches = tf.data.Dataset.from_generator(epoch, output_signature=signature).prefetch(2)
+    bar = TrainingBar("two-tower", len(learned.row) // batch, batch, settings.retrieval_epochs)
+    model.compile(optimizer=tf.keras.optimizers.Adam(settings.learning_rate), metrics=[])
+    model.fit(batches, epochs=settings.retrieval_epochs, verbose=0, callbacks=[bar])
+    return Fitted(model, bar.loss)
+
+
+def shape(config: Config, held: Catalogue) -> Shape:
+    """Sizes of the towers for a catalogue; attribute tables have room for every code that occurs."""
+    users = held.user_codes.max(axis=0, initial=FIRST_VALUE) + 1
+    return Shape(
+        dict(zip(query_columns(config.features), (int(codes) for codes in users))),
+        {name: int(codes.max()) + 1 for name, codes in held.item_codes.items()},
+        config.features.recent_items,
+        config.train.embedding_dim,
+    )
+
+
+def query_inputs(queries: Queries, names: tuple[str, ...]) -> dict[str, Any]:
+    """The query tower's inputs by Merlin's column names: scalars ``[batch, 1]``, lists ``[batch, recent_items]``."""
+    columns = {name: queries.user_codes[:, i : i + 1] for i, name in enumerate(names)}
+    return columns | {RECENT_ITEMS: queries.recent_items, RECENT_WEIGHTS: queries.recent_weights}
+
+
+def item_inputs(held: Catalogue, codes: np.ndarray) -> dict[str, np.ndarray]:
+    """The item tower's inputs for item codes: a column each, int64 ``[batch, 1]``."""
+    return {name: by_code[codes][:, None] for name, by_code in held.item_codes.items()}
+
+
+def item_embeddings(model: mm.RetrievalModelV2, held: Catalogue) -> np.ndarray:
+    """Unit vectors of the whole catalogue in the order of codes, float32 ``[catalogue, dim]``."""
+    codes = np.arange(FIRST_VALUE, FIRST_VALUE + held.size)
+    parts = np.array_split(codes, max(1, held.size // 4096))
+    return np.concatenate([model.candidate_encoder(item_inputs(held, part)).numpy() for part in parts])
+
+
+def query_onnx(model: mm.RetrievalModelV2, config: Config, known: Queries) -> tuple[bytes, float]:
+    """The query tower as ONNX, and its largest difference from TensorFlow on training rows and on an unknown user."""
+    names, length = query_columns(config.features), config.features.recent_items
+
+    def embed(user_codes, recent_items, recent_weights):
+        return model.query_encoder(query_inputs(Queries(user_codes, recent_items, recent_weights), names))
+
+    inputs = (
+        tf.TensorSpec((None, len(names)), tf.int64, "user_codes"),
+        tf.TensorSpec((None, length), tf.int64, RECENT_ITEMS),
+        tf.TensorSpec((None, length), tf.float32, RECENT_WEIGHTS),
+    )
+    blank = Queries(np.full((1, len(names)), 2), np.zeros((1, length)), np.zeros((1, length), np.float32))
+    some = [known.take(np.arange(size) % len(known.user_codes)) for size in (1, 7, 64)]
+    samples = [
+        {
+            "user_codes": rows.user_codes.astype(np.int64),
+            RECENT_ITEMS: rows.recent_items.astype(np.int64),
+            RECENT_WEIGHTS: rows.recent_weights,
+        }
+        for rows in (*some, blank)
+    ]
+    return export(embed, inputs, "query_embedding", samples)
+
+
+def _saved(save, *arrays: np.ndarray, **named: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    save(buffer, *arrays, **named)
+    return buffer.getvalue()
+
+
+def _write(zone: str, name: str, content: bytes) -> None:
+    filesystem, path = fsspec.core.url_to_fs(f"{zone}/{name}")
+    filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+    filesystem.pipe_file(path, content)

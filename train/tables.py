@@ -1,0 +1,126 @@
+"""What the stage reads: parquet of the features and processed zones as arrays, checked where a mistake would be silent."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from contracts.artifacts import Zones, exists
+from contracts.config import Config
+from contracts.errors import ArtifactError
+from contracts.events import INTERACTIONS
+from contracts.features import FIRST_VALUE, OUT_OF_VOCABULARY
+
+
+def read(url: str, columns: Sequence[str], where: pc.Expression | None = None) -> pa.Table:
+    """Columns of a parquet file or folder.
+
+    Raises:
+        ArtifactError: when it is not there or lacks a column.
+    """
+    if not exists(url):
+        raise ArtifactError(f"{url} is not there: the stage that writes it has not finished; run it first")
+    filesystem, path = fsspec.core.url_to_fs(url)
+    data = ds.dataset(path, filesystem=filesystem, format="parquet", exclude_invalid_files=False)
+    lacking = [name for name in columns if name not in data.schema.names]
+    if lacking:
+        raise ArtifactError(f"{url}: expected columns {lacking}, it has {data.schema.names}; run its stage again")
+    return data.to_table(columns=list(columns), filter=where)
+
+
+def numbers(table: pa.Table, column: str) -> np.ndarray:
+    """A column without nulls as a numpy array."""
+    return table[column].to_numpy()
+
+
+def padded(table: pa.Table, column: str, length: int) -> np.ndarray:
+    """A list column as ``[rows, length]``, cut or padded with 0 on the right; the type of the list's values."""
+    values, lengths = flat(table, column)
+    ends = np.cumsum(lengths)
+    place = np.arange(length)[None, :]
+    index = (ends - lengths)[:, None] + place
+    held = place < lengths[:, None]
+    if not len(values):
+        return np.zeros(held.shape, values.dtype)
+    return np.where(held, values[np.minimum(index, len(values) - 1)], values.dtype.type(0))
+
+
+def flat(table: pa.Table, column: str) -> tuple[np.ndarray, np.ndarray]:
+    """A list column as all its values, and the length of each row's list."""
+    lists = table[column].combine_chunks()
+    if isinstance(lists, pa.ChunkedArray):
+        lists = pa.concat_arrays(lists.chunks) if lists.num_chunks else pa.array([], lists.type)
+    return lists.flatten().to_numpy(), pc.fill_null(pc.list_value_length(lists), 0).to_numpy().astype(np.int64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Catalogue:
+    """The items that can be recommended, and the codes of their attributes and of the users'.
+
+    Attributes:
+        item_ids: string ``[catalogue]``; place i has code i + 3.
+        item_codes: column -> int64 ``[catalogue + 3]``, by item code; ``item_id`` first.
+        user_ids: strings, sorted.
+        user_codes: int64 ``[users, query columns]`` of ``user_ids``.
+    """
+
+    item_ids: np.ndarray
+    item_codes: dict[str, np.ndarray]
+    user_ids: np.ndarray
+    user_codes: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """Number of items."""
+        return len(self.item_ids)
+
+    def users(self, user_ids: np.ndarray) -> np.ndarray:
+        """Places of users in ``user_ids``; -1 for one that is not there."""
+        place = np.minimum(np.searchsorted(self.user_ids, user_ids), max(len(self.user_ids) - 1, 0))
+        return np.where(self.user_ids[place] == user_ids, place, -1)
+
+    def encoded_users(self, user_ids: np.ndarray) -> np.ndarray:
+        """Codes of users, int64 ``[n, query columns]``; out of vocabulary for one that is not known."""
+        place = self.users(user_ids)
+        return np.where(place[:, None] >= 0, self.user_codes[place], OUT_OF_VOCABULARY)
+
+
+def catalogue(config: Config, zones: Zones) -> Catalogue:
+    """Read ``features/items.parquet`` and ``features/users.parquet``.
+
+    Raises:
+        ArtifactError: when the items are not in the order of their codes.
+    """
+    attributes = config.features.item_categorical
+    items = read(f"{zones.features}/items.parquet", ["item_id", "item_code", *(f"{name}_code" for name in attributes)])
+    codes = numbers(items, "item_code")
+    if not np.array_equal(codes, np.arange(FIRST_VALUE, FIRST_VALUE + len(codes))):
+        raise ArtifactError(f"{zones.features}/items.parquet: expected item_code = row + {FIRST_VALUE}; run etl again")
+    by_column = {"item_id": np.arange(FIRST_VALUE + len(codes))}
+    for name in attributes:
+        # The reserved item codes (pad, null, out of vocabulary) have themselves as attributes.
+        by_column[name] = np.r_[np.arange(FIRST_VALUE), numbers(items, f"{name}_code")].astype(np.int64)
+    columns = ["user_id_code", *(f"{name}_code" for name in config.features.user_categorical)]
+    users = read(f"{zones.features}/users.parquet", ["user_id", *columns])
+    ids = np.asarray(users["user_id"].to_pylist(), str)
+    order = np.argsort(ids)
+    user_codes = np.stack([numbers(users, name) for name in columns], axis=1).astype(np.int64)
+    return Catalogue(np.asarray(items["item_id"].to_pylist(), str), by_column, ids[order], user_codes[order])
+
+
+def first_interactions(zones: Zones, held: Catalogue, until_ms: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every (user, catalogue item) that interacted before an instant, once: places of users and of items, int64."""
+    kinds = pa.array(sorted(kind.value for kind in INTERACTIONS))
+    where = (ds.field("event_time") < until_ms) & ds.field("event_type").isin(kinds)
+    table = read(f"{zones.processed}/events", ["user_id", "item_id"], where)
+    users = pc.index_in(table["user_id"], value_set=pa.array(held.user_ids.tolist()))
+    items = pc.index_in(table["item_id"], value_set=pa.array(held.item_ids.tolist()))
+    known = pc.and_(pc.is_valid(users), pc.is_valid(items))
+    pairs = users.filter(known).to_numpy().astype(np.int64) * held.size + items.filter(known).to_numpy()
+    return np.divmod(np.unique(pairs), held.size)

@@ -1,0 +1,117 @@
+"""The two-tower model, of Merlin Models' blocks: what goes in, how the towers share the item table, and the loss."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import merlin.models.tf as mm
+import numpy as np
+import tensorflow as tf
+from merlin.models.tf.outputs.base import DotProduct
+from merlin.models.tf.transforms.bias import PopularityLogitsCorrection
+from merlin.schema import ColumnSchema, Schema, Tags
+
+RECENT_ITEMS, RECENT_WEIGHTS = "recent_items", "recent_weights"
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """What fixes the towers' shapes.
+
+    Attributes:
+        user_columns: column -> number of codes, ``user_id`` first (``contracts.features.query_columns``).
+        item_columns: column -> number of codes, ``item_id`` first.
+        recent_items: length of the recent-items list.
+        dim: width of both embeddings.
+    """
+
+    user_columns: Mapping[str, int]
+    item_columns: Mapping[str, int]
+    recent_items: int
+    dim: int
+
+
+@tf.keras.utils.register_keras_serializable(package="trireme")
+class RecencyPooling(mm.AverageEmbeddingsByWeightFeature):
+    """Merlin's weighted mean over a list; a user without recent items gets zeros where Merlin's divides by zero."""
+
+    def call(self, inputs: tf.Tensor, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """``inputs`` float32 ``[batch, list, dim]`` -> ``[batch, dim]``."""
+        weights = tf.cast(features[self.weight_feature_name], tf.float32)
+        if len(weights.shape) == 2:
+            weights = tf.expand_dims(weights, -1)
+        return tf.math.divide_no_nan(tf.reduce_sum(inputs * weights, axis=1), tf.reduce_sum(weights, axis=1))
+
+
+def two_tower(shape: Shape, item_frequencies: np.ndarray, temperature: float) -> mm.RetrievalModelV2:
+    """An untrained model: both towers pool through one item table, and the loss is logQ-corrected in-batch softmax.
+
+    Args:
+        shape: columns and sizes.
+        item_frequencies: float ``[item codes]``, how often each item is a target in training. An item that is often a
+            target is as often a negative of others; subtracting log of its frequency undoes that (Yi et al., RecSys
+            2019). Equal frequencies switch the correction off.
+        temperature: divides the cosine similarities.
+    """
+    query_schema, item_schema = _query_schema(shape), _item_schema(shape)
+    items = mm.EmbeddingTable(
+        shape.dim,
+        item_schema["item_id"],
+        query_schema[RECENT_ITEMS],
+        sequence_combiner=RecencyPooling(RECENT_WEIGHTS),
+        embeddings_initializer=tf.keras.initializers.RandomNormal(stddev=0.1),
+        name="item_table",
+    )
+    output = mm.ContrastiveOutput(
+        DotProduct(),
+        "in-batch",
+        schema=item_schema.select_by_tag(Tags.ITEM_ID),
+        # Merlin divides by the temperature after `post`, so the correction is multiplied by it beforehand.
+        post=PopularityLogitsCorrection(
+            tf.constant(item_frequencies, tf.float32), reg_factor=temperature, schema=item_schema
+        ),
+        logits_temperature=temperature,
+        store_negative_ids=True,
+    )
+    return mm.RetrievalModelV2(
+        query=_tower(shape, query_schema, query_schema.select_by_tag(Tags.USER), items),
+        candidate=_tower(shape, item_schema, item_schema.excluding_by_name(["item_id"]), items),
+        output=output,
+    )
+
+
+def _tower(shape: Shape, schema: Schema, attributes: Schema, items: mm.EmbeddingTable) -> mm.Encoder:
+    """The item table's part and an embedding per attribute, side by side, through two layers to unit length."""
+    branches: dict[str, tf.keras.layers.Layer] = {"items": items}
+    if len(attributes):
+        dims = {column.name: min(shape.dim, max(4, int(2 * column.int_domain.max**0.5))) for column in attributes}
+        branches["attributes"] = mm.Embeddings(attributes, dim=dims)
+    return mm.Encoder(
+        mm.ParallelBlock(branches, schema=schema, aggregation="concat"),
+        mm.MLPBlock([2 * shape.dim, shape.dim], activation="relu", no_activation_last_layer=True),
+        post=mm.L2Norm(),
+    )
+
+
+def _query_schema(shape: Shape) -> Schema:
+    fixed = ((0, None), (shape.recent_items, shape.recent_items))
+    weights = ColumnSchema(RECENT_WEIGHTS, dtype=np.float32, tags=[Tags.CONTINUOUS, Tags.SEQUENCE])
+    return Schema(
+        [
+            *(_categorical(name, name, codes, Tags.USER) for name, codes in shape.user_columns.items()),
+            _categorical(RECENT_ITEMS, "item_id", shape.item_columns["item_id"], Tags.SEQUENCE).with_shape(fixed),
+            weights.with_shape(fixed),
+        ]
+    )
+
+
+def _item_schema(shape: Shape) -> Schema:
+    columns = [_categorical(name, name, codes, Tags.ITEM) for name, codes in shape.item_columns.items()]
+    columns[0] = columns[0].with_tags([Tags.ITEM_ID])
+    return Schema(columns)
+
+
+def _categorical(name: str, domain: str, codes: int, tag: Tags) -> ColumnSchema:
+    properties = {"domain": {"name": domain, "min": 0, "max": codes - 1}}
+    return ColumnSchema(name, dtype=np.int64, tags=[Tags.CATEGORICAL, tag], properties=properties)
