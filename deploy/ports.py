@@ -6,8 +6,6 @@ import errno
 import socket
 from collections.abc import Mapping
 
-import psutil
-
 from contracts.errors import StackError
 
 HOST = "127.0.0.1"
@@ -80,6 +78,8 @@ def _is_free(port: int) -> bool:
 
 def _holder(port: int) -> str:
     """The process that listens on a port; other users' processes are not always visible."""
+    import psutil  # here, because ``make doctor`` reads the table before anything is installed
+
     try:
         for connection in psutil.net_connections("inet"):
             listens = connection.status == psutil.CONN_LISTEN

@@ -1,8 +1,8 @@
 """The command line and environment of tritonserver, taken from the nvidia-pytriton wheel: binary only, no container.
 
 Of the wheel only the server, its python backend and the stub for this Python are used. The environment picks the
-interpreter that runs the models: the backend's stub takes the first ``python3`` on ``PATH`` and ignores ``PYTHONPATH``, so
-the repository is made importable by a ``.pth`` file in the virtual environment (``make setup``).
+interpreter that runs the models: the backend's stub takes the first ``python3`` on ``PATH`` and ignores ``PYTHONPATH``,
+so the repository is made importable by a ``.pth`` file in the virtual environment (``make setup``).
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def assemble_backends(folder: Path) -> None:
 
 
 def _wheel() -> Path:
-    """The folder that holds the wheel's packages; pytriton itself is never imported (its own needs are not installed)."""
+    """The folder that holds the wheel's packages; pytriton itself is never imported (its needs are not installed)."""
     try:
         distribution = importlib.metadata.distribution("nvidia-pytriton")
     except importlib.metadata.PackageNotFoundError:

@@ -1,0 +1,1 @@
+"""Load on the public port: what clients feel."""

@@ -1,7 +1,7 @@
 """Envoy's bootstrap: one public listener for HTTP/1.1, HTTP/2 and gRPC; admin on the loopback interface only.
 
-Clusters and the listener are static; routes and the endpoints of the tritonservers lie in files of their own, which Envoy
-watches: a rollout rewrites them (write, then rename) and nothing restarts.
+Clusters and the listener are static; routes and the endpoints of the tritonservers lie in files of their own, which
+Envoy watches: a rollout rewrites them (write, then rename) and nothing restarts.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from deploy.ports import HOST
 MAX_BODY_BYTES = 65_536
 #: Requests (not events: a request may hold many) to ``/v1/events`` per second, for all clients together.
 EVENTS_PER_SECOND = 300
+#: Open connections of clients; more are refused.
+MAX_CONNECTIONS = 4096
 
 _HTTP = "type.googleapis.com/envoy.extensions.filters.http"
 _LOCAL_REPLIES = {
@@ -61,6 +63,7 @@ def _bootstrap(folder: Path, ports: Mapping[str, int]) -> dict[str, Any]:
     return {
         "node": {"id": "trireme", "cluster": "trireme"},
         "admin": {"address": _address(ports["envoy_admin"])},
+        "overload_manager": {"resource_monitors": [_connection_limit()]},
         "static_resources": {
             "listeners": [_listener(folder, ports["public"])],
             "clusters": [
@@ -69,6 +72,12 @@ def _bootstrap(folder: Path, ports: Mapping[str, int]) -> dict[str, Any]:
             ],
         },
     }
+
+
+def _connection_limit() -> dict[str, Any]:
+    kind = "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
+    limit = {"@type": f"type.googleapis.com/{kind}", "max_active_downstream_connections": MAX_CONNECTIONS}
+    return {"name": "envoy.resource_monitors.global_downstream_max_connections", "typed_config": limit}
 
 
 def _listener(folder: Path, port: int) -> dict[str, Any]:
@@ -135,8 +144,10 @@ def _filter(name: str, kind: str, **settings: Any) -> dict[str, Any]:
 
 
 def _local_replies() -> dict[str, Any]:
-    """Envoy's own answers are ``{"error": ...}`` like everybody's."""
-    mappers = []
+    """Envoy's own answers are ``{"error": ...}`` like everybody's; to gRPC they are the status message, plain."""
+    is_grpc = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
+    plain = {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}}
+    mappers: list[dict[str, Any]] = [{"filter": {"header_filter": {"header": is_grpc}}, "body_format_override": plain}]
     for status, text in _LOCAL_REPLIES.items():
         value = {"default_value": status, "runtime_key": f"local_reply_{status}"}
         mappers.append(

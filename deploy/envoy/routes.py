@@ -40,8 +40,10 @@ def route_configuration(events_per_second: int) -> dict[str, Any]:
 
 
 def _recommendations() -> dict[str, Any]:
-    """The body goes to Triton unparsed, as the one string tensor of ``recommendations_json``: a client of REST sends no
-    shapes, and a shape of 2^40 in Triton's own JSON ends the whole server."""
+    """REST: the body goes to Triton unparsed, as the one string tensor of ``recommendations_json``.
+
+    So a client of REST sends no shapes: a shape of 2^40 in Triton's own JSON ends the whole server.
+    """
     return {
         "match": {"path": "/v1/recommendations", "headers": [_method("POST")]},
         "request_headers_to_add": [_overwrite("Inference-Header-Content-Length", "0")],
@@ -89,8 +91,10 @@ def _grpc(method: str, guarded: bool) -> dict[str, Any]:
 
 
 def _retry(on: str) -> dict[str, Any]:
-    """One more try, on another server: inference changes nothing, so it may be repeated, but a request that kills a
-    server must not be carried to all of them."""
+    """One more try, on another server.
+
+    Inference changes nothing, so it may be repeated; but a request that kills a server must not be carried to all.
+    """
     predicate = "envoy.retry_host_predicates.previous_hosts"
     kind = "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
     return {

@@ -3,8 +3,8 @@
 -- of length (little endian) and the text. Nothing is parsed here: what the model wrote is what the client gets.
 
 local function answer(handle, status, text)
-  local headers = handle:headers()
   local length = handle:body(true):setBytes(text)
+  local headers = handle:headers()
   headers:replace(":status", status)
   headers:replace("content-type", "application/json")
   headers:replace("content-length", tostring(length))
@@ -17,9 +17,10 @@ function envoy_on_response(handle)
     return -- Envoy's own reply (time-out, no healthy server): JSON already
   end
   local status = headers:get(":status")
+  local header_size = tonumber(headers:get("inference-header-content-length") or "")
+  -- Waits for the whole body; headers fetched before may not be used after it.
   local body = handle:body(true)
   local size = body:length()
-  local header_size = tonumber(headers:get("inference-header-content-length") or "")
   if status == "200" and header_size and size >= header_size + 4 then
     local a, b, c, d = body:getBytes(header_size, 4):byte(1, 4)
     local text_size = a + 256 * (b + 256 * (c + 256 * d))

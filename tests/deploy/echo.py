@@ -6,7 +6,7 @@ from pathlib import Path
 
 from contracts.tensors import ENSEMBLES, EnsembleSpec, TensorSpec
 
-_MODEL = '''
+_MODEL = """
 import json
 import numpy as np
 import triton_python_backend_utils as pb
@@ -38,7 +38,7 @@ class TritonPythonModel:
 
     def _refuse(self, why):
         return pb.InferenceResponse([], pb.TritonError(why, pb.TritonError.INVALID_ARG))
-'''
+"""
 
 
 def write_echo_repository(folder: Path) -> Path:
@@ -51,7 +51,7 @@ def write_echo_repository(folder: Path) -> Path:
         config = [f'name: "{ensemble.name}"', 'backend: "python"', "max_batch_size: 8"]
         config += [_tensor("input", tensor) for tensor in ensemble.inputs]
         config += [_tensor("output", tensor) for tensor in ensemble.outputs]
-        config.append('instance_group: [ { count: 1, kind: KIND_CPU } ]')
+        config.append("instance_group: [ { count: 1, kind: KIND_CPU } ]")
         (folder / ensemble.name / "config.pbtxt").write_text("\n".join(config), encoding="utf-8")
     return folder
 

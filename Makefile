@@ -1,0 +1,76 @@
+# Trireme. `make` prints the targets; CONFIG, TRIREME_ROOT and TRIREME_PORT_BASE choose data set, folder and ports.
+.DEFAULT_GOAL := help
+.PHONY: help setup doctor run pipeline etl train export up down status learn test check format test-train test-serve
+
+CONFIG ?= configs/completejourney.toml
+SERVE := .venv/bin/python
+TRAIN := .venv-train/bin/python
+PYTHON := $(firstword $(wildcard $(SERVE)) $(shell command -v python3.11 python3))
+UV := $(or $(shell command -v uv),.uv/bin/uv)
+SET_UP := .venv-train/.set-up .venv/.set-up
+export PYTHONUNBUFFERED := 1
+
+help:  ## Print the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-10s %s\n", $$1, $$2 }'
+
+setup: $(SET_UP)  ## Make both environments (.venv-train and .venv) from uv.lock
+
+# What setup says goes to standard error: the last line of `make run` on standard output is the result.
+.venv-train/.set-up: uv.lock pyproject.toml
+	@command -v $(UV) >/dev/null || python3.11 -m pip install --quiet --target .uv uv >&2
+	UV_PROJECT_ENVIRONMENT=.venv-train $(UV) sync --frozen --extra train --group dev >&2
+	@touch $@
+
+.venv/.set-up: uv.lock pyproject.toml | .venv-train/.set-up
+	UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --frozen --extra serve --group dev --group check >&2
+	@# Triton's python models ignore PYTHONPATH: this file lets them find the repository.
+	@pwd > .venv/lib/python3.11/site-packages/trireme.pth
+	@touch $@
+
+doctor:  ## List what this machine lacks, each with the line that installs it
+	@$(PYTHON) -m deploy doctor $(CONFIG)
+
+run: setup  ## Data, training, release, stack, "see it learn": everything; leaves the stack up
+	@$(SERVE) -m deploy run $(CONFIG)
+
+pipeline: setup  ## Raw data to a promoted release
+	@$(SERVE) -m deploy pipeline $(CONFIG)
+
+etl: setup  ## Raw logs to trusted events, features and training rows
+	@$(TRAIN) -m etl run $(CONFIG)
+
+export: setup  ## Models to a release, and the release into triton_repo/
+	@$(SERVE) -m ensemble export $(CONFIG)
+
+up: setup  ## Start the stack
+	@$(SERVE) -m deploy up $(CONFIG)
+
+learn: setup  ## See it learn, against the running stack
+	@$(SERVE) -m deploy learn $(CONFIG)
+
+status: setup  ## What runs, on which port, since when
+	@$(SERVE) -m deploy status $(CONFIG)
+
+down: setup  ## Stop all that was started here, and only that
+	@$(SERVE) -m deploy down $(CONFIG)
+
+test: test-train test-serve  ## Everything that proves it
+
+test-train: setup
+	$(TRAIN) -m pytest tests/etl tests/train
+
+test-serve: setup
+	$(SERVE) -m pytest tests --ignore tests/etl --ignore tests/train
+
+check: setup  ## Lint, types, architecture, drift of generated files, size budget
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/pyright
+	.venv/bin/lint-imports
+	$(SERVE) -m ensemble configs --check
+	$(SERVE) -m streaming schemas --check
+	$(SERVE) -m pytest -q tests/architecture
+
+format: setup  ## Format the sources and mend what ruff can
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .

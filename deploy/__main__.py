@@ -1,0 +1,100 @@
+"""``python -m deploy COMMAND CONFIG``: the local stack and the pipeline that fills it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from contracts.config import stack_settings
+from contracts.errors import TriremeError
+
+DEFAULT_CONFIG = "configs/completejourney.toml"
+
+
+def main() -> int:
+    """Run one command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m deploy", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (
+        ("run", "pipeline, stack and 'see it learn', from what is there; leaves the stack up"),
+        ("pipeline", "raw data to a promoted release"),
+        ("up", "start the stack"),
+        ("learn", "see it learn, against the running stack"),
+        ("status", "what runs, on which port, since when"),
+        ("down", "stop all that up started, and only that"),
+        ("doctor", "what this machine lacks, each with the line that installs it"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("config", nargs="?", default=DEFAULT_CONFIG, help="default: %(default)s")
+    arguments = parser.parse_args()
+    try:
+        return _doctor() if arguments.command == "doctor" else _command(arguments.command, arguments.config)
+    except TriremeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _doctor() -> int:
+    # Before setup there is neither rich nor anything else.
+    from deploy import doctor
+    from deploy.ports import ports
+
+    settings = stack_settings()
+    findings = doctor.examine(Path(settings.root), ports(settings.port_base))
+    for finding in findings:
+        print(f"{'ok  ' if finding.ok else 'LACKS'} {finding.what}: {finding.found}")
+        if not finding.ok:
+            print(f"      -> {finding.mend}")
+    lacking = [finding.what for finding in findings if not finding.ok]
+    print(json.dumps({"lacking": lacking}))
+    return 1 if lacking else 0
+
+
+def _command(command: str, config: str) -> int:
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    from deploy import learn, pipeline, run, stack, story
+    from deploy.site import open_site
+
+    progress = Console(stderr=True)
+    output = Console()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=progress)])
+    for noisy in ("kafka", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    site = open_site(config)
+    started = time.monotonic()
+    figures: dict[str, Any] = {}
+    if command == "run":
+        figures = run.run(site, progress, output)
+    elif command == "pipeline":
+        figures = pipeline.run(site, progress)
+    elif command == "up":
+        stack.up(site)
+        figures = {"public_url": site.public_url, "events_url": site.events_url, "release": site.release()}
+    elif command == "learn":
+        result = learn.learn(site)
+        story.tell(output, site, result)
+        figures = result.key_figures()
+    elif command == "down":
+        figures = {"was_up": stack.down(site)}
+    else:
+        lines = stack.status(site)
+        output.print(stack.table(lines))
+        figures = {"parts": [line.to_json() for line in lines]}
+    if command in ("up", "learn", "down"):
+        figures["seconds"] = round(time.monotonic() - started, 1)
+    print(json.dumps(figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

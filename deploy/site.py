@@ -1,0 +1,93 @@
+"""One stack's place: its configuration, its folders and its ports, all from the settings and the environment."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+from contracts import artifacts
+from contracts.config import Config, load, stack_settings
+from contracts.errors import StackError
+from deploy.ports import HOST, address, ports
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """What every command of ``deploy`` starts from."""
+
+    config_path: Path
+    config: Config
+    root: str
+    port_base: int
+
+    @property
+    def zones(self) -> artifacts.Zones:
+        """Where the artifacts lie."""
+        return artifacts.zones(self.root, self.config)
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Port by name (``deploy.ports``)."""
+        return ports(self.port_base)
+
+    @property
+    def stack(self) -> Path:
+        """The folder of the stack: generated configuration, Redis' files, the logs of its processes."""
+        return Path(self.root) / self.config.name / "stack"
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the pipeline's logs."""
+        return Path(self.root) / self.config.name / "logs"
+
+    @property
+    def public_url(self) -> str:
+        """Where clients ask."""
+        return f"http://{HOST}:{self.ports['public']}/v1/recommendations"
+
+    @property
+    def events_url(self) -> str:
+        """Where clients send events."""
+        return f"http://{HOST}:{self.ports['public']}/v1/events"
+
+    def environment(self) -> dict[str, str]:
+        """What every process of ours is told."""
+        return {
+            "TRIREME_ROOT": self.root,
+            "TRIREME_PORT_BASE": str(self.port_base),
+            "TRIREME_REDIS": address(self.ports["redis"]),
+            "TRIREME_KAFKA": address(self.ports["kafka"]),
+        }
+
+    def release(self) -> str:
+        """The promoted release.
+
+        Raises:
+            ArtifactError: when none was promoted yet.
+        """
+        return artifacts.read_json(f"{self.zones.releases}/current.json")["release"]
+
+
+def open_site(config_path: str) -> Site:
+    """Read the configuration and the environment.
+
+    Raises:
+        ConfigError: when either is wrong.
+        StackError: when the data root is not a local folder.
+    """
+    settings = stack_settings()
+    if "://" in settings.root:
+        raise StackError(f"TRIREME_ROOT={settings.root}: the local stack needs a local folder")
+    return Site(Path(config_path).resolve(), load(config_path), str(Path(settings.root).resolve()), settings.port_base)
+
+
+def code_hash(*packages: str) -> str:
+    """A hash of the packages' sources: a process whose environment holds it is restarted when its code changes."""
+    digest = hashlib.sha256()
+    for package in packages:
+        for file in sorted((REPOSITORY / package).rglob("*.py")):
+            digest.update(str(file.relative_to(REPOSITORY)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,81 @@
+"""What a person sees of "see it learn": one household's list before and after, and how to ask by oneself."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.syntax import Syntax
+from rich.table import Table
+
+from contracts.errors import StackError
+from deploy.learn import Lesson, Result
+from deploy.ports import address
+from deploy.site import Site
+
+SHOWN = 10
+_GRPC_EXAMPLE = Path(__file__).parent / "examples" / "ask_grpc.py"
+
+
+def tell(console: Console, site: Site, result: Result) -> None:
+    """Print the story of the first household, the newcomer's, and the two ways to ask."""
+    first = result.lessons[0]
+    _table(console, result, f"household {first.plan.user_id}", first)
+    _table(console, result, "a user never seen before", result.newcomer)
+    ask_both_ways(console, site, first.plan.user_id)
+
+
+def ask_both_ways(console: Console, site: Site, user_id: str) -> None:
+    """Print the curl line and the Python of a gRPC client, run both and show what they answer.
+
+    Raises:
+        StackError: when one of them fails.
+    """
+    body = json.dumps({"user_id": user_id, "k": 5})
+    curl = ["curl", "-sS", "-X", "POST", site.public_url, "-H", "content-type: application/json", "-d", body]
+    console.print("\n[bold]The same by REST[/bold]")
+    console.print(f"$ {shlex.join(curl)}", soft_wrap=True, markup=False, highlight=False)
+    if shutil.which("curl"):
+        console.print(_output(curl), soft_wrap=True, markup=False, highlight=False)
+    else:
+        console.print("(not run: curl is not installed here)")
+    grpc = address(site.ports["public"])
+    console.print("\n[bold]and by gRPC[/bold]")
+    console.print(Syntax(_GRPC_EXAMPLE.read_text(encoding="utf-8"), "python", background_color="default"))
+    shown = _GRPC_EXAMPLE.relative_to(Path(__file__).parent.parent)
+    console.print(f"$ python {shown} {grpc} {shlex.quote(user_id)}", soft_wrap=True, markup=False, highlight=False)
+    console.print(_output([sys.executable, str(_GRPC_EXAMPLE), grpc, user_id]), markup=False, highlight=False)
+
+
+def _table(console: Console, result: Result, who: str, lesson: Lesson) -> None:
+    plan, department_of = lesson.plan, result.catalogue.department_of
+    took = "was not seen within a second" if lesson.learned_ms is None else f"took {lesson.learned_ms:.0f} ms"
+    table = Table(
+        title=f"See it learn: {who} buys three of {plan.department}",
+        caption=f"{plan.department} in the top 20: {lesson.share_before:.0%} -> {lesson.share_after:.0%}; it {took}",
+    )
+    for heading in ("#", "before", "", "source", "after", "", "source"):
+        table.add_column(heading, justify="right" if heading == "#" else "left")
+    rows = zip(*(lesson.before[name][:SHOWN] for name in ("item_ids", "sources")))
+    for rank, (before, after) in enumerate(
+        zip(rows, zip(*(lesson.after[name][:SHOWN] for name in ("item_ids", "sources")))), start=1
+    ):
+        cells = [str(rank)]
+        for item, source in (before, after):
+            department = department_of.get(item, "?")
+            style = "bold green" if department == plan.department else ""
+            cells += [item, f"[{style}]{department}[/]" if style else department, source]
+        table.add_row(*cells)
+    console.print(table)
+
+
+def _output(argv: list[str]) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    if done.returncode != 0:
+        raise StackError(f"{shlex.join(argv[:2])} failed with exit code {done.returncode}: {done.stderr.strip()}")
+    return done.stdout.rstrip()

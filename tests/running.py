@@ -1,0 +1,50 @@
+"""Processes of tests: started with a log, ended by their own pid whatever happens, and free ports for them."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def process(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen]:
+    with log.open("wb") as output:
+        started = subprocess.Popen(argv, env=env, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    try:
+        yield started
+    finally:
+        started.terminate()
+        try:
+            started.wait(15)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            started.wait()
+
+
+def wait_until(ready: Callable[[], bool], what: str, log: Path, seconds: float = 30.0) -> None:
+    """Poll ``ready``; an OSError of it (nobody listens yet) counts as not yet."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError):
+            if ready():
+                return
+        time.sleep(0.05)
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+    raise AssertionError(f"{what} was not ready after {seconds} s; the end of {log}:\n{tail}")
+
+
+def free_port_base(count: int = 40) -> int:
+    """A base below the ephemeral range from which ``count`` ports are free now."""
+    for base in range(21000, 32000, count):
+        try:
+            for port in range(base, base + count):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return base
+    raise AssertionError("no 40 free ports in a row")
