@@ -1,0 +1,79 @@
+"""Command line of the stage: ``python -m ensemble COMMAND CONFIG [--force]``; the last line of stdout is JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import time
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+from contracts.artifacts import zones
+from contracts.config import load, stack_settings
+from contracts.errors import TriremeError
+from ensemble import answer, candidates, export, golden, golden_triton, model_config, promote
+from ensemble.code_version import REPOSITORY
+from ensemble.steps.release import Release
+
+
+def main(argv: list[str]) -> int:
+    """Run one command; 0, or 1 with a message on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m ensemble", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, module in (("candidates", candidates), ("export", export), ("answer", answer), ("promote", promote)):
+        command = commands.add_parser(name, help=module.__doc__)
+        command.add_argument("config", help="a file of configs/")
+        command.add_argument("--force", action="store_true", help="run even when nothing has changed")
+    configs = commands.add_parser("configs", help=model_config.__doc__)
+    configs.add_argument(
+        "--check", action="store_true", help="write nothing; fail when a file is not what it should be"
+    )
+    replay = commands.add_parser("golden", help=golden.__doc__)
+    replay.add_argument("release", help="the folder of a release")
+    replay.add_argument("--grpc", metavar="HOST:PORT", help="ask this tritonserver instead of this process")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=Console(stderr=True))])
+    started = time.monotonic()
+    try:
+        facts = _run(arguments)
+    except TriremeError as error:
+        print(f"ensemble {arguments.command}: {error}", file=sys.stderr)
+        return 1
+    facts = {"stage": "ensemble", "command": arguments.command, **facts}
+    print(json.dumps({**facts, "total_seconds": round(time.monotonic() - started, 1)}))
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> dict[str, object]:
+    if arguments.command == "configs":
+        return _configs(arguments.check)
+    if arguments.command == "golden":
+        release = Release.open(arguments.release)
+        release.verify()
+        number = golden_triton.replay(release, arguments.grpc) if arguments.grpc else golden.replay(release)
+        return {"release": release.id, "replayed": number}
+    config = load(arguments.config)
+    place = zones(stack_settings().root, config)
+    if arguments.command == "promote":
+        return promote.run(place)
+    stage = {"candidates": candidates, "export": export, "answer": answer}[arguments.command]
+    return stage.run(config, place, arguments.force)
+
+
+def _configs(check_only: bool) -> dict[str, object]:
+    """Write the configurations, or refuse when a committed one has drifted."""
+    if not check_only:
+        return {"written": model_config.write(REPOSITORY)}
+    drifted = model_config.check(REPOSITORY)
+    if drifted:
+        raise TriremeError(
+            f"{', '.join(drifted)}: not what contracts/tensors.py says; run `python -m ensemble configs` and commit"
+        )
+    return {"drifted": []}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

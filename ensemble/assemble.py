@@ -1,0 +1,129 @@
+"""A release's data out of the zones: the same files for training's candidates and for serving."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from contracts.artifacts import Zones, read_json, read_manifest, write_json
+from contracts.config import Config
+from contracts.errors import ArtifactError
+from contracts.features import FIRST_VALUE, query_columns
+from ensemble.steps import ranker, retrieval
+from ensemble.steps.release import DOCUMENT
+from ensemble.steps.tables import BUCKETS, ITEMS, VOCABULARY
+
+
+def read_table(url: str, columns: list[str] | None = None) -> pa.Table:
+    """A parquet file of a zone, or all parquet files right below a folder.
+
+    Raises:
+        ArtifactError: when there is none.
+    """
+    filesystem, path = fsspec.core.url_to_fs(url)
+    files = [path] if path.endswith(".parquet") else sorted(filesystem.glob(f"{path}/*.parquet"))
+    if not files or not filesystem.exists(files[0]):
+        raise ArtifactError(f"{url} is not there: the stage that writes it has not finished; run it first")
+    tables = []
+    for name in files:
+        with filesystem.open(name, "rb") as file:
+            tables.append(pq.read_table(file, columns=columns))
+    return pa.concat_tables(tables)
+
+
+def write_shared(folder: Path, config: Config, zones: Zones) -> None:
+    """The tables that several steps share: vocabulary, item columns and buckets."""
+    encodings = read_json(f"{zones.features}/encodings.json")
+    columns = dict.fromkeys((*query_columns(config.features), "item_id", *config.features.item_categorical))
+    absent = [name for name in columns if name not in encodings]
+    if absent:
+        raise ArtifactError(f"{zones.features}/encodings.json lacks {', '.join(absent)}: run etl again")
+    _write(folder / VOCABULARY, json.dumps({name: encodings[name] for name in columns}).encode())
+    items = read_table(f"{zones.features}/items.parquet").to_pydict()
+    if items["item_id"] != encodings["item_id"]:
+        raise ArtifactError(f"{zones.features}/items.parquet and encodings.json list different items: run etl again")
+    _write_arrays(folder / ITEMS, **_item_columns(config, items, encodings))
+    buckets = read_table(f"{zones.features}/buckets.parquet")
+    regions, region = np.unique(buckets["region"].fill_null("").to_numpy().astype(str), return_inverse=True)
+    numbers = {name: buckets[name].to_numpy().astype(np.int32) for name in ("day", "item_code", "count")}
+    _write_arrays(folder / BUCKETS, region=region.astype(np.int32), regions=regions, **numbers)
+
+
+def write_retrieval(folder: Path, source: str) -> None:
+    """Query tower, item embeddings and item-item table of ``models/retrieval/fit`` or ``refit``."""
+    for name in (retrieval.QUERY_TOWER, retrieval.ITEM_EMBEDDINGS, retrieval.ITEM_ITEM):
+        _write(folder / name, _read(f"{source}/{Path(name).name}"))
+
+
+def write_ranker(folder: Path, source: str) -> None:
+    """The ranker's graph."""
+    _write(folder / ranker.MODEL, _read(f"{source}/{Path(ranker.MODEL).name}"))
+
+
+def write_document(folder: Path, config: Config, release: str, retrieval_zone: str, **facts: Any) -> dict[str, Any]:
+    """``release.json``: settings and facts that serving needs, and the checksum of every file below the folder."""
+    document = {
+        "release": release,
+        "name": config.name,
+        "features": dataclasses.asdict(config.features),
+        "serve": dataclasses.asdict(config.serve),
+        "recent_half_life_hours": read_manifest(retrieval_zone)["recent_half_life_hours"],
+        **facts,
+        "files": checksums(folder),
+    }
+    write_json(str(folder / DOCUMENT), document)
+    return document
+
+
+def checksums(folder: Path) -> dict[str, dict[str, Any]]:
+    """Path within the folder -> size and sha256 of every file below it but ``release.json``."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / DOCUMENT)
+    return {
+        path.relative_to(folder).as_posix(): {
+            "bytes": path.stat().st_size,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        for path in files
+    }
+
+
+def _item_columns(config: Config, items: Mapping[str, list], encodings: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Codes and standardised numbers by item code; pad, null and out of vocabulary stand for themselves."""
+    columns = []
+    for name in config.features.item_categorical:
+        columns.append(np.concatenate([np.arange(FIRST_VALUE), items[f"{name}_code"]]).astype(np.int64))
+    numeric = np.zeros((len(items["item_id"]) + FIRST_VALUE, len(config.features.item_numeric)), np.float32)
+    for i, name in enumerate(config.features.item_numeric):
+        raw = np.array(items[name], np.float64)
+        scaled = (raw - encodings[name]["mean"]) / max(encodings[name]["std"], 1e-9)
+        numeric[FIRST_VALUE:, i] = np.nan_to_num(scaled, nan=0.0)
+    return {"codes": np.stack(columns, axis=1), "numeric": numeric}
+
+
+def _read(url: str) -> bytes:
+    filesystem, path = fsspec.core.url_to_fs(url)
+    try:
+        return filesystem.cat_file(path)
+    except FileNotFoundError:
+        raise ArtifactError(f"{url} is not there: the stage that writes it has not finished; run it first") from None
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def _write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    _write(path, buffer.getvalue())

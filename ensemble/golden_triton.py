@@ -1,0 +1,67 @@
+"""Golden requests against a running tritonserver: step by step over gRPC, since their rows enter after the Redis read.
+
+Only for the private port of an instance: Envoy lets no client name a step.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from tritonclient import grpc
+from tritonclient.utils import InferenceServerException
+
+from contracts.errors import StackError
+from contracts.tensors import GOLDEN_ROW, REQUEST, STEPS
+from ensemble import golden
+from ensemble.steps.release import Release
+
+_TIMEOUT_SECONDS = 10.0
+
+
+def replay(release: Release, address: str) -> int:
+    """Answer a release's golden requests by the server at ``host:port``; how many there are.
+
+    Raises:
+        ArtifactError: naming the first that is answered otherwise.
+        StackError: when the server fails or serves another release.
+    """
+    client = grpc.InferenceServerClient(address)
+    try:
+        return golden.compare(release, lambda entry: _answer(client, release.id, entry))
+    except InferenceServerException as error:
+        raise StackError(f"tritonserver at {address} does not answer golden requests: {error}") from None
+    finally:
+        client.close()
+
+
+def _answer(client: grpc.InferenceServerClient, release: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """One golden request through the four steps, as the ensemble would pass it on."""
+    held = {
+        REQUEST.name: _text(json.dumps(entry["request"])),
+        GOLDEN_ROW.name: _text(json.dumps({"row": entry["row"], "as_of": entry["as_of"]})),
+    }
+    for step in STEPS:
+        inputs = []
+        for spec in step.inputs:
+            if spec.name in held:
+                tensor = grpc.InferInput(spec.name, list(held[spec.name].shape), _wire_type(spec.dtype))
+                inputs.append(tensor.set_data_from_numpy(held[spec.name]))
+        result = client.infer(step.name, inputs, client_timeout=_TIMEOUT_SECONDS)
+        for spec in step.outputs:
+            held[spec.name] = result.as_numpy(spec.name)
+    answer = json.loads(held["response"][0, 0])
+    if answer["release"] != release:
+        raise StackError(f"the server serves release {answer['release']}, not {release}")
+    return answer
+
+
+def _wire_type(dtype: str) -> str:
+    """The name of a type in requests; only strings have another than in configurations."""
+    return "BYTES" if dtype == "STRING" else dtype
+
+
+def _text(text: str) -> np.ndarray:
+    return np.array([[text.encode()]], object)

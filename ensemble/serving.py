@@ -1,0 +1,271 @@
+"""The four steps as Triton calls them: tensors by name in, tensors by name out, and what to do when a step fails.
+
+A step prepares each request by itself (so that a bad one harms no neighbour), runs once for all of them, and degrades
+instead of failing. ``triton_io`` drives it; nothing here knows Triton.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from contracts.errors import RequestError, StackError
+from contracts.requests import DEFAULT_K, Answer, Request, check_request, parse_request
+from ensemble.steps.arrays import Candidates, Query
+from ensemble.steps.blend import ColdStart
+from ensemble.steps.envelope import Envelope, skip_overdue
+from ensemble.steps.lookup import Lookup
+from ensemble.steps.ranker import Ranker
+from ensemble.steps.retrieval import Retrieval
+
+log = logging.getLogger(__name__)
+
+Tensors = dict[str, np.ndarray]
+
+
+def now_ms() -> int:
+    """The wall clock, ms."""
+    return time.time_ns() // 1_000_000
+
+
+class Store(Protocol):
+    """Where raw rows come from."""
+
+    def read(self, user_ids: Sequence[str]) -> list[dict[str, Any] | StackError]:
+        """Rows of users, an error in the place of one that cannot be had."""
+        ...
+
+
+class LookupStep:
+    """``feature_lookup``: checks, reads and encodes."""
+
+    def __init__(self, lookup: Lookup, store: Store, variant: str = "", clock: Callable[[], int] = now_ms):
+        self._lookup = lookup
+        self._store = store
+        self._variant = variant
+        self._clock = clock
+
+    def prepare(self, tensors: Tensors) -> Tensors:
+        """Checked requests, object ``[b]``, and the rows that came with them, object ``[b]`` of None or a document.
+
+        Raises:
+            RequestError: when one of them breaks the contract.
+        """
+        requests = parse_json(tensors["request"]) if "request" in tensors else parse_typed(tensors)
+        golden = [json.loads(text[0]) for text in tensors["golden_row"]] if "golden_row" in tensors else requests
+        rows = np.full(len(requests), None, object)
+        if golden is not requests:
+            rows[:] = golden
+        return {"requests": _objects(requests), "golden": rows}
+
+    def run(self, batch: Tensors) -> Tensors:
+        """Envelopes and queries; without the online store users are unknown, and the envelope says so."""
+        users = [request.user_id for request, row in zip(batch["requests"], batch["golden"]) if row is None]
+        try:
+            read = iter(self._store.read(users) if users else [])
+        except StackError as error:
+            log.warning("feature_lookup: %s", error)
+            read = iter([error] * len(users))
+        return self._encoded(batch, [next(read) if row is None else row["row"] for row in batch["golden"]])
+
+    def degrade(self, batch: Tensors, error: Exception) -> Tensors:
+        """Everybody is a user never seen."""
+        return self._encoded(batch, [StackError(f"{type(error).__name__}: {error}")] * len(batch["requests"]))
+
+    def _encoded(self, batch: Tensors, rows: list[Any]) -> Tensors:
+        started = self._clock()
+        as_of = [started if golden is None else golden["as_of"] for golden in batch["golden"]]
+        held = [self._lookup.unknown_row() if isinstance(row, StackError) else row for row in rows]
+        query = self._lookup.query([request.user_id for request in batch["requests"]], held, as_of)
+        envelopes = [
+            self._lookup.envelope(request, row, instant, started, self._variant)
+            for request, row, instant in zip(batch["requests"], held, as_of)
+        ]
+        envelopes = [
+            envelope.with_skipped("feature_lookup", str(row)) if isinstance(row, StackError) else envelope
+            for envelope, row in zip(envelopes, rows)
+        ]
+        return {"envelope": _packed(envelopes), **query._asdict()}
+
+    def finish(self, outputs: Tensors) -> Tensors:
+        """One request's outputs as they are."""
+        return outputs
+
+
+class RetrievalStep:
+    """``retrieval``: candidates; none when it fails or the time is over."""
+
+    def __init__(self, retrieval: Retrieval, clock: Callable[[], int] = now_ms):
+        self._retrieval = retrieval
+        self._clock = clock
+
+    def prepare(self, tensors: Tensors) -> Tensors:
+        """Inputs as they are."""
+        return tensors
+
+    def run(self, batch: Tensors) -> Tensors:
+        """Candidates of those requests that have time left."""
+        envelopes, due = skip_overdue(_unpacked(batch), "retrieval", self._clock())
+        outputs = self._empty(envelopes)
+        if any(due):
+            query = Query(*(batch[name][due] for name in Query._fields))
+            found = self._retrieval([x for x, runs in zip(envelopes, due) if runs], query)
+            outputs["candidate_ids"][due], outputs["candidate_scores"][due] = found
+        return outputs
+
+    def degrade(self, batch: Tensors, error: Exception) -> Tensors:
+        """No candidates: the answer will be trending."""
+        return self._empty(_skipped(batch, "retrieval", error))
+
+    def finish(self, outputs: Tensors) -> Tensors:
+        """One request's outputs as they are."""
+        return outputs
+
+    def _empty(self, envelopes: list[Envelope]) -> Tensors:
+        shape = (len(envelopes), self._retrieval.width)
+        return {
+            "envelope": _packed(envelopes),
+            "candidate_ids": np.zeros(shape, np.int32),
+            "candidate_scores": np.full((*shape, 2), -np.inf, np.float32),
+        }
+
+
+class RankerStep:
+    """``ranker``: probabilities; NaN when it fails or the time is over."""
+
+    def __init__(self, ranker: Ranker, clock: Callable[[], int] = now_ms):
+        self._ranker = ranker
+        self._clock = clock
+
+    def prepare(self, tensors: Tensors) -> Tensors:
+        """Inputs as they are."""
+        return tensors
+
+    def run(self, batch: Tensors) -> Tensors:
+        """Probabilities of the candidates of those requests that have time left."""
+        envelopes, due = skip_overdue(_unpacked(batch), "ranker", self._clock())
+        scores = np.full(batch["candidate_ids"].shape, np.nan, np.float32)
+        if any(due):
+            query = Query(*(batch[name][due] for name in Query._fields))
+            candidates = Candidates(*(batch[name][due] for name in Candidates._fields))
+            scores[due] = self._ranker([x for x, runs in zip(envelopes, due) if runs], query, candidates)
+        return {"envelope": _packed(envelopes), "ranker_scores": scores}
+
+    def degrade(self, batch: Tensors, error: Exception) -> Tensors:
+        """Nothing is ranked: the answer will be in retrieval's order."""
+        scores = np.full(batch["candidate_ids"].shape, np.nan, np.float32)
+        return {"envelope": _packed(_skipped(batch, "ranker", error)), "ranker_scores": scores}
+
+    def finish(self, outputs: Tensors) -> Tensors:
+        """One request's outputs as they are."""
+        return outputs
+
+
+class ColdStartStep:
+    """``cold_start``: the answer, always."""
+
+    def __init__(self, cold_start: ColdStart, answered: Callable[[Answer], None]):
+        self._cold_start = cold_start
+        self._answered = answered
+
+    def prepare(self, tensors: Tensors) -> Tensors:
+        """Inputs as they are."""
+        return tensors
+
+    def run(self, batch: Tensors) -> Tensors:
+        """Answers, object ``[b]``."""
+        query = Query(*(batch[name] for name in Query._fields))
+        candidates = Candidates(*(batch[name] for name in Candidates._fields))
+        return {"answers": _objects(self._cold_start(_unpacked(batch), query, candidates, batch["ranker_scores"]))}
+
+    def degrade(self, batch: Tensors, error: Exception) -> Tensors:
+        """Trending, whatever the steps before have found."""
+        envelopes = _skipped(batch, "cold_start", error)
+        ids = np.zeros_like(batch["candidate_ids"])
+        candidates = Candidates(ids, np.full((*ids.shape, 2), -np.inf, np.float32))
+        query = Query(*(batch[name] for name in Query._fields))
+        return {"answers": _objects(self._cold_start(envelopes, query, candidates, np.full(ids.shape, np.nan)))}
+
+    def finish(self, outputs: Tensors) -> Tensors:
+        """One Triton request's answers as tensors, as wide as its longest: shorter ones end in "" and 0."""
+        answers: list[Answer] = list(outputs["answers"])
+        for answer in answers:
+            self._answered(answer)
+        width = max(len(answer.item_ids) for answer in answers)
+        return {
+            "item_ids": _texts([answer.item_ids for answer in answers], width),
+            "scores": np.array(
+                [(*answer.scores, *[0.0] * (width - len(answer.scores))) for answer in answers], np.float32
+            ),
+            "sources": _texts([answer.sources for answer in answers], width),
+            "release": _texts([(answer.release,) for answer in answers], 1),
+            "response": _column([answer.to_json() for answer in answers]),
+        }
+
+
+def parse_json(bodies: np.ndarray) -> list[Request]:
+    """Requests of ``[b, 1]`` JSON bodies.
+
+    Raises:
+        RequestError: when one breaks the contract.
+    """
+    return [parse_request(body) for body in bodies[:, 0]]
+
+
+def parse_typed(tensors: Tensors) -> list[Request]:
+    """Requests of typed tensors, each ``[b, 1]``; all but ``user_id`` may be absent.
+
+    Raises:
+        RequestError: when one breaks the contract.
+    """
+    if "user_id" not in tensors:
+        raise RequestError("user_id", "expected a non-empty string, got none")
+    size = len(tensors["user_id"])
+    k = tensors["k"][:, 0].tolist() if "k" in tensors else [DEFAULT_K] * size
+    users = [_text(value, "user_id") for value in tensors["user_id"][:, 0]]
+    regions = [_text(value, "region") for value in tensors["region"][:, 0]] if "region" in tensors else [""] * size
+    return [
+        check_request({"user_id": user, "k": number, "region": region})
+        for user, number, region in zip(users, k, regions)
+    ]
+
+
+def _text(value: bytes, field: str) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise RequestError(field, f"expected UTF-8, got {value[:64]!r}") from None
+
+
+def _skipped(batch: Tensors, stage: str, error: Exception) -> list[Envelope]:
+    return [envelope.with_skipped(stage, f"{type(error).__name__}: {error}") for envelope in _unpacked(batch)]
+
+
+def _packed(envelopes: Sequence[Envelope]) -> np.ndarray:
+    return _column([envelope.to_bytes() for envelope in envelopes])
+
+
+def _unpacked(batch: Tensors) -> list[Envelope]:
+    return [Envelope.from_bytes(data) for data in batch["envelope"][:, 0]]
+
+
+def _objects(values: Sequence[object]) -> np.ndarray:
+    """Object ``[b]``; numpy would take a sequence apart."""
+    held = np.empty(len(values), object)
+    held[:] = values
+    return held
+
+
+def _column(values: list[bytes]) -> np.ndarray:
+    return _objects(values).reshape(-1, 1)
+
+
+def _texts(rows: Sequence[Sequence[str]], width: int) -> np.ndarray:
+    """Bytes ``[b, width]``, "" pads."""
+    padded = [[*(text.encode() for text in row), *[b""] * (width - len(row))] for row in rows]
+    return np.array(padded, object).reshape(len(rows), width)

@@ -1,0 +1,103 @@
+"""The last step: ranking, trending and the running session blended by what is known of the user, and the answer."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+import numpy as np
+
+from contracts.blending import personal_score
+from contracts.features import FIRST_VALUE
+from contracts.requests import Answer, Source
+from ensemble.steps.arrays import Candidates, Query
+from ensemble.steps.envelope import Envelope
+from ensemble.steps.lookup import catalogue_mask
+from ensemble.steps.popularity import Popularity
+from ensemble.steps.retrieval import blocked_items, merged_score, session_shares
+from ensemble.steps.scores import standardised, top_k
+from ensemble.steps.tables import Tables
+
+
+class ColdStart:
+    """Answers always: without a ranker by retrieval's order, without candidates by trending."""
+
+    def __init__(self, tables: Tables, popularity: Popularity, retrieval_weight: float):
+        self._tables = tables
+        self._popularity = popularity
+        self._retrieval_weight = retrieval_weight
+
+    def __call__(
+        self, envelopes: Sequence[Envelope], query: Query, candidates: Candidates, ranked: np.ndarray
+    ) -> list[Answer]:
+        """Answers of ``b`` requests.
+
+        Args:
+            envelopes: the requests.
+            query: what is known of the users.
+            candidates: of retrieval; all padding when retrieval was skipped.
+            ranked: float32 ``[b, m]``, calibrated probabilities; NaN where ranking was skipped.
+        """
+        ids, scores = candidates
+        valid = ids > 0
+        trending = np.stack([self._popularity.trending(x.as_of, x.region) for x in envelopes])
+        at = np.maximum(ids - FIRST_VALUE, 0).astype(np.int64)
+        evidence = np.array([[x.evidence] for x in envelopes], np.float64)
+        weight = evidence / (evidence + self._tables.serve.evidence_half)
+        in_session = session_shares(self._tables, query) * self._tables.serve.session_weight
+        personal = weight * self._personal(candidates, ranked) + np.take_along_axis(in_session, at, axis=1)
+        common = (1 - weight) * np.take_along_axis(trending, at, axis=1)
+        final = np.where(valid, personal + common, -np.inf)
+        most = max((envelope.k for envelope in envelopes), default=0)
+        best = top_k(final, most)
+        similar = standardised(scores[..., 1], valid) > standardised(scores[..., 0], valid)
+        sources = np.where(common > personal, Source.TRENDING, np.where(similar, Source.SIMILAR, Source.PERSONAL))
+        blocked = blocked_items(
+            envelopes, catalogue_mask(query.seen_items, self._tables.items), self._tables.serve.exclude_seen
+        )
+        answers = []
+        for i, envelope in enumerate(envelopes):
+            row = best[i, : envelope.k]
+            row = row[row >= 0]
+            listed = ids[i, row], final[i, row], sources[i, row].tolist()
+            if len(row) < envelope.k:
+                listed = self._filled(envelope.k, *listed, np.where(blocked[i], -np.inf, trending[i]))
+            answers.append(self._answer(envelope, *listed))
+        return answers
+
+    def _personal(self, candidates: Candidates, ranked: np.ndarray) -> np.ndarray:
+        """The personal score over its greatest, from 0 to 1, float64 ``[b, m]``; 0 where padded."""
+        ids, scores = candidates
+        merged = merged_score(ids, scores, self._tables.serve.similar_weight)
+        logged = personal_score(ranked, merged, self._retrieval_weight).astype(np.float64)
+        logged = np.where(ids > 0, logged, -np.inf)
+        greatest = logged.max(axis=1, keepdims=True, initial=-np.inf)
+        return np.exp(logged - np.where(np.isfinite(greatest), greatest, 0.0))
+
+    def _filled(
+        self, k: int, codes: np.ndarray, scores: np.ndarray, sources: list[str], trending: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        """A list that is too short, made up with trending; all of the catalogue that is allowed, when that is less."""
+        trending = trending.copy()
+        trending[codes - FIRST_VALUE] = -np.inf
+        (more,) = top_k(trending[None], k - len(codes))
+        more = more[more >= 0]
+        last = scores[-1] if len(scores) else 1.0
+        return (
+            np.concatenate([codes, more + FIRST_VALUE]),
+            np.concatenate([scores, trending[more] * min(last, 1.0)]),
+            [*sources, *[Source.TRENDING] * len(more)],
+        )
+
+    def _answer(self, envelope: Envelope, codes: np.ndarray, scores: np.ndarray, sources: list[str]) -> Answer:
+        return Answer(
+            request_id=envelope.request_id or uuid.uuid4().hex,
+            user_id=envelope.user_id,
+            item_ids=tuple(self._tables.item_ids[codes].tolist()),
+            scores=tuple(np.asarray(scores, np.float32).tolist()),
+            sources=tuple(sources),
+            release=self._tables.release,
+            variant=envelope.variant,
+            feature_age_ms=envelope.feature_age_ms,
+            skipped=tuple({"stage": stage, "reason": reason} for stage, reason in envelope.skipped),
+        )

@@ -1,0 +1,119 @@
+"""Every candidate's features and its calibrated probability."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from contracts.features import FIRST_VALUE, count_column, ranker_categorical, ranker_continuous
+from ensemble.steps.arrays import Candidates, Query
+from ensemble.steps.envelope import Envelope
+from ensemble.steps.popularity import Popularity
+from ensemble.steps.release import Release
+from ensemble.steps.scores import standardised
+from ensemble.steps.sessions import session
+from ensemble.steps.tables import Tables
+
+MODEL = "ranker/1/ranker.onnx"
+
+
+class RankerFeatures:
+    """The ranker's inputs, in training and in serving: the one place where they are computed."""
+
+    def __init__(self, tables: Tables, popularity: Popularity):
+        self._tables = tables
+        self._popularity = popularity
+
+    def __call__(
+        self, envelopes: Sequence[Envelope], query: Query, candidates: Candidates
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Features of ``b`` requests' ``m`` candidates; rows of padding are to be ignored.
+
+        Returns:
+            int64 ``[b, m, ranker_categorical]`` and float32 ``[b, m, ranker_continuous]``.
+        """
+        return self._categorical(query, candidates), self._continuous(envelopes, query, candidates)
+
+    def _categorical(self, query: Query, candidates: Candidates) -> np.ndarray:
+        ids = candidates.candidate_ids
+        users = query.user_codes[:, None, 1:]
+        items = [self._tables.item_codes[name][ids][..., None] for name in self._tables.features.item_categorical]
+        users = np.broadcast_to(users, (*ids.shape, users.shape[-1]))
+        features = np.concatenate([users, *items], axis=2)
+        assert features.shape[2] == len(ranker_categorical(self._tables.features))
+        return features
+
+    def _continuous(self, envelopes: Sequence[Envelope], query: Query, candidates: Candidates) -> np.ndarray:
+        ids, scores = candidates
+        valid = ids > 0
+        settings = self._tables.features
+        evidence = np.log1p([envelope.evidence for envelope in envelopes])
+        named = {
+            "two_tower_score": standardised(scores[..., 0], valid),
+            "similar_score": standardised(scores[..., 1], valid),
+            "trend": self._by_day(envelopes, ids, self._popularity.trend),
+            "evidence": np.broadcast_to(evidence[:, None], ids.shape),
+            **self._category_shares(query, ids),
+            **{name: self._tables.item_numeric[:, i][ids] for i, name in enumerate(settings.item_numeric)},
+        }
+        for days in settings.popularity_half_lives_days:
+            named[f"popularity_{days}d"] = np.log1p(
+                self._by_day(envelopes, ids, functools.partial(self._popularity.counts, half_life_days=days))
+            )
+        recent = query.recent_items, query.recent_weights
+        seen = query.seen_items, (query.seen_items > 0).astype(np.float32)
+        for name in settings.item_categorical:
+            named[f"recent_share_{name}"] = self._value_shares(name, *recent, ids)
+            named[f"seen_share_{name}"] = self._value_shares(name, *seen, ids)
+        return np.stack([named[name] for name in ranker_continuous(settings)], axis=2, dtype=np.float32)
+
+    def _by_day(
+        self, envelopes: Sequence[Envelope], ids: np.ndarray, values: Callable[[int], np.ndarray]
+    ) -> np.ndarray:
+        """A catalogue vector of each request's day, at the candidates."""
+        index = np.maximum(ids - FIRST_VALUE, 0)
+        return np.stack([values(envelope.as_of)[row] for envelope, row in zip(envelopes, index)])
+
+    def _category_shares(self, query: Query, ids: np.ndarray) -> dict[str, np.ndarray]:
+        """The candidate's category among the user's decayed counts, per half-life; 0 where all has decayed away."""
+        hours = self._tables.features.count_half_lives_hours
+        counts = query.category_shares.reshape(len(ids), len(hours), -1).astype(np.float64)
+        total = counts.sum(axis=2, keepdims=True)
+        shares = np.where(total > 1e-30, counts / np.maximum(total, 1e-30), 0.0)
+        category = self._tables.item_codes[self._tables.features.category][ids]
+        return {
+            count_column(half_life).replace("_counts_", "_share_"): np.take_along_axis(shares[:, i], category, axis=1)
+            for i, half_life in enumerate(hours)
+        }
+
+    def _value_shares(self, column: str, items: np.ndarray, weights: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        """How much of the weight of ``items`` has the candidate's value in a column, ``[b, m]``."""
+        codes = self._tables.item_codes[column]
+        width = len(self._tables.vocabularies[column]) + FIRST_VALUE
+        offset = np.arange(len(items))[:, None] * width
+        held = np.bincount((codes[items] + offset).ravel(), weights.ravel(), len(items) * width)
+        total = weights.sum(axis=1, keepdims=True, dtype=np.float64)
+        return held[codes[ids] + offset] / np.maximum(total, 1e-30)
+
+
+class Ranker:
+    """The ranker with its features and its calibration."""
+
+    def __init__(self, features: RankerFeatures, release: Release):
+        self._features = features
+        self._model = session(release.read(MODEL))
+        self._platt = float(release.document["blend"]["platt_a"]), float(release.document["blend"]["platt_b"])
+
+    def __call__(self, envelopes: Sequence[Envelope], query: Query, candidates: Candidates) -> np.ndarray:
+        """Calibrated probabilities, float32 ``[b, m]``; NaN where padded."""
+        valid = candidates.candidate_ids > 0
+        scores = np.full(valid.shape, np.nan, np.float32)
+        if valid.any():
+            categorical, continuous = self._features(envelopes, query, candidates)
+            inputs = {"categorical": categorical[valid], "continuous": continuous[valid]}
+            (logit,) = self._model.run(["logit"], inputs)
+            slope, offset = self._platt
+            scores[valid] = 1.0 / (1.0 + np.exp(-(slope * logit + offset)))
+        return scores

@@ -1,0 +1,108 @@
+"""The tables of a release that several steps share: vocabulary, item columns and interaction buckets.
+
+They lie in ``feature_lookup/1/``; the other steps read them there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from contracts.config import FeatureSettings, ServeSettings
+from contracts.features import FIRST_VALUE, NULL, OUT_OF_VOCABULARY
+from ensemble.steps.release import Release
+
+VOCABULARY = "feature_lookup/1/vocabulary.json"
+ITEMS = "feature_lookup/1/items.npz"
+BUCKETS = "feature_lookup/1/buckets.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class Buckets:
+    """Interactions by closed day, region and item; arrays of one length, sorted by region, then day.
+
+    Attributes:
+        day: int32, days since the epoch.
+        region: int32, index into ``regions``.
+        item: int64, item code.
+        count: float64.
+    """
+
+    day: np.ndarray
+    region: np.ndarray
+    item: np.ndarray
+    count: np.ndarray
+    regions: Mapping[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Tables:
+    """Shared tables; ``n`` is the catalogue's size, rows 0 to 2 stand for pad, null and out of vocabulary.
+
+    Attributes:
+        vocabularies: column -> value -> code.
+        item_ids: object ``[n + 3]``, "" in the first three.
+        item_codes: column -> int64 ``[n + 3]``.
+        item_numeric: float32 ``[n + 3, numeric columns]``, standardised, 0 where unknown.
+    """
+
+    release: str
+    features: FeatureSettings
+    serve: ServeSettings
+    vocabularies: Mapping[str, Mapping[str, int]]
+    item_ids: np.ndarray
+    item_codes: Mapping[str, np.ndarray]
+    item_numeric: np.ndarray
+    buckets: Buckets
+    recent_half_life_hours: float
+
+    @property
+    def items(self) -> int:
+        """The catalogue's size."""
+        return len(self.item_ids) - FIRST_VALUE
+
+    @property
+    def categories(self) -> int:
+        """Codes of the category column, those of pad, null and out of vocabulary among them."""
+        return len(self.vocabularies[self.features.category]) + FIRST_VALUE
+
+    @property
+    def seen_width(self) -> int:
+        """Width of ``seen_items``: all of the batch and all of the stream, at most the catalogue."""
+        return min(self.items, self.features.max_seen_items + self.features.recent_items)
+
+    def code(self, column: str, value: str | None) -> int:
+        """The code of a raw value; empty is null, unknown is out of vocabulary."""
+        return self.vocabularies[column].get(value, OUT_OF_VOCABULARY) if value else NULL
+
+
+def load(release: Release) -> Tables:
+    """The shared tables of a release."""
+    values = release.json(VOCABULARY)
+    vocabularies = {
+        name: {value: code for code, value in enumerate(listed, FIRST_VALUE)} for name, listed in values.items()
+    }
+    item_ids = np.array(["", "", "", *values["item_id"]], dtype=object)
+    items = release.arrays(ITEMS)
+    raw = release.arrays(BUCKETS)
+    order = np.lexsort((raw["day"], raw["region"]))
+    buckets = Buckets(
+        day=raw["day"][order],
+        region=raw["region"][order],
+        item=raw["item_code"][order].astype(np.int64),
+        count=raw["count"][order].astype(np.float64),
+        regions={str(name): index for index, name in enumerate(raw["regions"])},
+    )
+    return Tables(
+        release=release.id,
+        features=release.features,
+        serve=release.serve,
+        vocabularies=vocabularies,
+        item_ids=item_ids,
+        item_codes={name: items["codes"][:, i] for i, name in enumerate(release.features.item_categorical)},
+        item_numeric=items["numeric"],
+        buckets=buckets,
+        recent_half_life_hours=float(release.document["recent_half_life_hours"]),
+    )

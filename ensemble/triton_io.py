@@ -1,0 +1,143 @@
+"""Between Triton and ``ensemble/serving.py``: the only module that knows ``triton_python_backend_utils``.
+
+A batch of requests becomes one call: requests are read and prepared one by one, joined, run, and split again. When the
+joined run fails, each request runs alone; one that fails alone is answered degraded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import triton_python_backend_utils as pb_utils  # pyright: ignore[reportMissingImports]
+
+from contracts.errors import RequestError
+from contracts.requests import Answer
+from contracts.tensors import STEP_BY_NAME
+from ensemble.serving import Tensors
+from ensemble.steps.release import Release
+
+
+class Step(Protocol):
+    """A step of ``ensemble/serving.py``."""
+
+    def prepare(self, tensors: Tensors) -> Tensors:
+        """Check one request's inputs; arrays with a batch dimension."""
+        ...
+
+    def run(self, batch: Tensors) -> Tensors:
+        """Serve all of a batch."""
+        ...
+
+    def degrade(self, batch: Tensors, error: Exception) -> Tensors:
+        """Serve a batch that cannot be run."""
+        ...
+
+    def finish(self, outputs: Tensors) -> Tensors:
+        """One request's outputs as the model's tensors."""
+        ...
+
+
+def open_release(args: Mapping[str, str]) -> Release:
+    """The release that a model of the repository belongs to, by what Triton hands to ``initialize``."""
+    return Release.open(Path(args["model_repository"]).parent)
+
+
+def execute(requests: Sequence[Any], name: str, step: Step) -> list[Any]:
+    """Answer a batch of Triton requests: as many responses, in their order."""
+    responses: list[Any] = [None] * len(requests)
+    batches: dict[int, Tensors] = {}
+    for position, request in enumerate(requests):
+        try:
+            batches[position] = step.prepare(_read(request, name))
+        except Exception as error:
+            responses[position] = _failure(name, error)
+    if batches:
+        try:
+            joined = {key: np.concatenate([batch[key] for batch in batches.values()]) for key in _keys(batches)}
+            outputs = step.run(joined)
+            start = 0
+            for position, batch in batches.items():
+                end = start + _rows(batch)
+                responses[position] = _response(step.finish({key: value[start:end] for key, value in outputs.items()}))
+                start = end
+        except Exception as error:
+            if len(batches) == 1:
+                ((position, batch),) = batches.items()
+                responses[position] = _degraded(name, step, batch, error)
+            else:
+                pb_utils.Logger.log_warn(f"{name}: {len(batches)} requests together: {type(error).__name__}: {error}")
+                for position, batch in batches.items():
+                    responses[position] = _alone(name, step, batch)
+    return responses
+
+
+def _alone(name: str, step: Step, batch: Tensors) -> Any:
+    """One request by itself: served, or degraded."""
+    try:
+        return _response(step.finish(step.run(batch)))
+    except Exception as error:
+        return _degraded(name, step, batch, error)
+
+
+def _degraded(name: str, step: Step, batch: Tensors, error: Exception) -> Any:
+    pb_utils.Logger.log_error(f"{name}: degraded by {type(error).__name__}: {error}")
+    try:
+        return _response(step.finish(step.degrade(batch, error)))
+    except Exception as worse:
+        return _failure(name, worse)
+
+
+def _read(request: Any, name: str) -> Tensors:
+    """A request's tensors by name; optional ones may be absent."""
+    tensors = {}
+    for spec in STEP_BY_NAME[name].inputs:
+        tensor = pb_utils.get_input_tensor_by_name(request, spec.name)
+        if tensor is not None:
+            tensors[spec.name] = tensor.as_numpy()
+    return tensors
+
+
+def _keys(batches: Mapping[int, Tensors]) -> list[str]:
+    return list(next(iter(batches.values())))
+
+
+def _rows(batch: Tensors) -> int:
+    return len(next(iter(batch.values())))
+
+
+def _response(outputs: Tensors) -> Any:
+    return pb_utils.InferenceResponse([pb_utils.Tensor(name, value) for name, value in outputs.items()])
+
+
+def _failure(name: str, error: Exception) -> Any:
+    """A request's own error: the caller's fault is INVALID_ARG, which Triton answers with 400."""
+    if isinstance(error, RequestError):
+        return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG))
+    pb_utils.Logger.log_error(f"{name}: {type(error).__name__}: {error}")
+    text = f"{name}: {type(error).__name__}: {error}"
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, pb_utils.TritonError.INTERNAL))
+
+
+class AnswerMetrics:
+    """Counters on Triton's metrics page: answers, and by stage those that a stage had no part in."""
+
+    def __init__(self, release: str):
+        counter = pb_utils.MetricFamily.COUNTER
+        self._answers = pb_utils.MetricFamily(
+            name="trireme_answers", description="Requests that were answered.", kind=counter
+        ).Metric(labels={"release": release})
+        self._skipped = pb_utils.MetricFamily(
+            name="trireme_skipped", description="Answers that a stage had no part in.", kind=counter
+        )
+        self._by_stage: dict[str, Any] = {}
+        for stage in STEP_BY_NAME:
+            self._by_stage[stage] = self._skipped.Metric(labels={"stage": stage})
+
+    def __call__(self, answer: Answer) -> None:
+        """Count one answer."""
+        self._answers.increment(1)
+        for skipped in answer.skipped:
+            self._by_stage[skipped["stage"]].increment(1)

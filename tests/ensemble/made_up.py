@@ -1,0 +1,284 @@
+"""A small seeded data set with everything that export reads: random, but of the right shape, and with planted tastes.
+
+Users belong to one of four groups and buy mostly from two departments of it. The two-tower scores an item by the
+departments of recent items; the ranker scores by retrieval and by recent shares.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import fsspec
+import numpy as np
+import onnx
+import pyarrow as pa
+import pyarrow.parquet as pq
+from onnx import TensorProto, helper, numpy_helper
+
+from contracts import folds
+from contracts.artifacts import Zones, write_json, write_manifest, zones
+from contracts.config import Config, parse
+from contracts.features import (
+    FIRST_VALUE,
+    MS_PER_DAY,
+    feature_views,
+    query_columns,
+    ranker_categorical,
+    ranker_continuous,
+)
+
+DEPARTMENTS, ITEMS, USERS, DAYS, REGIONS = 8, 240, 80, 60, 4
+FIRST_DAY = 20_000
+CUT = (FIRST_DAY + DAYS - 5) * MS_PER_DAY
+
+
+def config() -> Config:
+    columns = {"user_id": "u", "item_id": "i", "event_time": "t"}
+    return parse(
+        {
+            "name": "made_up",
+            "source": {
+                "events": {"url": "none:", "columns": columns},
+                "items": {"url": "none:", "columns": {"item_id": "i", "department": "d", "brand": "b", "price": "p"}},
+                "users": {"url": "none:", "columns": {"user_id": "u", "age": "a"}},
+            },
+            "features": {
+                "user_categorical": ["age"],
+                "item_categorical": ["department", "brand"],
+                "item_numeric": ["price"],
+                "category": "department",
+                "recent_items": 16,
+                "max_seen_items": 64,
+            },
+            "windows": {"retrieval_end": "2024-01-01", "ranker_end": "2024-02-01", "cut": "2024-03-01"},
+            "train": {},
+            "serve": {
+                "two_tower_candidates": 40,
+                "similar_candidates": 40,
+                "trending_candidates": 20,
+                "session_candidates": 10,
+                "trending_min_count": 100,
+            },
+        },
+        "made_up",
+    )
+
+
+class World:
+    """The log and what follows from it; ``department[i]`` belongs to item code i + 3."""
+
+    def __init__(self, seed: int = 5):
+        self.config = config()
+        rng = np.random.default_rng(seed)
+        self.rng = rng
+        self.item_ids = [f"item-{i}" for i in range(ITEMS)]
+        self.user_ids = [f"user-{i}" for i in range(USERS)]
+        self.department = rng.integers(DEPARTMENTS, size=ITEMS)
+        self.brand = rng.integers(12, size=ITEMS)
+        self.price = np.where(rng.random(ITEMS) < 0.1, np.nan, rng.gamma(2.0, 3.0, ITEMS))
+        number = USERS * 40
+        user = rng.integers(USERS, size=number)
+        taste = user % 4 * 2 + rng.integers(2, size=number)
+        department = np.where(rng.random(number) < 0.8, taste, rng.integers(DEPARTMENTS, size=number))
+        weight = 1.0 / (1 + np.arange(ITEMS) % 30)
+        members = [np.flatnonzero(self.department == d) for d in range(DEPARTMENTS)]
+        item = np.array([rng.choice(members[d], p=weight[members[d]] / weight[members[d]].sum()) for d in department])
+        time = FIRST_DAY * MS_PER_DAY + rng.integers(DAYS * MS_PER_DAY, size=number)
+        order = np.argsort(time)
+        self.user, self.item, self.time = user[order], item[order], time[order]
+        self.region = (self.user + (rng.random(number) < 0.2)) % REGIONS
+
+    def log(self, user: int, as_of: int) -> list[folds.Interaction]:
+        """A user's interactions strictly before an instant."""
+        rows = np.flatnonzero((self.user == user) & (self.time < as_of))
+        return [
+            folds.Interaction(
+                int(self.time[r]), f"e{r}", self.item_ids[self.item[r]], f"dep-{self.department[self.item[r]]}"
+            )
+            for r in rows
+        ]
+
+    def row(self, user: int, as_of: int) -> dict:
+        """The raw row of a user as of an instant."""
+        log = self.log(user, as_of)
+        seen = list(dict.fromkeys(x.item_id for x in reversed(log)))[: self.config.features.max_seen_items]
+        profile = {"age": f"age-{user % 5}", "home_region": f"region-{user % REGIONS}", "seen_item_ids": seen}
+        return {**folds.row(folds.fold(log, self.config.features), self.config.features), **profile}
+
+    def write(self, root: str) -> Zones:
+        """All zones that ``ensemble`` reads."""
+        place = zones(root, self.config)
+        self._features(place)
+        for name in ("fit", "refit"):
+            self._retrieval(f"{place.retrieval}/{name}")
+        _save(f"{place.ranker}/ranker.onnx", ranker_graph(self.config))
+        write_json(f"{place.ranker}/blend.json", {"platt_a": 0.9, "platt_b": -1.0, "retrieval_weight": 0.3})
+        write_manifest(place.ranker, "ranker-1")
+        return place
+
+    def _features(self, place: Zones) -> None:
+        encodings = {
+            "user_id": self.user_ids[:-5],
+            "item_id": self.item_ids,
+            "age": [f"age-{i}" for i in range(4)],
+            "department": [f"dep-{i}" for i in range(DEPARTMENTS)],
+            "brand": [f"brand-{i}" for i in range(12)],
+            "price": {"mean": 6.0, "std": 4.0},
+        }
+        write_json(f"{place.features}/encodings.json", encodings)
+        items = {
+            "item_id": self.item_ids,
+            "item_code": np.arange(ITEMS) + FIRST_VALUE,
+            "department": [f"dep-{i}" for i in self.department],
+            "department_code": self.department + FIRST_VALUE,
+            "brand": [f"brand-{i}" for i in self.brand],
+            "brand_code": self.brand + FIRST_VALUE,
+            "price": self.price,
+        }
+        _save_table(f"{place.features}/items.parquet", items)
+        cells = Counter(
+            zip((self.time // MS_PER_DAY).tolist(), self.region.tolist(), (self.item + FIRST_VALUE).tolist())
+        )
+        keys = sorted(cells)
+        buckets = {
+            "day": np.array([k[0] for k in keys], np.int32),
+            "region": [f"region-{k[1]}" for k in keys],
+            "item_code": np.array([k[2] for k in keys], np.int32),
+            "count": np.array([cells[k] for k in keys], np.int32),
+        }
+        _save_table(f"{place.features}/buckets.parquet", buckets)
+        for number, window in enumerate("BC"):
+            self._rows(f"{place.features}/rows/window={window}/part-0.parquet", CUT - (10 - 5 * number) * MS_PER_DAY)
+        users = [user for user in range(USERS) if self.log(user, CUT)]
+        _save_table(f"{place.features}/requests.parquet", self._raw([(user, CUT) for user in users]))
+        write_manifest(place.features, "features-1")
+
+    def _rows(self, url: str, start: int) -> None:
+        rows = np.flatnonzero((self.time >= start) & (self.time < start + 5 * MS_PER_DAY))
+        pairs, targets = [], []
+        for r in rows:
+            user, as_of = int(self.user[r]), int(self.time[r])
+            if self.item_ids[self.item[r]] not in self.row(user, as_of)["seen_item_ids"]:
+                pairs.append((user, as_of))
+                targets.append([int(self.item[r]) + FIRST_VALUE])
+        columns = self._raw(pairs)
+        columns["row_id"] = np.arange(len(pairs))
+        columns["target_item_codes"] = pa.array(targets, pa.list_(pa.int32()))
+        _save_table(url, columns)
+
+    def _raw(self, pairs: list[tuple[int, int]]) -> dict:
+        rows = [self.row(user, as_of) for user, as_of in pairs]
+        names = [feature.name for view in feature_views(self.config.features) for feature in view.features]
+        columns: dict = {name: [row[name] for row in rows] for name in names}
+        columns["user_id"] = [self.user_ids[user] for user, _ in pairs]
+        columns["as_of"] = np.array([as_of for _, as_of in pairs], np.int64)
+        columns["region"] = columns["home_region"]
+        columns["k"] = [100] * len(pairs)
+        return columns
+
+    def _retrieval(self, folder: str) -> None:
+        embeddings = np.eye(DEPARTMENTS, dtype=np.float32)[self.department]
+        embeddings += self.rng.normal(0, 0.2, embeddings.shape).astype(np.float32)
+        embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+        _save(f"{folder}/query_tower.onnx", query_tower_graph(self.config, embeddings, self.rng))
+        _save_arrays(f"{folder}/item_embeddings.npy", embeddings)
+        bought = np.zeros((USERS, ITEMS))
+        np.add.at(bought, (self.user[self.time < CUT], self.item[self.time < CUT]), 1)
+        together = (bought > 0).T.astype(np.float64) @ (bought > 0)
+        np.fill_diagonal(together, 0)
+        neighbours = np.argsort(-together, axis=1, kind="stable")[:, :20]
+        weights = np.take_along_axis(together, neighbours, axis=1).astype(np.float32)
+        codes = np.where(weights > 0, neighbours + FIRST_VALUE, 0).astype(np.int32)
+        _save_arrays(f"{folder}/item_item.npz", neighbours=codes, weights=weights / 10)
+        write_manifest(folder, f"retrieval-{folder.rsplit('/', 1)[1]}", recent_half_life_hours=240.0, temperature=0.1)
+
+
+def query_tower_graph(config: Config, embeddings: np.ndarray, rng: np.random.Generator) -> bytes:
+    """Mean of the recent items' embeddings by weight, and a little of the user's own, to unit length."""
+    size = embeddings.shape[1]
+    table = np.concatenate([np.zeros((FIRST_VALUE, size), np.float32), embeddings])
+    users = rng.normal(0, 0.05, (USERS + FIRST_VALUE, size)).astype(np.float32)
+    constants = {
+        "items": table,
+        "users": users,
+        "first": np.array([0], np.int64),
+        "one": np.array([1], np.int64),
+        "two": np.array([2], np.int64),
+        "tiny": np.array([1e-6], np.float32),
+    }
+    nodes = [
+        helper.make_node("Gather", ["items", "recent_items"], ["held"]),
+        helper.make_node("Unsqueeze", ["recent_weights", "two"], ["weights"]),
+        helper.make_node("Mul", ["held", "weights"], ["weighted"]),
+        helper.make_node("ReduceSum", ["weighted", "one"], ["pooled"], keepdims=0),
+        helper.make_node("Gather", ["user_codes", "first"], ["user"], axis=1),
+        helper.make_node("Gather", ["users", "user"], ["user_row"]),
+        helper.make_node("ReduceSum", ["user_row", "one"], ["own"], keepdims=0),
+        helper.make_node("Add", ["pooled", "own"], ["sum"]),
+        helper.make_node("ReduceL2", ["sum", "one"], ["length"], keepdims=1),
+        helper.make_node("Add", ["length", "tiny"], ["safe"]),
+        helper.make_node("Div", ["sum", "safe"], ["query_embedding"]),
+    ]
+    recent = ["b", config.features.recent_items]
+    inputs = [
+        helper.make_tensor_value_info("user_codes", TensorProto.INT64, ["b", len(query_columns(config.features))]),
+        helper.make_tensor_value_info("recent_items", TensorProto.INT64, recent),
+        helper.make_tensor_value_info("recent_weights", TensorProto.FLOAT, recent),
+    ]
+    return _graph(
+        nodes, inputs, helper.make_tensor_value_info("query_embedding", TensorProto.FLOAT, ["b", size]), constants
+    )
+
+
+def ranker_graph(config: Config) -> bytes:
+    """A linear ranker: retrieval, popularity, what lately was bought, and a little by brand."""
+    names = ranker_continuous(config.features)
+    wanted = {"two_tower_score": 0.5, "similar_score": 0.8, "popularity_30d": 0.2, "recent_share_department": 1.5}
+    wanted |= {"category_share_720h": 0.5, "seen_share_brand": 0.7, "price": 0.05}
+    weights = np.array([[wanted.get(name, 0.01)] for name in names], np.float32)
+    brand = len(ranker_categorical(config.features)) - 1
+    constants = {
+        "w": weights,
+        "column": np.array(brand, np.int64),
+        "by_brand": np.linspace(-0.2, 0.2, 12 + FIRST_VALUE, dtype=np.float32),
+        "one": np.array([1], np.int64),
+    }
+    nodes = [
+        helper.make_node("MatMul", ["continuous", "w"], ["linear"]),
+        helper.make_node("Squeeze", ["linear", "one"], ["flat"]),
+        helper.make_node("Gather", ["categorical", "column"], ["brand"], axis=1),
+        helper.make_node("Gather", ["by_brand", "brand"], ["effect"]),
+        helper.make_node("Add", ["flat", "effect"], ["logit"]),
+    ]
+    inputs = [
+        helper.make_tensor_value_info("categorical", TensorProto.INT64, ["n", brand + 1]),
+        helper.make_tensor_value_info("continuous", TensorProto.FLOAT, ["n", len(names)]),
+    ]
+    return _graph(nodes, inputs, helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["n"]), constants)
+
+
+def _graph(nodes: list, inputs: list, output: onnx.ValueInfoProto, constants: dict[str, np.ndarray]) -> bytes:
+    tensors = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "made_up", inputs, [output], tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def _save(url: str, data: bytes) -> None:
+    filesystem, path = fsspec.core.url_to_fs(url)
+    filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+    filesystem.pipe_file(path, data)
+
+
+def _save_table(url: str, columns: dict) -> None:
+    filesystem, path = fsspec.core.url_to_fs(url)
+    filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+    pq.write_table(pa.table(columns), path)
+
+
+def _save_arrays(path: str, *single: np.ndarray, **named: np.ndarray) -> None:
+    if named:
+        np.savez(path, **named)
+    else:
+        np.save(path, single[0])

@@ -1,0 +1,22 @@
+"""``cold_start``: blends ranking, trending and the running session by what is known of the user, and answers."""
+
+from ensemble import triton_io
+from ensemble.serving import ColdStartStep
+from ensemble.steps.chain import cold_start
+from ensemble.steps.popularity import Popularity
+from ensemble.steps.tables import load
+
+
+class TritonPythonModel:
+    """Triton's shell around ``ensemble.serving.ColdStartStep``."""
+
+    def initialize(self, args):
+        """Load the tables that trending needs."""
+        release = triton_io.open_release(args)
+        tables = load(release)
+        step = cold_start(tables, Popularity(tables), release)
+        self._step = ColdStartStep(step, triton_io.AnswerMetrics(release.id))
+
+    def execute(self, requests):
+        """Serve a batch."""
+        return triton_io.execute(requests, "cold_start", self._step)

@@ -1,0 +1,23 @@
+"""``feature_lookup``: checks the request, reads the user's rows from the online store and encodes them."""
+
+import os
+
+from ensemble import triton_io
+from ensemble.online import OnlineStore, online_url
+from ensemble.serving import LookupStep
+from ensemble.steps.lookup import Lookup
+from ensemble.steps.tables import load
+
+
+class TritonPythonModel:
+    """Triton's shell around ``ensemble.serving.LookupStep``."""
+
+    def initialize(self, args):
+        """Load the release's tables; Redis is first asked by the first request."""
+        tables = load(triton_io.open_release(args))
+        store = OnlineStore(online_url(), tables.features)
+        self._step = LookupStep(Lookup(tables), store, variant=os.environ.get("TRIREME_VARIANT", ""))
+
+    def execute(self, requests):
+        """Serve a batch."""
+        return triton_io.execute(requests, "feature_lookup", self._step)

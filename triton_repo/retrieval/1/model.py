@@ -1,0 +1,21 @@
+"""``retrieval``: two-tower, item-item, trending and session candidates, seen items removed."""
+
+from ensemble import triton_io
+from ensemble.serving import RetrievalStep
+from ensemble.steps.popularity import Popularity
+from ensemble.steps.retrieval import Retrieval
+from ensemble.steps.tables import load
+
+
+class TritonPythonModel:
+    """Triton's shell around ``ensemble.serving.RetrievalStep``."""
+
+    def initialize(self, args):
+        """Load the query tower, the item embeddings and the item-item table."""
+        release = triton_io.open_release(args)
+        tables = load(release)
+        self._step = RetrievalStep(Retrieval(tables, Popularity(tables), release))
+
+    def execute(self, requests):
+        """Serve a batch."""
+        return triton_io.execute(requests, "retrieval", self._step)
