@@ -100,6 +100,8 @@ class Limits:
 
     max_id_chars: int = 128
     max_attributes: int = 64
+    #: A till books some lines of a redeemed coupon with quantity 0.
+    min_quantity: int = 0
     max_quantity: int = 100
     #: Nothing happened before this instant (2000-01-01).
     min_event_time: int = 946_684_800_000
@@ -237,9 +239,11 @@ def _check_ranges(values: Mapping[str, Any], now_ms: int, limits: Limits) -> Non
             f"expected milliseconds since the epoch, from {limits.min_event_time} to now ({now_ms}); got {time}",
         )
     quantity = values.get("quantity")
-    if quantity is not None and not 1 <= quantity <= limits.max_quantity:
+    if quantity is not None and not limits.min_quantity <= quantity <= limits.max_quantity:
         raise EventError(
-            Reason.QUANTITY_OUT_OF_RANGE.value, "quantity", f"expected 1 to {limits.max_quantity}, got {quantity}"
+            Reason.QUANTITY_OUT_OF_RANGE.value,
+            "quantity",
+            f"expected {limits.min_quantity} to {limits.max_quantity}, got {quantity}",
         )
     if values.get("value", 0.0) < 0:
         raise EventError(Reason.NEGATIVE_VALUE.value, "value", f"expected a number from 0 on, got {values['value']}")

@@ -1,0 +1,1 @@
+"""Raw logs in, trusted events and point-in-time training rows out: ingest, quality, features."""

@@ -1,0 +1,177 @@
+"""``processed`` -> ``features``: vocabulary and everything that training, evaluation and the online store's batch view read.
+
+Nothing from the cut on reaches the encodings, the rows of windows A, B and C, or the requests: vocabularies count interactions
+before the cut, and a row sees what is strictly earlier than itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from contracts import artifacts
+from contracts.config import Config
+from contracts.features import FIRST_VALUE, user_profile
+from etl import grouping, rows, store, vocabulary
+
+WINDOWS = ("A", "B", "C")
+#: Rows of windows B and C at most: they train and tune the ranker, on some hundred candidates each.
+RANKER_ROWS = 8_000
+#: Items of a recommendation in the offline evaluation.
+K = 100
+
+
+def run(config: Config, zone: artifacts.Zones, client: Any, log: Callable[[str], None]) -> dict[str, Any]:
+    """Fill the features zone; returns counts for the manifest."""
+    facts = artifacts.read_manifest(zone.processed)
+    instants = rows.Instants(facts["retrieval_end"], facts["ranker_end"], facts["cut"], facts["log_end"])
+    store.clear(zone.features)
+    scratch = f"{zone.features}/by_user"
+    log("interactions by user")
+    groups = grouping.run(zone.processed, config.features.category, scratch, facts["events"], client)
+    log("vocabulary and statistics (NVTabular)")
+    items, users = f"{zone.processed}/items.parquet", f"{zone.processed}/users.parquet"
+    encodings = vocabulary.fit(config, groups, items, users, instants.cut, f"{zone.features}/workflow", client)
+    artifacts.write_json(f"{zone.features}/encodings.json", encodings)
+    catalogue = encodings["item_id"]
+    log("which rows")
+    surveys = client.gather([client.submit(survey, group, catalogue, pure=False) for group in groups])
+    everyone = np.sort(np.concatenate([users for users, _, _ in surveys]))
+    chosen = select(surveys, everyone, instants, config)
+    log("point-in-time rows")
+    tasks = [
+        client.submit(
+            build, group, i, chosen[i], everyone, config=config, zone=zone, instants=instants, catalogue=catalogue, pure=False
+        )
+        for i, group in enumerate(groups)
+    ]
+    parts = client.gather(tasks)
+    counts = {name: int(sum(part["rows"][name] for part in parts)) for name in WINDOWS}
+    log("requests, truth, profiles, daily counts")
+    _write_whole(parts, config, zone, instants)
+    _write_statics(config, zone, encodings, everyone)
+    store.clear(scratch)
+    return {"rows": counts, "items": len(catalogue), "users": len(encodings["user_id"]), "all_users": len(everyone)}
+
+
+def survey(group: str, catalogue: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Users of a group, and user number and instant of every row that it could give."""
+    log = rows.read(group)
+    found = rows.targets(log, rows.catalogue_codes(log, catalogue))
+    return log.users, found.user, found.as_of
+
+
+def select(
+    surveys: list[tuple[np.ndarray, np.ndarray, np.ndarray]], everyone: np.ndarray, instants: rows.Instants, config: Config
+) -> list[list[np.ndarray]]:
+    """Per group and window, which entries of its targets become rows.
+
+    All of A; of B and C at most ``ranker_users`` users, drawn by seed, and of theirs at most ``RANKER_ROWS``. The draw sees
+    ids and instants only, so the number of groups does not change it.
+    """
+    user = np.concatenate([np.searchsorted(everyone, users)[number] for users, number, _ in surveys])
+    as_of = np.concatenate([times for _, _, times in surveys])
+    group = np.repeat(np.arange(len(surveys)), [len(times) for _, _, times in surveys])
+    position = np.concatenate([np.arange(len(times)) for _, _, times in surveys])
+    window = instants.window(as_of)
+    rng = np.random.default_rng(config.train.seed)
+    kept = [window == 0]
+    for number in (1, 2):
+        here = np.flatnonzero(window == number)
+        here = here[np.lexsort((as_of[here], user[here]))]
+        present = np.unique(user[here])
+        drawn = rng.permutation(present)[: config.train.ranker_users]
+        here = here[np.isin(user[here], drawn)]
+        here = rng.permutation(here)[:RANKER_ROWS]
+        mask = np.zeros(len(user), bool)
+        mask[here] = True
+        kept.append(mask)
+    return [[position[(group == g) & mask] for mask in kept] for g in range(len(surveys))]
+
+
+def build(
+    group: str,
+    number: int,
+    chosen: list[np.ndarray],
+    everyone: np.ndarray,
+    *,
+    config: Config,
+    zone: artifacts.Zones,
+    instants: rows.Instants,
+    catalogue: list[str],
+) -> dict[str, Any]:
+    """Write a group's rows; returns their counts and the group's part of the files that are written whole."""
+    log = rows.read(group)
+    item_codes = rows.catalogue_codes(log, catalogue)
+    found = rows.targets(log, item_codes)
+    users = store.read(f"{zone.processed}/users.parquet").to_pandas().set_index("user_id")
+    first = np.searchsorted(found.user, found.user)
+    ids = np.searchsorted(everyone, log.users)[found.user] * rows.ROWS_A_USER + np.arange(len(first)) - first
+    counts = {}
+    for window, entries in zip(WINDOWS, chosen):
+        table = rows.training_rows(log, found, entries, config, catalogue, users, seen=window != "A")
+        table = table.add_column(0, "row_id", pa.array(ids[entries], pa.int64()))
+        store.write(table, f"{zone.features}/rows/window={window}/part-{number:05d}.parquet")
+        counts[window] = table.num_rows
+    experienced = log.users[np.unique(log.user[log.time < instants.cut])]
+    return {
+        "rows": counts,
+        "requests": rows.snapshot(log, experienced, instants.cut, config, users),
+        "profiles": rows.snapshot(log, log.users, instants.log_end + 1, config, users),
+        "truth": rows.truth(log, found, item_codes, catalogue, instants.cut),
+        "buckets": rows.buckets(log, item_codes),
+    }
+
+
+def _write_whole(parts: list[dict[str, Any]], config: Config, zone: artifacts.Zones, instants: rows.Instants) -> None:
+    def whole(name: str) -> pa.Table:
+        return pa.concat_tables([part[name] for part in parts]).sort_by("user_id")
+
+    requests = whole("requests")
+    n = requests.num_rows
+    requests = requests.add_column(1, "as_of", pa.array(np.full(n, instants.cut)))
+    requests = requests.add_column(2, "k", pa.array(np.full(n, K, np.int64)))
+    requests = requests.add_column(3, "region", pa.array([""] * n, pa.string()))
+    store.write(requests, f"{zone.features}/requests.parquet")
+    store.write(whole("truth"), f"{zone.features}/truth.parquet")
+    names = [feature.name for feature in user_profile(config.features).features]
+    profiles = whole("profiles").select(["user_id", *names])
+    # Attributes of users without interactions are known all the same.
+    table = store.read(f"{zone.processed}/users.parquet")
+    silent = table.filter(pa.compute.invert(pa.compute.is_in(table["user_id"], value_set=profiles["user_id"].combine_chunks())))
+    columns = {name: silent[name] for name in ("user_id", *config.features.user_categorical)}
+    columns["home_region"] = pa.array([""] * silent.num_rows, pa.string())
+    columns["seen_item_ids"] = pa.array([[]] * silent.num_rows, pa.list_(pa.string()))
+    profiles = pa.concat_tables([profiles, pa.table(columns).select(profiles.column_names)])
+    stamp = pa.array(np.full(profiles.num_rows, instants.log_end), pa.timestamp("ms", tz="UTC"))
+    profiles = profiles.add_column(1, "event_timestamp", stamp).add_column(2, "created", stamp)
+    store.write(profiles, f"{zone.features}/user_profile.parquet")
+    counted = pd.concat([part["buckets"] for part in parts])
+    counted = counted.groupby(["day", "region", "item_code"], sort=True)["count"].sum().reset_index()
+    counted = counted.astype({"day": np.int32, "item_code": np.int32, "count": np.int32})
+    store.write(pa.Table.from_pandas(counted, preserve_index=False), f"{zone.features}/buckets.parquet")
+
+
+def _write_statics(config: Config, zone: artifacts.Zones, encodings: vocabulary.Encodings, everyone: np.ndarray) -> None:
+    """``items.parquet`` in code order and ``users.parquet``, raw columns and codes."""
+    features = config.features
+    catalogue = encodings["item_id"]
+    known = store.read(f"{zone.processed}/items.parquet").to_pandas().set_index("item_id").reindex(catalogue)
+    items = pd.DataFrame({"item_id": catalogue, "item_code": np.arange(len(catalogue)) + FIRST_VALUE})
+    for name in features.item_categorical:
+        items[name] = known[name].fillna("").to_numpy(object)
+        items[f"{name}_code"] = vocabulary.codes(items[name], encodings[name])
+    for name in features.item_numeric:
+        items[name] = known[name].to_numpy(np.float64)
+    store.write(pa.Table.from_pandas(items, preserve_index=False), f"{zone.features}/items.parquet")
+    table = store.read(f"{zone.processed}/users.parquet").to_pandas().set_index("user_id")
+    table = table.reindex(np.union1d(everyone, table.index.to_numpy(object)))
+    users = pd.DataFrame({"user_id": table.index, "user_id_code": vocabulary.codes(table.index, encodings["user_id"])})
+    for name in features.user_categorical:
+        users[name] = table[name].fillna("").to_numpy(object)
+        users[f"{name}_code"] = vocabulary.codes(users[name], encodings[name])
+    store.write(pa.Table.from_pandas(users, preserve_index=False), f"{zone.features}/users.parquet")

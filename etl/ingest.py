@@ -1,0 +1,150 @@
+"""Source log -> ``raw/history``: our names and types, one clock, an id for every row; nothing is judged or dropped here.
+
+A value that cannot be read as its field's type is named in ``unreadable``, so that the quality rules refuse the row
+and the row still counts.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from contracts import artifacts
+from contracts.config import Config, EventTable
+from contracts.events import FIELDS, LIMITS
+from contracts.features import MS_PER_DAY
+from etl import source, store
+
+PIECE_ROWS = 250_000
+_TYPES = {
+    "string": pa.string(),
+    "long": pa.int64(),
+    "int": pa.int32(),
+    "double": pa.float64(),
+    "map": pa.map_(pa.string(), pa.string()),
+}
+SCHEMA = pa.schema([*(pa.field(field.name, _TYPES[field.kind]) for field in FIELDS), pa.field("unreadable", pa.string())])
+
+
+def run(config: Config, zone: artifacts.Zones, client: Any, fingerprint: str, now_ms: int) -> dict[str, Any]:
+    """Write the raw history of ``config`` and its manifest; returns the manifest's facts.
+
+    The shift of ``time_shift = "end_at_now"`` is decided here, once: it stays for as long as this zone is current.
+    """
+    artifacts.drop_manifest(zone.raw)
+    table = config.source.events
+    parts = source.pieces(table.url, PIECE_ROWS)
+    shift = 0
+    if config.source.time_shift == "end_at_now":
+        ends = client.gather(client.map(_newest, parts, table=table, now_ms=now_ms, pure=False))
+        shift = whole_day_shift(max(ends, default=0), now_ms)
+    store.clear(f"{zone.raw}/history")
+    tasks = client.map(
+        _write, parts, range(len(parts)), table=table, name=config.name, shift=shift, root=zone.raw, pure=False
+    )
+    facts = {"rows": sum(client.gather(tasks)), "shift_ms": shift, "url": table.url}
+    artifacts.write_manifest(zone.raw, fingerprint, **facts)
+    return facts
+
+
+def whole_day_shift(log_end: int, now_ms: int) -> int:
+    """Milliseconds, whole days, that bring ``log_end`` into the 24 hours up to ``now_ms`` with its time of day kept.
+
+    Example:
+        >>> whole_day_shift(5, 3 * MS_PER_DAY)
+        172800000
+    """
+    return (now_ms - log_end) // MS_PER_DAY * MS_PER_DAY if log_end else 0
+
+
+def map_rows(rows: pa.Table, table: EventTable, name: str, piece: source.Piece, shift: int) -> pa.Table:
+    """Source rows as event rows (``SCHEMA``), times shifted."""
+    unreadable = np.full(rows.num_rows, None, object)
+    columns = {}
+    for field in FIELDS:
+        kind, theirs = SCHEMA.field(field.name).type, table.columns.get(field.name)
+        if theirs is None:
+            columns[field.name] = pa.nulls(rows.num_rows, kind)
+            continue
+        values = rows.column(theirs).combine_chunks()
+        if field.name == "event_time":
+            columns[field.name], failed = to_ms(values)
+        else:
+            columns[field.name], failed = _cast(values, kind)
+        first = failed & (unreadable == None)  # noqa: E711 (elementwise)
+        unreadable[first] = [f"{field.name}={str(value)[:64]}" for value in values.filter(pa.array(first)).to_pylist()]
+    if "event_id" not in table.columns:
+        columns["event_id"] = pa.array([f"{name}-{piece.file}-{row}" for row in range(piece.start, piece.stop)])
+    if "event_type" not in table.columns:
+        columns["event_type"] = pa.array([table.event_type] * rows.num_rows, pa.string())
+    if shift:
+        columns["event_time"] = pc.add(columns["event_time"], shift)
+    columns["unreadable"] = pa.array(unreadable, pa.string())
+    return pa.table([columns[field.name] for field in SCHEMA], schema=SCHEMA)
+
+
+def to_ms(values: pa.Array) -> tuple[pa.Array, np.ndarray]:
+    """Times of any kind as int64 ms UTC (a naive time is UTC, a number is ms), and which could not be read."""
+    if pa.types.is_timestamp(values.type) or pa.types.is_date(values.type):
+        stamps = pc.cast(values, pa.timestamp("ms", getattr(values.type, "tz", None)), safe=False)
+        return pc.cast(stamps, pa.int64()), np.zeros(len(values), bool)
+    if not pa.types.is_string(values.type):
+        return _cast(values, pa.int64())
+    read = pd.to_datetime(values.to_pandas(), errors="coerce", utc=True)
+    ms = pa.array(read.astype("int64").to_numpy() // 1_000_000, mask=read.isna().to_numpy())
+    failed = np.asarray(read.isna()) & ~_blank(values)
+    return ms, failed
+
+
+def _cast(values: pa.Array, kind: pa.DataType) -> tuple[pa.Array, np.ndarray]:
+    """Values as ``kind``; an empty string says nothing and becomes null. Second: which values could not be read."""
+    nothing = np.zeros(len(values), bool)
+    if pa.types.is_null(values.type):
+        return pa.nulls(len(values), kind), nothing
+    if pa.types.is_string(kind):
+        text = pc.cast(values, kind)
+        return pc.if_else(pc.equal(text, ""), pa.scalar(None, kind), text), nothing
+    try:
+        return pc.cast(values, kind), nothing
+    except pa.ArrowInvalid:
+        numbers = pd.to_numeric(values.to_pandas(), errors="coerce").to_numpy(np.float64)
+    bad = np.isnan(numbers)
+    if pa.types.is_integer(kind):
+        bits = kind.bit_width - 1
+        bad |= ~((numbers == np.floor(numbers)) & (np.abs(numbers) < 2.0**bits))
+        numbers = np.where(bad, 0, numbers).astype(np.int64)
+    return pc.cast(pa.array(numbers, mask=bad), kind), bad & ~_blank(values)
+
+
+def _blank(values: pa.Array) -> np.ndarray:
+    blank = pc.is_null(values, nan_is_null=pa.types.is_floating(values.type))
+    if pa.types.is_string(values.type):
+        blank = pc.or_(blank, pc.fill_null(pc.equal(values, ""), True))
+    return blank.to_numpy(zero_copy_only=False)
+
+
+def _newest(piece: source.Piece, table: EventTable, now_ms: int) -> int:
+    """The newest possible time of a piece: a time in the future is a bad row and must not decide the shift."""
+    theirs = table.columns["event_time"]
+    times, _ = to_ms(source.read(piece, [theirs]).column(theirs).combine_chunks())
+    values = times.drop_null().to_numpy(zero_copy_only=False)
+    values = values[(values >= LIMITS.min_event_time) & (values <= now_ms)]
+    return int(values.max()) if len(values) else 0
+
+
+def _write(piece: source.Piece, number: int, table: EventTable, name: str, shift: int, root: str) -> int:
+    rows = map_rows(source.read(piece, list(table.columns.values())), table, name, piece, shift)
+    store.write_by_day(rows, f"{root}/history", f"part-{number:05d}")
+    return rows.num_rows
+
+
+def now() -> int:
+    """The wall clock, ms."""
+    return int(time.time() * 1000)
+
+

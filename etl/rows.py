@@ -1,0 +1,151 @@
+"""One task a group of users: training rows, requests, truth, profiles and daily counts from the sorted interactions."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from contracts.config import Config, FeatureSettings
+from contracts.features import MS_PER_DAY
+from etl import behaviour, history, profile, store, vocabulary
+from etl.history import History, lists, ranges
+
+#: A row's id is the user's number in the sorted list of all users times this, plus the number of the user's row.
+ROWS_A_USER = 1 << 24
+
+
+@dataclasses.dataclass(frozen=True)
+class Instants:
+    """The windows' borders, ms: A ends at the first, B at the second, C at the cut; ``log_end`` is the newest event."""
+
+    retrieval_end: int
+    ranker_end: int
+    cut: int
+    log_end: int
+
+    def window(self, as_of: np.ndarray) -> np.ndarray:
+        """0 = A, 1 = B, 2 = C, 3 = test, of every instant."""
+        return np.searchsorted([self.retrieval_end, self.ranker_end, self.cut], as_of, side="right")
+
+
+class Targets(NamedTuple):
+    """What was new: one entry a (user, instant), and the item codes of each."""
+
+    user: np.ndarray
+    as_of: np.ndarray
+    region: np.ndarray
+    codes: np.ndarray
+    sizes: np.ndarray
+
+
+def targets(log: History, item_codes: np.ndarray) -> Targets:
+    """Every (user, instant) with a catalogue item that the user never met before, and those items."""
+    new = np.flatnonzero((profile.neighbours(log)[0] < 0) & (item_codes[log.item] >= 0))
+    user, time = log.user[new], log.time[new]
+    first = np.flatnonzero(np.concatenate([[True], (np.diff(user) != 0) | (np.diff(time) != 0)])) if len(new) else new
+    sizes = np.diff(np.concatenate([first, [len(new)]])).astype(np.int64)
+    region = log.regions[log.region[new[first]]]
+    return Targets(user[first], time[first], region, item_codes[log.item[new]], sizes)
+
+
+def features(log: History, user: np.ndarray, as_of: np.ndarray, settings: FeatureSettings, seen: bool) -> pa.Table:
+    """Raw columns of both views (user attributes excepted) as of every query; ``seen`` false leaves the seen items empty."""
+    table = behaviour.rows(log, user, as_of, settings)
+    low, high = log.before(user, as_of)
+    table = table.append_column("home_region", pa.array(profile.home_regions(log, low, high), pa.string()))
+    found = profile.seen_items(log, low, high if seen else low, settings.max_seen_items)
+    return table.append_column("seen_item_ids", lists(profile.take(log.items, found.items), found.sizes))
+
+
+def training_rows(
+    log: History, found: Targets, chosen: np.ndarray, config: Config, catalogue: list[str], users: pd.DataFrame, seen: bool
+) -> pa.Table:
+    """The rows of ``features/rows`` for the chosen entries of ``found``, without ``row_id``."""
+    user, as_of = found.user[chosen], found.as_of[chosen]
+    table = features(log, user, as_of, config.features, seen)
+    codes = vocabulary.codes(log.items, catalogue)
+    position, _ = ranges((np.cumsum(found.sizes) - found.sizes)[chosen], np.cumsum(found.sizes)[chosen])
+    identity = {
+        "user_id": profile.take(log.users, user),
+        "as_of": pa.array(as_of),
+        "region": pa.array(found.region[chosen], pa.string()),
+        **attributes(log.users[user], users, config),
+    }
+    coded = {
+        "recent_item_codes": _coded(table.column("recent_item_ids"), codes, log, pa.int64()),
+        "seen_item_codes": _coded(table.column("seen_item_ids"), codes, log, pa.int32()),
+        "target_item_codes": lists(pa.array(found.codes[position], pa.int32()), found.sizes[chosen]),
+    }
+    return pa.table({**identity, **{name: table.column(name) for name in table.column_names}, **coded})
+
+
+def attributes(ids: np.ndarray, users: pd.DataFrame, config: Config) -> dict[str, pa.Array]:
+    """Static user columns of user ids; "" where nothing is known. ``users`` is indexed by ``user_id``."""
+    known = users.reindex(ids)
+    return {
+        name: pa.array(known[name].fillna("").to_numpy(object), pa.string()) for name in config.features.user_categorical
+    }
+
+
+def snapshot(log: History, ids: np.ndarray, as_of: int, config: Config, users: pd.DataFrame) -> pa.Table:
+    """Both views of some users (by id) as of one instant, with ``user_id``."""
+    table = features(log, log.number(ids), np.full(len(ids), as_of), config.features, seen=True)
+    columns = {"user_id": pa.array(ids, pa.string()), **attributes(ids, users, config)}
+    return pa.table({**columns, **{name: table.column(name) for name in table.column_names}})
+
+
+def truth(log: History, found: Targets, item_codes: np.ndarray, catalogue: list[str], cut: int) -> pa.Table:
+    """New catalogue items from the cut on, of users who met a catalogue item before it."""
+    experienced = np.zeros(len(log.users), bool)
+    experienced[log.user[(log.time < cut) & (item_codes[log.item] >= 0)]] = True
+    chosen = np.flatnonzero((found.as_of >= cut) & experienced[found.user])
+    position, _ = ranges((np.cumsum(found.sizes) - found.sizes)[chosen], np.cumsum(found.sizes)[chosen])
+    users, first = np.unique(found.user[chosen], return_index=True)
+    ends = np.cumsum(found.sizes[chosen])
+    sizes = np.diff(np.concatenate([[0], ends[np.append(first[1:], len(chosen)) - 1]])) if len(users) else first
+    codes = found.codes[position]
+    names = profile.take(np.array(catalogue, object), codes - 3)
+    return pa.table(
+        {
+            "user_id": profile.take(log.users, users),
+            "item_codes": lists(pa.array(codes, pa.int32()), sizes),
+            "item_ids": lists(names, sizes),
+        }
+    )
+
+
+def buckets(log: History, item_codes: np.ndarray) -> pd.DataFrame:
+    """Interactions of catalogue items by day, region and item."""
+    known = item_codes[log.item] >= 0
+    frame = pd.DataFrame(
+        {
+            "day": (log.time[known] // MS_PER_DAY).astype(np.int32),
+            "region": pd.Categorical.from_codes(log.region[known], log.regions),
+            "item_code": item_codes[log.item[known]].astype(np.int32),
+        }
+    )
+    counted = frame.groupby(["day", "region", "item_code"], observed=True, sort=False).size().reset_index(name="count")
+    return counted.astype({"region": str, "count": np.int32})
+
+
+def read(folder: str) -> History:
+    """The interactions of one group of users."""
+    return history.build(store.read(folder, history.COLUMNS))
+
+
+def catalogue_codes(log: History, catalogue: list[str]) -> np.ndarray:
+    """Code of every item of the log; -1 outside the catalogue."""
+    found = vocabulary.codes(log.items, catalogue)
+    return np.where(found >= 3, found, -1)
+
+
+def _coded(column: pa.ChunkedArray, codes: np.ndarray, log: History, kind: pa.DataType) -> pa.Array:
+    """Lists of item ids as lists of codes."""
+    values = column.combine_chunks()
+    numbers = pa.compute.index_in(values.flatten(), value_set=pa.array(log.items, pa.string()))
+    flat = pa.array(codes[numbers.to_numpy(zero_copy_only=False).astype(np.int64)], kind)
+    return pa.ListArray.from_arrays(values.offsets, flat)
