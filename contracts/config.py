@@ -1,7 +1,7 @@
 """Settings: one TOML per data set and size, loaded once, checked together, every problem reported at once.
 
-Nothing else in Trireme reads settings. Ports and the data root come from the environment (``stack_settings``), so that
-two stacks can live on one machine.
+Nothing else in Trireme reads settings. Addresses and the data root come from the environment (``stack_settings``), so
+that two stacks can live on one machine.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class TrainSettings:
     #: Share of training queries whose user id is hidden, so that a user never seen is served by what he did.
     id_dropout: float = 0.3
     #: Half-life of a recent item's weight in the query tower.
-    recent_half_life_hours: float = 336.0
+    recent_half_life_hours: float = 720.0
     item_item_neighbours: int = 300
     item_item_regularization: float = 500.0
     ranker: str = "dcn"
@@ -234,21 +234,65 @@ def _describe(hint: Any) -> str:
     return names.get(hint, "a table")
 
 
+#: Part of the local stack -> offset of its port from the base. Only ``public`` is meant for clients.
+PORT_OFFSETS: Mapping[str, int] = {
+    "public": 0,
+    "envoy_admin": 1,
+    "redis": 2,
+    "kafka": 3,
+    "collector": 10,
+    "lake_metrics": 11,
+    "processor_metrics": 12,
+    "triton_a_http": 20,
+    "triton_a_grpc": 21,
+    "triton_a_metrics": 22,
+    "triton_b_http": 24,
+    "triton_b_grpc": 25,
+    "triton_b_metrics": 26,
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class StackSettings:
-    """What the environment says: where files lie and which ports are used (all on 127.0.0.1)."""
+    """What the environment says: where files lie, and where the parts listen (``host:port``)."""
 
     root: str
     port_base: int
+    redis: str
+    kafka: str
+    partitions: int  # of the topic of events
+
+    def port(self, part: str) -> int:
+        """The port of a part of ``PORT_OFFSETS``."""
+        return self.port_base + PORT_OFFSETS[part]
 
 
 def stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
-    """``TRIREME_ROOT`` (default ``var``) and ``TRIREME_PORT_BASE`` (default 20000, 40 ports are taken from there).
+    """``TRIREME_ROOT`` (default ``var``), ``TRIREME_PORT_BASE`` (20000) and where others than the local stack's serve.
 
-    Raises:
-        ConfigError: when the port base is no port.
+    These are ``TRIREME_REDIS`` and ``TRIREME_KAFKA`` (``host:port``), and ``TRIREME_PARTITIONS`` (4). A ``ConfigError``
+    names every variable that is wrong.
     """
-    text = environ.get("TRIREME_PORT_BASE", "20000")
-    if not text.isdecimal() or not 1024 <= int(text) <= 65_000:
-        raise ConfigError("TRIREME_PORT_BASE", [f"expected a port from 1024 to 65000, got {text!r}"])
-    return StackSettings(root=environ.get("TRIREME_ROOT") or "var", port_base=int(text))
+    problems: list[str] = []
+    base = _whole(environ, "TRIREME_PORT_BASE", 20_000, "a port", (1024, 65_000), problems)
+    partitions = _whole(environ, "TRIREME_PARTITIONS", 4, "an integer", (1, 1024), problems)
+    addresses: dict[str, str] = {}
+    for part in ("redis", "kafka"):
+        variable = f"TRIREME_{part.upper()}"
+        addresses[part] = environ.get(variable) or f"127.0.0.1:{base + PORT_OFFSETS[part]}"
+        host, _, port = addresses[part].rpartition(":")
+        if not host or not port.isdecimal():
+            problems.append(f"{variable}: expected host:port, got {addresses[part]!r}")
+    if problems:
+        raise ConfigError("environment", problems)
+    return StackSettings(environ.get("TRIREME_ROOT") or "var", base, addresses["redis"], addresses["kafka"], partitions)
+
+
+def _whole(
+    environ: Mapping[str, str], name: str, default: int, kind: str, bounds: tuple[int, int], problems: list[str]
+) -> int:
+    text = environ.get(name, str(default))
+    if text.isdecimal() and bounds[0] <= int(text) <= bounds[1]:
+        return int(text)
+    problems.append(f"{name}: expected {kind} from {bounds[0]} to {bounds[1]}, got {text!r}")
+    return default

@@ -38,7 +38,7 @@ def test_every_path_that_a_document_names_exists(path: Path) -> None:
     """Inline code that looks like a path of this repository is one."""
     tops = {*STAGES, "contracts", "configs", "docs", "tests", "triton_repo"}
     for named in re.findall(r"`([\w./-]+)`", text(path) or ""):
-        if named.split("/")[0] in tops and "/" in named and not re.search(r"[*<>]", named):
+        if named.split("/")[0] in tops and "/" in named and "NNNN" not in named:
             assert (ROOT / named).exists(), f"{path} names {named}"
 
 

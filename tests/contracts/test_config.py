@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.config import Config, load, parse, stack_settings
+from contracts.config import PORT_OFFSETS, Config, load, parse, stack_settings
 from contracts.errors import ConfigError
 from tests.strategies import json_values
 
@@ -189,12 +189,36 @@ def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
 
 
 def test_the_stack_s_settings_come_from_the_environment() -> None:
-    assert dataclasses.astuple(stack_settings({})) == ("var", 20_000)
-    assert dataclasses.astuple(stack_settings({"TRIREME_ROOT": "", "TRIREME_PORT_BASE": "21000"})) == ("var", 21_000)
+    default = stack_settings({})
+    assert dataclasses.astuple(default) == ("var", 20_000, "127.0.0.1:20002", "127.0.0.1:20003", 4)
+    assert (default.port("public"), default.port("collector")) == (20_000, 20_010)
     assert stack_settings({"TRIREME_ROOT": "s3://bucket/x"}).root == "s3://bucket/x"
+    assert stack_settings({"TRIREME_ROOT": "", "TRIREME_REDIS": "", "TRIREME_KAFKA": ""}) == default
+
+
+def test_moving_the_base_moves_every_port_and_an_address_stays_where_it_was_put() -> None:
+    moved = stack_settings({"TRIREME_PORT_BASE": "21000", "TRIREME_KAFKA": "broker.example:9092"})
+    assert (moved.redis, moved.kafka) == ("127.0.0.1:21002", "broker.example:9092")
+    assert {moved.port(part) for part in PORT_OFFSETS} == {21_000 + offset for offset in PORT_OFFSETS.values()}
+
+
+def test_no_two_parts_share_a_port_and_a_stack_keeps_to_its_forty() -> None:
+    assert len({*PORT_OFFSETS.values()}) == len(PORT_OFFSETS)
+    assert max(PORT_OFFSETS.values()) < 40
 
 
 @pytest.mark.parametrize("text", ["", "x", "80", "-1", "65001", "1e4", "²", "20000.0", " 20000"])
 def test_a_port_base_that_is_no_port_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="TRIREME_PORT_BASE: .*\n.*expected a port from 1024 to 65000"):
+    with pytest.raises(ConfigError, match="TRIREME_PORT_BASE: expected a port from 1024 to 65000, got"):
         stack_settings({"TRIREME_PORT_BASE": text})
+
+
+def test_every_wrong_variable_is_named_at_once() -> None:
+    wrong = {"TRIREME_REDIS": "localhost", "TRIREME_KAFKA": ":9092", "TRIREME_PARTITIONS": "0"}
+    with pytest.raises(ConfigError) as caught:
+        stack_settings(wrong)
+    assert caught.value.problems == (
+        "TRIREME_PARTITIONS: expected an integer from 1 to 1024, got '0'",
+        "TRIREME_REDIS: expected host:port, got 'localhost'",
+        "TRIREME_KAFKA: expected host:port, got ':9092'",
+    )
