@@ -125,16 +125,14 @@ class AnswerMetrics:
     """Counters on Triton's metrics page: answers, and by stage those that a stage had no part in."""
 
     def __init__(self, release: str):
-        counter = pb_utils.MetricFamily.COUNTER
-        self._answers = pb_utils.MetricFamily(
-            name="trireme_answers", description="Requests that were answered.", kind=counter
-        ).Metric(labels={"release": release})
-        self._skipped = pb_utils.MetricFamily(
-            name="trireme_skipped", description="Answers that a stage had no part in.", kind=counter
+        family, counter = pb_utils.MetricFamily, pb_utils.MetricFamily.COUNTER
+        # The families are kept: a metric whose family was collected as garbage raises at its next use.
+        self._families = (
+            family(name="trireme_answers", description="Requests that were answered.", kind=counter),
+            family(name="trireme_skipped", description="Answers that a stage had no part in.", kind=counter),
         )
-        self._by_stage: dict[str, Any] = {}
-        for stage in STEP_BY_NAME:
-            self._by_stage[stage] = self._skipped.Metric(labels={"stage": stage})
+        self._answers = self._families[0].Metric(labels={"release": release})
+        self._by_stage = {stage: self._families[1].Metric(labels={"stage": stage}) for stage in STEP_BY_NAME}
 
     def __call__(self, answer: Answer) -> None:
         """Count one answer."""

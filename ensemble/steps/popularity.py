@@ -59,7 +59,8 @@ class Popularity:
             own = self._decayed(as_of // MS_PER_DAY, settings.trending_half_life_days, rows)
             if own.sum() >= settings.trending_min_count:
                 total = own + total * (settings.trending_min_count / total.sum())
-        return total / max(total.max(initial=0.0), 1e-12)
+        most = total.max(initial=0.0)
+        return total / most if most > 0 else total
 
     def _log_rate(self, as_of: int, half_life_days: float) -> np.ndarray:
         """Log of the interactions a day: counts over the weight of the days that there are."""
