@@ -1,0 +1,158 @@
+"""``python -m streaming COMMAND CONFIG``: the processes of the stream, and the online store's batch commands.
+
+Processes (until SIGTERM): ``collector``, ``lake``, ``processor``. Commands: ``topics``, ``apply``, ``materialize``,
+``rebuild``, ``schemas``; the last line of their standard output is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import sys
+import threading
+from typing import Any
+
+from rich.console import Console
+
+from contracts.artifacts import Zones, zones
+from contracts.config import Config, load
+from contracts.errors import ArtifactError, TriremeError
+from streaming.settings import StreamSettings, stream_settings
+
+CONSOLE = Console(stderr=True)
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # kafka-python reports every refused connection several times a second; our own loops say what matters.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    try:
+        figures = options.function(options)
+    except TriremeError as error:
+        CONSOLE.print(f"{type(error).__name__}: {error}", style="red", markup=False, highlight=False)
+        return 1
+    if figures is not None:
+        print(json.dumps(figures))
+    return 0
+
+
+def _collector(options: argparse.Namespace) -> None:
+    from streaming import collector
+
+    _loaded(options)
+    collector.serve(stream_settings(), options.ack_seconds)
+
+
+def _lake(options: argparse.Namespace) -> None:
+    from prometheus_client import start_http_server
+
+    from streaming import lake_writer
+
+    _, zone, settings = _loaded(options)
+    stop = _stop_on_signal()
+    server, thread = start_http_server(settings.lake_port, addr="127.0.0.1")
+    lake_writer.run(settings, zone, stop, options.flush_seconds)
+    server.shutdown()
+    thread.join()
+
+
+def _processor(options: argparse.Namespace) -> None:
+    from prometheus_client import start_http_server
+
+    from streaming import processor
+
+    config, zone, settings = _loaded(options)
+    stop = _stop_on_signal()
+    server, thread = start_http_server(settings.processor_port, addr="127.0.0.1")
+    processor.run(settings, config, zone, stop)
+    server.shutdown()
+    thread.join()
+
+
+def _topics(options: argparse.Namespace) -> dict[str, Any]:
+    from streaming import topics
+
+    settings = stream_settings()
+    topic = topics.ensure(settings)
+    return {"topic": topics.EVENTS, "partitions": len(topic.partitions), "incarnation": topic.incarnation}
+
+
+def _apply(options: argparse.Namespace) -> dict[str, Any]:
+    from streaming.feature_repo import store
+
+    config, zone, settings = _loaded(options)
+    return store.apply(settings, config, zone)
+
+
+def _materialize(options: argparse.Namespace) -> dict[str, Any]:
+    from streaming.feature_repo import store
+
+    config, zone, settings = _loaded(options)
+    return store.materialize(settings, config, zone)
+
+
+def _rebuild(options: argparse.Namespace) -> dict[str, Any]:
+    from streaming import rebuild
+
+    config, zone, settings = _loaded(options)
+    with CONSOLE.status("rebuilding the online store") as status:
+        return rebuild.command(settings, config, zone, options.force, lambda text: status.update(text))
+
+
+def _schemas(options: argparse.Namespace) -> dict[str, Any]:
+    from streaming import codec
+
+    path = codec.schema_path(codec.SCHEMA_ID)
+    current = path.exists() and path.read_text(encoding="utf-8") == codec.schema_text()
+    if options.check and not current:
+        raise ArtifactError(f"{path} is not what contracts/events.py says: run `python -m streaming schemas`")
+    if not current:
+        path.write_text(codec.schema_text(), encoding="utf-8")
+    return {"schema": path.name, "written": not current}
+
+
+def _loaded(options: argparse.Namespace) -> tuple[Config, Zones, StreamSettings]:
+    config, settings = load(options.config), stream_settings()
+    return config, zones(settings.root, config), settings
+
+
+def _stop_on_signal() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m streaming", description="The stream.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, function: Any, text: str, needs_config: bool = True) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(function=function)
+        if needs_config:
+            command.add_argument("config", metavar="CONFIG", help="a file of configs/")
+        return command
+
+    seconds = {"type": float, "metavar": "SECONDS"}
+    collector = add("collector", _collector, "Serve POST /v1/events.")
+    collector.add_argument("--ack-seconds", default=2.0, **seconds, help="longest wait for the broker (default 2)")
+    lake = add("lake", _lake, "Write the topic's events to the raw zone.")
+    lake.add_argument("--flush-seconds", default=1.0, **seconds, help="longest time in memory (default 1)")
+    add("processor", _processor, "Keep the online store's behaviour rows up to date.")
+    add("topics", _topics, "Create the topic where it is missing, and say its incarnation.")
+    add("apply", _apply, "Register the feature views with Feast.")
+    add("materialize", _materialize, "Write the batch view's rows to the online store.")
+    rebuild = add("rebuild", _rebuild, "Make the behaviour rows from the lake, where they are not current.")
+    rebuild.add_argument("--force", action="store_true", help="also where they are current")
+    schemas = add("schemas", _schemas, "Write the Avro schema of the contract.", needs_config=False)
+    schemas.add_argument("--check", action="store_true", help="only compare: exit code 1 when it differs")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""The Feast side: definitions generated from the contracts, apply and materialize."""

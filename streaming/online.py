@@ -1,0 +1,165 @@
+"""The processor's side of the online store: states, Feast rows and the position in the topic, changed together.
+
+Keys: ``trireme:state:<user>`` holds a user's state, ``trireme:position`` says up to where the topic is folded in, and
+the rows lie in Feast's hashes (``contracts.online_layout``). One MULTI writes all that a batch changes, so a crash
+leaves either all of it or nothing; the watched position makes sure that no two processors fold the same batch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import redis
+
+from contracts import folds, online_layout
+from contracts.config import FeatureSettings
+from contracts.features import user_behaviour
+from contracts.folds import UserState
+from streaming.updates import Changes
+
+POSITION = "trireme:position"
+LEASE = "trireme:lease"
+STATE = "trireme:state:"
+#: A processor that was killed keeps its successor waiting for no longer than this.
+LEASE_MS = 3000
+TIMEOUT_SECONDS = 5.0
+_RENEW = "return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('pexpire', KEYS[1], ARGV[2]) or 0"
+_RELEASE = "return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('del', KEYS[1]) or 0"
+_SCAN_COUNT = 1000
+
+
+class FencedError(Exception):
+    """Someone else moved the position: what this process believes is outdated, and its batch was not written."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """Up to where the topic is folded into the store.
+
+    Attributes:
+        incarnation: the topic's; empty when the store must be rebuilt.
+        origin: what the states are made of (``streaming.lake.origin``).
+        offsets: partition -> next offset.
+    """
+
+    incarnation: str = ""
+    origin: str = ""
+    offsets: Mapping[int, int] = dataclasses.field(default_factory=dict)
+
+    def fields(self) -> dict[str, str]:
+        """As the hash in Redis."""
+        offsets = {f"offset:{partition}": str(offset) for partition, offset in self.offsets.items()}
+        return {"incarnation": self.incarnation, "origin": self.origin, **offsets}
+
+    @staticmethod
+    def of(fields: Mapping[bytes, bytes]) -> Position:
+        """The inverse of ``fields``."""
+        text = {name.decode(): value.decode() for name, value in fields.items()}
+        offsets = {int(name[7:]): int(value) for name, value in text.items() if name.startswith("offset:")}
+        return Position(text.get("incarnation", ""), text.get("origin", ""), offsets)
+
+
+class OnlineStore:
+    """States and rows of the ``user_behaviour`` view in Redis. Making it connects to nothing."""
+
+    def __init__(self, address: tuple[str, int], settings: FeatureSettings):
+        host, port = address
+        self._redis: Any = redis.Redis(
+            host, port, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
+        )
+        self._settings = settings
+        self._view = user_behaviour(settings)
+        self._token = secrets.token_hex(8)
+
+    def position(self) -> Position:
+        """The position as it is stored."""
+        return Position.of(self._redis.hgetall(POSITION))
+
+    def invalidate(self) -> None:
+        """Mark the rows as outdated: whoever processes must rebuild them first."""
+        self._redis.hdel(POSITION, "incarnation")
+
+    def lease(self) -> bool:
+        """Become the one that writes, or stay it; False while another process is."""
+        if self._redis.set(LEASE, self._token, nx=True, px=LEASE_MS):
+            return True
+        return bool(self._redis.eval(_RENEW, 1, LEASE, self._token, LEASE_MS))
+
+    def release(self) -> None:
+        """Let the next process in at once."""
+        self._redis.eval(_RELEASE, 1, LEASE, self._token)
+
+    def states(self, users: Sequence[str]) -> dict[str, UserState]:
+        """The states of those ``users`` that have one."""
+        return _decoded(users, self._redis.mget([STATE + user for user in users]) if users else [])
+
+    def users(self) -> set[str]:
+        """Every user that has a state."""
+        prefix = len(STATE)
+        return {key.decode()[prefix:] for key in self._redis.scan_iter(match=STATE + "*", count=_SCAN_COUNT)}
+
+    def advance(
+        self,
+        believed: Position,
+        offsets: Mapping[int, int],
+        users: Sequence[str],
+        fold: Callable[[Mapping[str, UserState]], Changes],
+    ) -> tuple[Position, Changes]:
+        """Fold one batch in: read the users' states, and write the new ones, their rows and the position in one MULTI.
+
+        Raises:
+            FencedError: when the stored position is not ``believed``; nothing was written.
+        """
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.watch(POSITION)
+            if Position.of(pipe.hgetall(POSITION)) != believed:
+                raise FencedError("another process moved the position")
+            changes = fold(_decoded(users, pipe.mget([STATE + user for user in users]) if users else []))
+            after = dataclasses.replace(believed, offsets={**believed.offsets, **offsets})
+            pipe.multi()
+            self._put(pipe, changes.states)
+            pipe.hset(POSITION, mapping=after.fields())
+            try:
+                pipe.execute()
+            except redis.WatchError:
+                raise FencedError("another process moved the position while a batch was folded") from None
+        return after, changes
+
+    def put(self, states: Mapping[str, UserState]) -> None:
+        """Write states and rows of a rebuild; the position stays invalid until ``finish``."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            self._put(pipe, states)
+            pipe.execute()
+
+    def drop(self, users: Iterable[str]) -> None:
+        """Take away states and behaviour rows; other views' rows stay."""
+        name = self._view.qualified_name
+        fields = [*online_layout.fields(self._view), online_layout.timestamp_field(name)]
+        with self._redis.pipeline(transaction=False) as pipe:
+            for user in users:
+                pipe.delete(STATE + user)
+                pipe.hdel(self._key(user), *fields)
+            pipe.execute()
+
+    def finish(self, position: Position) -> None:
+        """State that a rebuild is complete."""
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.delete(POSITION)
+            pipe.hset(POSITION, mapping=position.fields())
+            pipe.execute()
+
+    def _put(self, pipe: Any, states: Mapping[str, UserState]) -> None:
+        for user, state in states.items():
+            pipe.set(STATE + user, folds.encode_state(state))
+            row = online_layout.encode(self._view, folds.row(state, self._settings), state.last_event_time)
+            pipe.hset(self._key(user), mapping=row)
+
+    def _key(self, user: str) -> bytes:
+        return online_layout.row_key(online_layout.PROJECT, self._view.entity, user)
+
+
+def _decoded(users: Sequence[str], values: Sequence[bytes | None]) -> dict[str, UserState]:
+    return {user: folds.decode_state(value) for user, value in zip(users, values) if value is not None}

@@ -1,0 +1,133 @@
+"""The feature processor: records from the topic, features in the online store, each event counted once.
+
+The loop keeps nothing in memory that is not in Redis, so after any error it starts over from what is stored there.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+import time
+from typing import Any
+
+from kafka.errors import KafkaError
+from prometheus_client import Counter, Gauge, Histogram
+from redis.exceptions import RedisError
+
+from contracts.artifacts import Zones
+from contracts.config import Config
+from contracts.errors import StackError
+from streaming import lake, rebuild, topics, updates
+from streaming.online import FencedError, OnlineStore, Position
+from streaming.settings import StreamSettings
+from streaming.watch import TopicWatch
+
+log = logging.getLogger(__name__)
+
+#: The broker holds an empty fetch for this long: half of it is added to every event's way (10.9 ms p50 in all).
+FETCH_WAIT_MS = 10
+POLL_MS = 200
+RETRY_SECONDS = 0.5
+
+EVENTS = Counter("trireme_processor_events", "Records by what became of them.", ["outcome"])
+LAG = Gauge("trireme_processor_lag_events", "Records in the topic that are not folded in yet.")
+LATENCY = Histogram(
+    "trireme_processor_event_to_feature_seconds",
+    "From the collector's send to the feature in the online store.",
+    buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60),
+)
+REBUILD_SECONDS = Gauge("trireme_processor_rebuild_seconds", "How long the last rebuild took.")
+REBUILDS = Counter("trireme_processor_rebuilds", "Rebuilds of the online store from the lake.")
+SESSIONS = Counter("trireme_processor_sessions", "Starts of the loop; rises after every error.")
+
+
+def run(settings: StreamSettings, config: Config, zones: Zones, stop: threading.Event) -> None:
+    """Process until ``stop`` is set."""
+    for outcome in ("applied", "duplicate", "late", updates.UNDECODABLE, updates.NO_INTERACTION):
+        EVENTS.labels(outcome)  # a counter that is there from the start can be alerted on
+    store = OnlineStore(settings.redis_address, config.features)
+    while not stop.is_set():
+        try:
+            if store.lease():
+                SESSIONS.inc()
+                _session(settings, config, zones, store, stop)
+            else:
+                log.info("another processor holds the lease")
+        except (KafkaError, RedisError, StackError, FencedError) as error:
+            log.warning("starting over in %s s: %s", RETRY_SECONDS, error)
+        stop.wait(RETRY_SECONDS)
+    try:
+        store.release()
+    except RedisError as error:
+        log.warning("the lease runs out by itself: %s", error)
+
+
+def _session(settings: StreamSettings, config: Config, zones: Zones, store: OnlineStore, stop: threading.Event) -> None:
+    """From the stored position on, until ``stop``, an error, or a reason to start over."""
+    topic = topics.ensure(settings)
+    with TopicWatch(settings, topic.incarnation, also=functools.partial(_check, store)) as watch:
+        position = store.position()
+        if rebuild.is_needed(position, topic, lake.origin(config, zones)):
+            log.info("rebuilding the online store from the lake")
+            done = rebuild.rebuild(store, config, zones, topic)
+            REBUILDS.inc()
+            REBUILD_SECONDS.set(done.seconds)
+            log.info("rebuilt %d users of %d events in %.1f s", done.users, done.events, done.seconds)
+            position = done.position
+        known = lake.categories(config, zones)
+        offsets = {partition: position.offsets.get(partition, 0) for partition in topic.partitions}
+        log.info("processing incarnation %s from offsets %s", topic.incarnation, offsets)
+        client = topics.consumer(settings, offsets, FETCH_WAIT_MS)
+        try:
+            while not stop.is_set() and watch.reason is None:
+                records = [record for batch in client.poll(timeout_ms=POLL_MS).values() for record in batch]
+                if records:
+                    position = step(store, position, records, known, config)
+                elif store.position() != position:
+                    raise FencedError("a rebuild was asked for, or the online store lost what it held")
+                LAG.set(_lag(client))
+            if watch.reason:
+                log.warning("starting over: %s", watch.reason)
+        finally:
+            client.close(autocommit=False, timeout_ms=1000)
+
+
+def step(
+    store: OnlineStore, position: Position, records: list[Any], categories: dict[str, str], config: Config
+) -> Position:
+    """Fold one polled batch in and state what became of it; the new position."""
+    batch, passed = updates.interactions((record.value for record in records), categories)
+    offsets: dict[int, int] = {}
+    for record in records:
+        offsets[record.partition] = max(offsets.get(record.partition, 0), record.offset + 1)
+    users = list(dict.fromkeys(update.user_id for update in batch))
+    position, changes = store.advance(
+        position, offsets, users, lambda states: updates.apply(states, batch, config.features)
+    )
+    now_ms = time.time() * 1000
+    for record in records:
+        LATENCY.observe(max(0.0, now_ms - record.timestamp) / 1000)
+    for outcome, count in (passed + changes.outcomes).items():
+        EVENTS.labels(outcome).inc(count)
+    return position
+
+
+def _check(store: OnlineStore) -> str | None:
+    """Keep the lease; a reason to start over when it is lost or a rebuild was asked for."""
+    try:
+        if not store.lease():
+            return "another processor took the lease"
+    except RedisError as error:
+        log.warning("the online store does not answer: %s", error)
+    return None
+
+
+def _lag(client: Any) -> int:
+    """Records between the positions and the high watermarks of the last fetches (the broker's end offsets lie)."""
+    waiting = 0
+    for place in client.assignment():
+        highwater = client.highwater(place)
+        if highwater is not None:
+            waiting += max(0, highwater - client.position(place))
+    return waiting
