@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,7 +10,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from contracts.config import FeatureSettings, stack_settings
+from contracts.config import FeatureSettings
 from contracts.errors import StackError
 from contracts.features import feature_views
 from contracts.online_layout import PROJECT, decode, fields, row_key
@@ -25,9 +24,11 @@ _PAUSE_SECONDS = 0.5
 class OnlineStore:
     """Reads users' rows; connects at the first read."""
 
-    def __init__(self, url: str, settings: FeatureSettings, clock: Callable[[], float] = time.monotonic):
-        self._client = redis.Redis.from_url(
-            url,
+    def __init__(self, address: str, settings: FeatureSettings, clock: Callable[[], float] = time.monotonic):
+        host, _, port = address.rpartition(":")
+        self._client = redis.Redis(
+            host=host,
+            port=int(port),
             socket_timeout=_TIMEOUT_SECONDS,
             socket_connect_timeout=_TIMEOUT_SECONDS,
             # Once at once: a connection that was kept from before a restart of Redis fails at its first use.
@@ -70,8 +71,3 @@ class OnlineStore:
         except ValueError as error:
             return StackError(f"online row cannot be decoded: {error}")
         return row
-
-
-def online_url() -> str:
-    """``TRIREME_REDIS_URL``, else the local stack's Redis."""
-    return os.environ.get("TRIREME_REDIS_URL") or f"redis://127.0.0.1:{stack_settings().port_base + 2}/0"

@@ -2,8 +2,9 @@
 
 import os
 
+from contracts.config import stack_settings
 from ensemble import triton_io
-from ensemble.online import OnlineStore, online_url
+from ensemble.online import OnlineStore
 from ensemble.serving import LookupStep
 from ensemble.steps.lookup import Lookup
 from ensemble.steps.tables import load
@@ -15,7 +16,7 @@ class TritonPythonModel:
     def initialize(self, args):
         """Load the release's tables; Redis is first asked by the first request."""
         tables = load(triton_io.open_release(args))
-        store = OnlineStore(online_url(), tables.features)
+        store = OnlineStore(stack_settings().redis, tables.features)
         self._step = LookupStep(Lookup(tables), store, variant=os.environ.get("TRIREME_VARIANT", ""))
 
     def execute(self, requests):
