@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 import tomllib
+import yaml
 
 from contracts.config import FeatureSettings, ServeSettings, Source, StackSettings, TrainSettings, Windows
 from tests.architecture.tree import ROOT, STAGES, files, sources, text
@@ -82,6 +83,14 @@ def test_make_alone_prints_every_target_with_what_it_does() -> None:
     }
     assert targets - listed == set(), "a target without a ## comment is one that nobody finds"
     assert {"setup", "run", "test", "check", "down", "status", "doctor", "export"} <= targets
+
+
+def test_a_pre_commit_hook_is_a_line_of_make_check() -> None:
+    rule = re.search(r"^check:.*\n((?:\t.+\n)+)", MAKEFILE.read_text(), re.MULTILINE)
+    assert rule, "the Makefile has no target check"
+    checked = rule.group(1).replace("\t@", "\t").replace("$(SERVE)", ".venv/bin/python").replace("\t", "").splitlines()
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    assert [hook["entry"] for hook in hooks] == checked
 
 
 def test_every_make_target_that_a_document_names_exists() -> None:
