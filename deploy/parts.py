@@ -27,7 +27,7 @@ class Part:
     """One process of the stack."""
 
     program: Program
-    #: Names in ``deploy.ports.OFFSETS``.
+    #: Names in ``contracts.config.PORT_OFFSETS``.
     ports: tuple[str, ...]
     ready: Check
     timeout_seconds: float = 20.0

@@ -1,4 +1,4 @@
-"""Which part listens where: one table, and the check that the ports are free before anything starts."""
+"""Which part listens where, and the check that the ports are free before anything starts."""
 
 from __future__ import annotations
 
@@ -6,26 +6,10 @@ import errno
 import socket
 from collections.abc import Mapping
 
+from contracts.config import PORT_OFFSETS
 from contracts.errors import StackError
 
 HOST = "127.0.0.1"
-
-#: Part -> offset from ``TRIREME_PORT_BASE``. Only ``public`` is meant for clients.
-OFFSETS: Mapping[str, int] = {
-    "public": 0,
-    "envoy_admin": 1,
-    "redis": 2,
-    "kafka": 3,
-    "collector": 10,
-    "lake_metrics": 11,
-    "processor_metrics": 12,
-    "triton_a_http": 20,
-    "triton_a_grpc": 21,
-    "triton_a_metrics": 22,
-    "triton_b_http": 24,
-    "triton_b_grpc": 25,
-    "triton_b_metrics": 26,
-}
 
 
 def ports(base: int) -> dict[str, int]:
@@ -35,7 +19,7 @@ def ports(base: int) -> dict[str, int]:
         >>> ports(20000)["redis"]
         20002
     """
-    return {name: base + offset for name, offset in OFFSETS.items()}
+    return {name: base + offset for name, offset in PORT_OFFSETS.items()}
 
 
 def address(port: int) -> str:

@@ -13,10 +13,11 @@ from typing import Any
 
 from rich.table import Table
 
+from contracts.config import PORT_OFFSETS
 from contracts.errors import StackError
 from deploy import monitoring
 from deploy.parts import Part, parts
-from deploy.ports import OFFSETS, check_free
+from deploy.ports import check_free
 from deploy.readiness import log_tail, wait_ready
 from deploy.site import Site
 from deploy.supervisor import Supervisor
@@ -160,7 +161,7 @@ def _running(supervisor: Supervisor) -> set[str]:
 
 def _port_names() -> dict[str, tuple[str, ...]]:
     """Part -> names of its ports, known without a release: ``status`` works before the first pipeline."""
-    tritons = {name: tuple(port for port in OFFSETS if port.startswith(name)) for name in ("triton_a", "triton_b")}
+    tritons = {name: tuple(port for port in PORT_OFFSETS if port.startswith(name)) for name in ("triton_a", "triton_b")}
     return {
         "redis": ("redis",),
         "broker": ("kafka",),
