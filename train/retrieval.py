@@ -117,10 +117,9 @@ def fit(config: Config, held: Catalogue, learned: Pairs) -> Fitted:
 
 
 def shape(config: Config, held: Catalogue) -> Shape:
-    """Sizes of the towers for a catalogue; attribute tables have room for every code that occurs."""
-    users = held.user_codes.max(axis=0, initial=FIRST_VALUE) + 1
+    """Sizes of the towers for a catalogue; tables have room for every code that serving may send."""
     return Shape(
-        dict(zip(query_columns(config.features), (int(codes) for codes in users))),
+        held.query_sizes,
         {name: int(codes.max()) + 1 for name, codes in held.item_codes.items()},
         config.features.recent_items,
         config.train.embedding_dim,

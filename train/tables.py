@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from contracts.artifacts import Zones, exists
+from contracts.artifacts import Zones, exists, read_json
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.events import INTERACTIONS
-from contracts.features import FIRST_VALUE, OUT_OF_VOCABULARY
+from contracts.features import FIRST_VALUE, OUT_OF_VOCABULARY, query_columns
 
 
 def read(url: str, columns: Sequence[str], where: pc.Expression | None = None) -> pa.Table:
@@ -68,12 +68,14 @@ class Catalogue:
         item_codes: column -> int64 ``[catalogue + 3]``, by item code; ``item_id`` first.
         user_ids: strings, sorted.
         user_codes: int64 ``[users, query columns]`` of ``user_ids``.
+        query_sizes: query column -> number of codes that serving may send, reserved ones included.
     """
 
     item_ids: np.ndarray
     item_codes: dict[str, np.ndarray]
     user_ids: np.ndarray
     user_codes: np.ndarray
+    query_sizes: dict[str, int]
 
     @property
     def size(self) -> int:
@@ -92,7 +94,7 @@ class Catalogue:
 
 
 def catalogue(config: Config, zones: Zones) -> Catalogue:
-    """Read ``features/items.parquet`` and ``features/users.parquet``.
+    """Read ``features/items.parquet``, ``users.parquet`` and ``encodings.json``.
 
     Raises:
         ArtifactError: when the items are not in the order of their codes.
@@ -111,7 +113,9 @@ def catalogue(config: Config, zones: Zones) -> Catalogue:
     ids = np.asarray(users["user_id"].to_pylist(), str)
     order = np.argsort(ids)
     user_codes = np.stack([numbers(users, name) for name in columns], axis=1).astype(np.int64)
-    return Catalogue(np.asarray(items["item_id"].to_pylist(), str), by_column, ids[order], user_codes[order])
+    encodings = read_json(f"{zones.features}/encodings.json")
+    sizes = {name: FIRST_VALUE + len(encodings[name]) for name in query_columns(config.features)}
+    return Catalogue(np.asarray(items["item_id"].to_pylist(), str), by_column, ids[order], user_codes[order], sizes)
 
 
 def first_interactions(zones: Zones, held: Catalogue, until_ms: int) -> tuple[np.ndarray, np.ndarray]:

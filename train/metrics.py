@@ -1,0 +1,71 @@
+"""How good a list is, by hand-checkable formulas, and how sure that is.
+
+The protocol of every figure: full ranking, what the user had already seen is not recommended, relevant is what was new to the
+user and taken from the cut on, the ideal list has min(k, relevant) hits, and a metric is the mean over users with history.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+K = 10
+_RESAMPLES = 2000
+
+
+def discounts(k: int) -> np.ndarray:
+    """``1 / log2(place + 2)`` of places from 0, float64 ``[k]``."""
+    return 1.0 / np.log2(np.arange(2, k + 2))
+
+
+def ndcg(hits: np.ndarray, relevant: np.ndarray, k: int = K) -> np.ndarray:
+    """Normalised discounted cumulative gain, float64 ``[users]``.
+
+    Args:
+        hits: bool ``[users, places]``, at least ``k`` places, whether the item there is relevant.
+        relevant: int ``[users]``, number of relevant items, at least 1.
+        k: places that count.
+
+    Example:
+        >>> ndcg(np.array([[True, False, True]]), np.array([2]), k=3).round(4).tolist()
+        [0.9197]
+    """
+    ideal = np.cumsum(discounts(k))[np.minimum(relevant, k) - 1]
+    return (hits[:, :k] * discounts(k)).sum(axis=1) / ideal
+
+
+def recall(hits: np.ndarray, relevant: np.ndarray, k: int = K) -> np.ndarray:
+    """Share of the relevant items among the first ``k``, float64 ``[users]``; arguments as of ``ndcg``."""
+    return hits[:, :k].sum(axis=1) / relevant
+
+
+def average_precision(hits: np.ndarray, relevant: np.ndarray, k: int = K) -> np.ndarray:
+    """Mean over the hits of the precision up to them, of min(k, relevant) possible hits, float64 ``[users]``."""
+    first = hits[:, :k]
+    precision = np.cumsum(first, axis=1) / np.arange(1, k + 1)
+    return (precision * first).sum(axis=1) / np.minimum(relevant, k)
+
+
+METRICS = {"ndcg": ndcg, "recall": recall, "map": average_precision}
+
+
+def best(scores: np.ndarray, excluded: np.ndarray, k: int = K) -> np.ndarray:
+    """Places of the ``k`` best scores of each row, best first, of equals the smaller; -1 where a row has no more.
+
+    Args:
+        scores: float ``[users, items]``.
+        excluded: bool ``[users, items]``, never taken.
+        k: how many, at most ``items``.
+    """
+    masked = np.where(excluded, -np.inf, scores)
+    order = np.argsort(-masked, axis=1, kind="stable")[:, :k]
+    return np.where(np.take_along_axis(masked, order, axis=1) == -np.inf, -1, order)
+
+
+def bootstrap_weights(users: int, generator: np.random.Generator) -> np.ndarray:
+    """Shares of the users in resampled populations, float64 ``[resamples, users]``; shared by paired comparisons."""
+    return generator.multinomial(users, np.full(users, 1.0 / users), size=_RESAMPLES) / users
+
+
+def interval(samples: np.ndarray) -> list[float]:
+    """The middle 95 % of resampled figures: its two ends."""
+    return [float(x) for x in np.quantile(samples, (0.025, 0.975))]
