@@ -11,7 +11,7 @@ SET_UP := .venv-train/.set-up .venv/.set-up
 export PYTHONUNBUFFERED := 1
 
 help:  ## Print the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-11s %s\n", $$1, $$2 }'
 
 setup: $(SET_UP)  ## Make both environments (.venv-train and .venv) from uv.lock
 
@@ -56,10 +56,10 @@ down: setup  ## Stop all that was started here, and only that
 
 test: test-train test-serve  ## Everything that proves it
 
-test-train: setup
+test-train: setup  ## The tests of etl and train, in their environment
 	$(TRAIN) -m pytest tests/etl tests/train
 
-test-serve: setup
+test-serve: setup  ## All other tests
 	$(SERVE) -m pytest tests --ignore tests/etl --ignore tests/train
 
 check: setup  ## Lint, types, architecture, drift of generated files, size budget
