@@ -5,6 +5,7 @@ TriremeError
 ├── ArtifactError     a stage's input is missing, half written or of another data set
 ├── EventError        an event breaks the contract (``code``, ``field``)
 ├── RequestError      a request breaks the contract (``field``)
+├── GateError         a release is not good enough to serve
 └── StackError        a part of the local stack cannot start or does not answer
 """
 
@@ -64,6 +65,10 @@ class RequestError(TriremeError):
     def __init__(self, field: str, message: str):
         self.field = field
         super().__init__(f"{field}: {message}")
+
+
+class GateError(TriremeError):
+    """A candidate release is not good enough to serve: its text names the figure and what was asked for."""
 
 
 class StackError(TriremeError):

@@ -42,7 +42,9 @@ class Pairs:
     row: np.ndarray
     item: np.ndarray
 
-    def batches(self, size: int, id_dropout: float, generator: np.random.Generator) -> Iterator[tuple[Queries, np.ndarray]]:
+    def batches(
+        self, size: int, id_dropout: float, generator: np.random.Generator
+    ) -> Iterator[tuple[Queries, np.ndarray]]:
         """One epoch in random order, whole batches only: queries with some ids out of vocabulary, and item codes.
 
         Dropping ids trains the path that serves a user whom the model has never seen.
@@ -81,8 +83,12 @@ def load(config: Config, zones: Zones, held: Catalogue, windows: Sequence[str]) 
         )
     row, item = np.concatenate(rows), np.concatenate(items)
     if not len(row):
-        raise ArtifactError(f"{zones.features}/rows: windows {list(windows)} hold no target; check [windows] and run etl")
-    queries = Queries(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in dataclasses.fields(Queries)))
+        raise ArtifactError(
+            f"{zones.features}/rows: windows {list(windows)} hold no target; check [windows] and run etl"
+        )
+    queries = Queries(
+        *(np.concatenate([getattr(part, field.name) for part in parts]) for field in dataclasses.fields(Queries))
+    )
     if len(row) > config.train.retrieval_max_pairs:
         generator = np.random.default_rng(config.train.seed)
         kept = np.sort(generator.choice(len(row), config.train.retrieval_max_pairs, replace=False))

@@ -8,8 +8,6 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-CONSOLE = Console(stderr=True)
-
 
 class TrainingBar(tf.keras.callbacks.Callback):
     """A Keras callback over all epochs; ``loss`` is the mean loss of the last epoch afterwards."""
@@ -21,9 +19,11 @@ class TrainingBar(tf.keras.callbacks.Callback):
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.completed}/{task.total}  loss {task.fields[loss]:.4f}  {task.fields[rate]:,.0f} samples/s"),
+            TextColumn(
+                "{task.completed}/{task.total}  loss {task.fields[loss]:.4f}  {task.fields[rate]:,.0f} samples/s"
+            ),
             TimeRemainingColumn(),
-            console=CONSOLE,
+            console=Console(stderr=True),
         )
         self._task = TaskID(0)
         self._done = 0
