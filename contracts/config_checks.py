@@ -22,14 +22,20 @@ _MAY_BE_ZERO = frozenset(
     {
         "seed",
         "lateness_hours",
+        "id_dropout",
         "two_tower_candidates",
         "similar_candidates",
+        "similar_weight",
         "session_candidates",
         "trending_min_count",
         "session_weight",
         "gate_min_ratio",
     }
 )
+
+
+#: Settings that are a part of one.
+_SHARES = ("train.id_dropout", "serve.similar_weight")
 
 
 def cross_checks(config: Config) -> list[str]:
@@ -120,6 +126,11 @@ def _range_checks(config: Config) -> list[str]:
             ]
             if isinstance(held, tuple) and numbers and len({*numbers}) != len(numbers):
                 problems.append(f"{table}.{name}: expected each number once, got {numbers}")
+    for share in _SHARES:
+        table, name = share.split(".")
+        held = getattr(getattr(config, table), name)
+        if held > 1:
+            problems.append(f"{share}: expected a share from 0 to 1, got {held}")
     for name in ("count_half_lives_hours", "popularity_half_lives_days"):
         if not getattr(config.features, name):
             problems.append(f"features.{name}: expected at least one half-life, got an empty list")

@@ -95,6 +95,11 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
     "no recent items": ({"features__recent_items": 0}, "features.recent_items: expected a number, more than 0", ("0",)),
     "a negative batch": ({"train__retrieval_batch": -1}, "train.retrieval_batch: expected a number", ("got -1",)),
     "a temperature of NaN": ({"train__temperature": float("nan")}, "train.temperature: expected a number", ("nan",)),
+    "a share beyond one": (
+        {"serve__similar_weight": 1.5},
+        "serve.similar_weight: expected a share from 0 to 1",
+        ("1.5",),
+    ),
     "no half-life": ({"features__count_half_lives_hours": []}, "features.count_half_lives_hours: expected at", ()),
     "a half-life of 0": ({"features__popularity_half_lives_days": [0]}, "features.popularity_half_lives_days", ("0",)),
     "a half-life twice": ({"features__count_half_lives_hours": [1, 1]}, "features.count_half_lives_hours", ("once",)),

@@ -1,0 +1,52 @@
+"""How scores are put together: monotone, finite, and the same for one row and for many."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.blending import personal_score, recent_weights, retrieval_score
+from contracts.features import MS_PER_HOUR
+
+probabilities = st.lists(st.floats(0, 1), min_size=2, max_size=20).map(np.array)
+
+
+def test_weights_halve_with_every_half_life_and_the_future_weighs_as_now() -> None:
+    ages = np.array([0, 12, 24, 48, -5]) * MS_PER_HOUR
+    weights = recent_weights(ages, 24.0)
+    assert weights.dtype == np.float32
+    assert weights == pytest.approx([1, 2**-0.5, 0.5, 0.25, 1])
+
+
+@pytest.mark.parametrize(("weight", "expected"), [(0.0, [1, 2]), (1.0, [5, -3]), (0.5, [3, -0.5])])
+def test_the_weight_goes_from_two_tower_to_similar(weight: float, expected: list[float]) -> None:
+    assert retrieval_score(np.array([1, 2]), np.array([5, -3]), weight).tolist() == expected
+
+
+@given(probabilities)
+def test_without_retrieval_the_order_is_that_of_the_probability(probability: np.ndarray) -> None:
+    scores = personal_score(probability, np.linspace(-3, 3, len(probability)), 0.0)
+    assert np.isfinite(scores).all()
+    assert (np.diff(scores[np.argsort(probability, kind="stable")]) >= 0).all()
+
+
+def test_a_better_retrieval_score_is_a_better_rank_at_equal_probability() -> None:
+    scores = personal_score(np.full(3, 0.2), np.array([0.5, -1.0, 2.0]), 0.3)
+    assert np.argsort(scores).tolist() == [1, 0, 2]
+
+
+def test_where_ranking_was_skipped_retrieval_decides_alone() -> None:
+    probability = np.array([[np.nan, np.nan], [0.9, 0.1]])
+    retrieval = np.array([[1.0, 2.0], [1.0, 2.0]])
+    scores = personal_score(probability, retrieval, 0.1)
+    assert scores[0].tolist() == [1.0, 2.0]
+    assert scores[1, 0] > scores[1, 1]
+
+
+@given(probabilities, st.floats(0, 2))
+def test_one_row_of_a_batch_is_scored_as_it_is_alone(probability: np.ndarray, weight: float) -> None:
+    retrieval = np.cos(np.arange(len(probability)))
+    batch = personal_score(np.stack([probability, probability[::-1]]), np.stack([retrieval, retrieval]), weight)
+    assert batch[0].tolist() == personal_score(probability, retrieval, weight).tolist()
