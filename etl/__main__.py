@@ -1,4 +1,4 @@
-"""``python -m etl run|check|behaviour``: the stage's command line; the last line of standard output is one JSON object."""
+"""``python -m etl run|check|behaviour``: the stage's command line; the last line on stdout is one JSON object."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 import time
-import warnings
 
 from rich.console import Console
 from rich.table import Table
@@ -45,7 +44,7 @@ def _run(options: argparse.Namespace) -> dict[str, object]:
     )
     table = Table(title=f"etl {config.name}", show_header=False)
     for name, value in figures.items():
-        table.add_row(name, f"{value:,}" if isinstance(value, int) else str(value))
+        table.add_row(name, f"{value:,}" if type(value) is int else str(value))
     CONSOLE.print(table)
     return figures
 
@@ -87,5 +86,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    warnings.filterwarnings("ignore", message=".*dtype mappings did not load.*")
     sys.exit(main(sys.argv[1:]))

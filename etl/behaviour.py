@@ -1,7 +1,7 @@
 """The ``user_behaviour`` view for any (user, instant) pairs at once: the vectorised batch twin of ``contracts.folds``.
 
-``rows`` equals ``folds.row(folds.fold(log[:as_of]))`` for the interactions strictly earlier than ``as_of``; tests/etl compares
-the two on random logs.
+``rows`` equals ``folds.row`` of the fold over the interactions strictly earlier than ``as_of``; tests/etl compares the
+two on random logs.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ import pyarrow as pa
 
 from contracts.config import FeatureSettings
 from contracts.features import MS_PER_HOUR, count_column
-from etl.history import History, count_earlier, lists, ranges
+from etl.history import History, count_earlier, lists, ranges, take
 
 
 def rows(history: History, user: np.ndarray, as_of: np.ndarray, settings: FeatureSettings) -> pa.Table:
     """Raw behaviour rows, one per query, in the queries' order.
 
     Args:
+        history: the interactions.
         user: int64 ``[queries]``, numbers into ``history.users``; -1 is a user without interactions.
         as_of: int64 ``[queries]``, ms.
+        settings: list lengths, half-lives and the session gap.
     """
     low, high = history.before(user, as_of)
     some = high > low
@@ -32,7 +34,7 @@ def rows(history: History, user: np.ndarray, as_of: np.ndarray, settings: Featur
     times = history.time if len(history.time) else np.zeros(1, np.int64)
     last_time = np.where(some, times[last], 0)
     columns = {
-        "recent_item_ids": lists(pa.array(history.items, pa.string()).take(pa.array(history.item[newest_first])), window),
+        "recent_item_ids": lists(take(history.items, history.item[newest_first]), window),
         "recent_event_times": lists(pa.array(history.time[newest_first]), window),
         "interaction_count": high - low,
         "last_event_time": last_time,
@@ -55,8 +57,8 @@ def _counts(
 ) -> dict[str, pa.Array]:
     """``count_categories`` and the decayed counts stated as of ``last_time``.
 
-    The log is sorted again by (user, category, time); a pair's count at an instant is its running sum at its last earlier
-    interaction, decayed to ``last_time``. Queries are matched with all pairs of their user, then the empty ones go.
+    The log is sorted again by (user, category, time); a pair's count at an instant is its running sum at its last
+    earlier interaction, decayed to ``last_time``. Queries are matched with all pairs of their user, then the empty go.
     """
     width = max(len(history.categories), 1)
     pair = history.user * width + history.category
@@ -72,7 +74,7 @@ def _counts(
     match, query, size = match[size > 0], query[size > 0], size[size > 0]
     at = first[match] + size - 1
     sizes = np.bincount(query, minlength=len(user))
-    names = pa.array(history.categories, pa.string()).take(pa.array(pairs[match] % width))
+    names = take(history.categories, pairs[match] % width)
     columns = {"count_categories": lists(names, sizes)}
     for hours in settings.count_half_lives_hours:
         half_life = hours * MS_PER_HOUR
@@ -83,11 +85,11 @@ def _counts(
 
 
 def decayed_sums(group: np.ndarray, time: np.ndarray, half_life: float) -> np.ndarray:
-    """For a log sorted by (group, time): ``sum over j <= i of 2 ** (-(time[i] - time[j]) / half_life)`` within i's group.
+    """For a log sorted by (group, time): sums of ``2 ** (-(time[i] - time[j]) / half_life)`` over j <= i of i's group.
 
-    Float64 ``[n]``, by doubling (Hillis and Steele): after step k an element holds its last 2**k terms. Only sums of positive
-    numbers, so it is exact to rounding whatever the span: no exponent grows with the length of the log, as it
-    would in a cumulative sum of forward-decayed weights (a year in half-lives of an hour is 2 ** 8760).
+    Float64 ``[n]``, by doubling (Hillis and Steele): after step k an element holds its last 2**k terms. Only sums of
+    positive numbers, so it is exact to rounding whatever the span: no exponent grows with the length of the log, as
+    it would in a cumulative sum of forward-decayed weights (a year in half-lives of an hour is 2 ** 8760).
 
     Example:
         >>> decayed_sums(np.array([0, 0, 1]), np.array([0, 10, 10]), 10.0)

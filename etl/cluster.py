@@ -1,5 +1,8 @@
 """Where tasks run: a scheduler that the environment names, the GPUs of this machine, or its CPU cores."""
 
+# pyright: reportMissingImports=false
+# (Dask lives in the train environment, pyright in the other)
+
 from __future__ import annotations
 
 import contextlib
@@ -8,7 +11,6 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import dask
 from distributed import Client, LocalCluster
 
 SCHEDULER = "TRIREME_DASK_SCHEDULER"
@@ -46,22 +48,19 @@ def gpu_count(environ: Mapping[str, str] = os.environ) -> int:
 def connect(rows: int) -> Iterator[Client]:
     """A client of the chosen cluster; a cluster started here ends with the block."""
     kind, address = choose(os.environ, gpu_count(), rows)
-    # Tasks hold data of a bounded size; Dask's warnings about large graphs and busy loops tell a user nothing.
-    with dask.config.set({"distributed.worker.memory.spill": False, "distributed.comm.timeouts.connect": "60s"}):
-        with contextlib.ExitStack() as stack:
-            cluster: Any = address if kind == "address" else stack.enter_context(_start(kind))
-            yield stack.enter_context(Client(cluster, set_as_default=True))
+    with contextlib.ExitStack() as stack:
+        cluster: Any = address if kind == "address" else stack.enter_context(_start(kind))
+        yield stack.enter_context(Client(cluster, set_as_default=True, timeout="60s"))
 
 
 def _start(kind: str) -> Any:
-    options = {"dashboard_address": None, "silence_logs": logging.ERROR}
+    options: dict[str, Any] = {"dashboard_address": None, "silence_logs": logging.ERROR}
     if kind == "threads":
         return LocalCluster(n_workers=1, threads_per_worker=2, processes=False, **options)
-    options["host"] = "127.0.0.1"
+    # Merlin imports TensorFlow where it finds it (33-55 s a worker); the preload hides it from the workers.
+    options.update(host="127.0.0.1", preload=["etl.lean"])
     if kind == "cuda":
         from dask_cuda import LocalCUDACluster
 
         return LocalCUDACluster(**options)
-    workers = min(os.cpu_count() or 1, 8)
-    # Merlin imports TensorFlow where it finds it (33-55 s a worker); the preload hides it from the workers.
-    return LocalCluster(n_workers=workers, threads_per_worker=1, preload=["etl.lean"], **options)
+    return LocalCluster(n_workers=min(os.cpu_count() or 1, 8), threads_per_worker=1, **options)

@@ -1,8 +1,11 @@
-"""``processed`` -> ``features``: vocabulary and everything that training, evaluation and the online store's batch view read.
+"""``processed`` -> ``features``: the vocabulary, and all that training, evaluation and the batch view read.
 
-Nothing from the cut on reaches the encodings, the rows of windows A, B and C, or the requests: vocabularies count interactions
-before the cut, and a row sees what is strictly earlier than itself.
+Nothing from the cut on reaches the encodings, the rows of windows A, B and C, or the requests: vocabularies count
+interactions before the cut, and a row sees what is strictly earlier than itself.
 """
+
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at import, so pyright sees none of them)
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from contracts import artifacts
 from contracts.config import Config
@@ -23,6 +27,8 @@ WINDOWS = ("A", "B", "C")
 RANKER_ROWS = 8_000
 #: Items of a recommendation in the offline evaluation.
 K = 100
+#: A group's user ids, and user number and instant (ms) of every row that it could give.
+Survey = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def run(config: Config, zone: artifacts.Zones, client: Any, log: Callable[[str], None]) -> dict[str, Any]:
@@ -43,12 +49,8 @@ def run(config: Config, zone: artifacts.Zones, client: Any, log: Callable[[str],
     everyone = np.sort(np.concatenate([users for users, _, _ in surveys]))
     chosen = select(surveys, everyone, instants, config)
     log("point-in-time rows")
-    tasks = [
-        client.submit(
-            build, group, i, chosen[i], everyone, config=config, zone=zone, instants=instants, catalogue=catalogue, pure=False
-        )
-        for i, group in enumerate(groups)
-    ]
+    known = {"config": config, "zone": zone, "instants": instants, "catalogue": catalogue}
+    tasks = client.map(build, groups, range(len(groups)), chosen, everyone=everyone, **known, pure=False)
     parts = client.gather(tasks)
     counts = {name: int(sum(part["rows"][name] for part in parts)) for name in WINDOWS}
     log("requests, truth, profiles, daily counts")
@@ -58,7 +60,7 @@ def run(config: Config, zone: artifacts.Zones, client: Any, log: Callable[[str],
     return {"rows": counts, "items": len(catalogue), "users": len(encodings["user_id"]), "all_users": len(everyone)}
 
 
-def survey(group: str, catalogue: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def survey(group: str, catalogue: list[str]) -> Survey:
     """Users of a group, and user number and instant of every row that it could give."""
     log = rows.read(group)
     found = rows.targets(log, rows.catalogue_codes(log, catalogue))
@@ -66,12 +68,12 @@ def survey(group: str, catalogue: list[str]) -> tuple[np.ndarray, np.ndarray, np
 
 
 def select(
-    surveys: list[tuple[np.ndarray, np.ndarray, np.ndarray]], everyone: np.ndarray, instants: rows.Instants, config: Config
+    surveys: list[Survey], everyone: np.ndarray, instants: rows.Instants, config: Config
 ) -> list[list[np.ndarray]]:
     """Per group and window, which entries of its targets become rows.
 
-    All of A; of B and C at most ``ranker_users`` users, drawn by seed, and of theirs at most ``RANKER_ROWS``. The draw sees
-    ids and instants only, so the number of groups does not change it.
+    All of A; of B and C at most ``ranker_users`` users, drawn by seed, and of theirs at most ``RANKER_ROWS``. The draw
+    sees ids and instants only, so the number of groups does not change it.
     """
     user = np.concatenate([np.searchsorted(everyone, users)[number] for users, number, _ in surveys])
     as_of = np.concatenate([times for _, _, times in surveys])
@@ -97,8 +99,8 @@ def build(
     group: str,
     number: int,
     chosen: list[np.ndarray],
-    everyone: np.ndarray,
     *,
+    everyone: np.ndarray,
     config: Config,
     zone: artifacts.Zones,
     instants: rows.Instants,
@@ -142,7 +144,7 @@ def _write_whole(parts: list[dict[str, Any]], config: Config, zone: artifacts.Zo
     profiles = whole("profiles").select(["user_id", *names])
     # Attributes of users without interactions are known all the same.
     table = store.read(f"{zone.processed}/users.parquet")
-    silent = table.filter(pa.compute.invert(pa.compute.is_in(table["user_id"], value_set=profiles["user_id"].combine_chunks())))
+    silent = table.filter(pc.invert(pc.is_in(table["user_id"], value_set=profiles["user_id"].combine_chunks())))
     columns = {name: silent[name] for name in ("user_id", *config.features.user_categorical)}
     columns["home_region"] = pa.array([""] * silent.num_rows, pa.string())
     columns["seen_item_ids"] = pa.array([[]] * silent.num_rows, pa.list_(pa.string()))
@@ -156,10 +158,11 @@ def _write_whole(parts: list[dict[str, Any]], config: Config, zone: artifacts.Zo
     store.write(pa.Table.from_pandas(counted, preserve_index=False), f"{zone.features}/buckets.parquet")
 
 
-def _write_statics(config: Config, zone: artifacts.Zones, encodings: vocabulary.Encodings, everyone: np.ndarray) -> None:
+def _write_statics(
+    config: Config, zone: artifacts.Zones, encodings: vocabulary.Encodings, everyone: np.ndarray
+) -> None:
     """``items.parquet`` in code order and ``users.parquet``, raw columns and codes."""
-    features = config.features
-    catalogue = encodings["item_id"]
+    features, catalogue = config.features, encodings["item_id"]
     known = store.read(f"{zone.processed}/items.parquet").to_pandas().set_index("item_id").reindex(catalogue)
     items = pd.DataFrame({"item_id": catalogue, "item_code": np.arange(len(catalogue)) + FIRST_VALUE})
     for name in features.item_categorical:

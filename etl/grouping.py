@@ -1,14 +1,16 @@
-"""``processed/events`` by day -> temporary files by user: a shuffle over the file system, which any number of workers can share.
+"""``processed/events`` by day -> temporary files by user: a shuffle over the file system, for any number of workers.
 
 All interactions of a user lie in the files of one group, so that everything that follows is local to a group.
 """
+
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at import, so pyright sees none of them)
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -26,9 +28,8 @@ def run(processed: str, category: str, folder: str, rows: int, client: Any) -> l
     count = max(2, -(-rows // ROWS_A_GROUP))
     days = store.days(f"{processed}/events")
     chunks = [tuple(days[i : i + DAYS]) for i in range(0, len(days), DAYS)]
-    tasks = client.map(
-        _split, chunks, range(len(chunks)), processed=processed, category=category, folder=folder, count=count, pure=False
-    )
+    where = {"processed": processed, "category": category, "folder": folder, "count": count}
+    tasks = client.map(_split, chunks, range(len(chunks)), **where, pure=False)
     return [f"{folder}/group={group}" for group in sorted(set().union(*client.gather(tasks)))]
 
 
@@ -46,7 +47,7 @@ def _split(days: tuple[str, ...], number: int, processed: str, category: str, fo
     events = store.read_days(f"{processed}/events", days, names)
     rows = interactions(events, store.read(f"{processed}/items.parquet", ["item_id", category]), category)
     users = pc.dictionary_encode(rows.column("user_id")).combine_chunks()
-    hashes = pd.util.hash_array(np.array(users.dictionary.to_pylist(), object), categorize=False) % count
+    hashes = store.hash64(np.array(users.dictionary.to_pylist(), object)) % np.uint64(count)
     groups = hashes[users.indices.to_numpy()].astype(np.int64) if len(hashes) else np.empty(0, np.int64)
     store.write_split(rows.append_column("group", pa.array(groups)), folder, "group", f"part-{number:05d}")
     return np.unique(groups).tolist()

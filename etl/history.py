@@ -1,9 +1,12 @@
 """Users' interactions as sorted arrays, and where a query instant cuts them.
 
-A ``History`` holds all interactions of some users, sorted by (user, time, event id); text columns are numbers into sorted
-tables of names, so that all work on it is array work. A query is a pair (user number, as_of); ``before`` turns it into the
-position behind the user's last strictly earlier interaction.
+A ``History`` holds all interactions of some users, sorted by (user, time, event id); text columns are numbers into
+sorted tables of names, so that all work on it is array work. A query is a pair (user number, as_of); ``before`` turns
+it into the position behind the user's last strictly earlier interaction.
 """
+
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at import, so pyright sees none of them)
 
 from __future__ import annotations
 
@@ -49,7 +52,7 @@ class History:
         return np.where(self.users[found] == wanted, found, -1)
 
     def before(self, user: np.ndarray, as_of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """``[low, high)`` of every query: the user's interactions strictly earlier than ``as_of`` (empty for user -1)."""
+        """``[low, high)`` of every query: the user's interactions strictly before ``as_of`` (none for user -1)."""
         low = np.where(user >= 0, self.start[np.maximum(user, 0)], 0)
         high = low + count_earlier(self.user, self.time, user, as_of, low)
         return low, np.where(user >= 0, high, low)
@@ -80,7 +83,7 @@ def build(rows: pa.Table) -> History:
 def count_earlier(
     group: np.ndarray, time: np.ndarray, wanted: np.ndarray, as_of: np.ndarray, low: np.ndarray
 ) -> np.ndarray:
-    """Events of group ``wanted`` strictly before ``as_of``, for a log sorted by (group, time); ``low``: the group's start.
+    """Events of group ``wanted`` strictly before ``as_of``, for a log sorted by (group, time); ``low``: its start.
 
     Times become ranks, so that (group, time) fits one int64 key whatever the span of the log.
     """
@@ -106,6 +109,11 @@ def ranges(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def lists(values: pa.Array, sizes: np.ndarray) -> pa.Array:
     """Flat values cut into lists of the given sizes."""
     return pa.ListArray.from_arrays(pa.array(np.concatenate([[0], np.cumsum(sizes)]), pa.int32()), values)
+
+
+def take(names: np.ndarray, numbers: np.ndarray) -> pa.Array:
+    """Names by number, as Arrow strings."""
+    return pa.array(names, pa.string()).take(pa.array(numbers))
 
 
 def _numbered(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:

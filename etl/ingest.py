@@ -1,12 +1,14 @@
-"""Source log -> ``raw/history``: our names and types, one clock, an id for every row; nothing is judged or dropped here.
+"""Source log -> ``raw/history``: our names and types, one clock, an id for every row; nothing is judged or dropped.
 
 A value that cannot be read as its field's type is named in ``unreadable``, so that the quality rules refuse the row
 and the row still counts.
 """
 
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at import, so pyright sees none of them)
+
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -28,7 +30,7 @@ _TYPES = {
     "double": pa.float64(),
     "map": pa.map_(pa.string(), pa.string()),
 }
-SCHEMA = pa.schema([*(pa.field(field.name, _TYPES[field.kind]) for field in FIELDS), pa.field("unreadable", pa.string())])
+SCHEMA = pa.schema([(field.name, _TYPES[field.kind]) for field in FIELDS] + [("unreadable", pa.string())])
 
 
 def run(config: Config, zone: artifacts.Zones, client: Any, fingerprint: str, now_ms: int) -> dict[str, Any]:
@@ -76,12 +78,13 @@ def map_rows(rows: pa.Table, table: EventTable, name: str, piece: source.Piece, 
             columns[field.name], failed = to_ms(values)
         else:
             columns[field.name], failed = _cast(values, kind)
-        first = failed & (unreadable == None)  # noqa: E711 (elementwise)
+        first = failed & ~pd.notna(unreadable)
         unreadable[first] = [f"{field.name}={str(value)[:64]}" for value in values.filter(pa.array(first)).to_pylist()]
     if "event_id" not in table.columns:
-        columns["event_id"] = pa.array([f"{name}-{piece.file}-{row}" for row in range(piece.start, piece.stop)])
+        row = pc.cast(pa.array(np.arange(piece.start, piece.stop)), pa.string())
+        columns["event_id"] = pc.binary_join_element_wise(f"{name}-{piece.file}", row, "-")
     if "event_type" not in table.columns:
-        columns["event_type"] = pa.array([table.event_type] * rows.num_rows, pa.string())
+        columns["event_type"] = pa.repeat(pa.scalar(table.event_type), rows.num_rows)
     if shift:
         columns["event_time"] = pc.add(columns["event_time"], shift)
     columns["unreadable"] = pa.array(unreadable, pa.string())
@@ -112,7 +115,7 @@ def _cast(values: pa.Array, kind: pa.DataType) -> tuple[pa.Array, np.ndarray]:
     try:
         return pc.cast(values, kind), nothing
     except pa.ArrowInvalid:
-        numbers = pd.to_numeric(values.to_pandas(), errors="coerce").to_numpy(np.float64)
+        numbers = np.asarray(pd.to_numeric(values.to_pandas(), errors="coerce"), np.float64)
     bad = np.isnan(numbers)
     if pa.types.is_integer(kind):
         bits = kind.bit_width - 1
@@ -141,10 +144,3 @@ def _write(piece: source.Piece, number: int, table: EventTable, name: str, shift
     rows = map_rows(source.read(piece, list(table.columns.values())), table, name, piece, shift)
     store.write_by_day(rows, f"{root}/history", f"part-{number:05d}")
     return rows.num_rows
-
-
-def now() -> int:
-    """The wall clock, ms."""
-    return int(time.time() * 1000)
-
-

@@ -1,4 +1,4 @@
-"""Behaviour rows of given (user, instant) pairs from a file of events: the batch side of the stream = batch parity tests."""
+"""Behaviour rows of given (user, instant) pairs from a file of events: the batch side of the parity tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from etl import behaviour, grouping, history, store
 def run(config: Config, root: str, events: str, queries: str, out: str) -> dict[str, Any]:
     """Write ``queries`` (``user_id``, ``as_of``) with their raw behaviour columns to ``out``.
 
-    Of events with one id the first row counts. Without a ``category`` column the categories come from processed/items.parquet.
+    Of events with one id the first row counts. Without a ``category`` column the categories come from the processed
+    items of the configuration.
     """
     rows = store.read(events)
     _, first = np.unique(rows.column("event_id").to_pandas().to_numpy(object), return_index=True)

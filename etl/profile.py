@@ -1,11 +1,10 @@
-"""The ``user_profile`` view for any (user, instant) pairs: home region and all items seen, strictly before the instant."""
+"""The ``user_profile`` view for any (user, instant) pairs: home region and items seen, strictly before the instant."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from etl.history import History, ranges
 
@@ -21,10 +20,10 @@ class Seen(NamedTuple):
 
 
 def home_regions(history: History, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """The region of most interactions in ``[low, high)``; of equals, the one that got there first; "" when there is none.
+    """The region of most interactions in ``[low, high)``; of equals, the one that got there first; "" when none is.
 
-    A leader loses only to a region that exceeds it, and counts grow by one, so the leader at an instant is the region of
-    the last interaction that set a new maximum.
+    A leader loses only to a region that exceeds it, and counts grow by one, so the leader at an instant is the region
+    of the last interaction that set a new maximum.
     """
     if not len(history.time):
         return np.full(len(low), "", object)
@@ -75,8 +74,3 @@ def neighbours(history: History) -> tuple[np.ndarray, np.ndarray]:
     previous[order[1:][same]] = order[:-1][same]
     following[order[:-1][same]] = order[1:][same]
     return previous, following
-
-
-def take(names: np.ndarray, numbers: np.ndarray) -> pa.Array:
-    """Names by number as Arrow strings."""
-    return pa.array(names, pa.string()).take(pa.array(numbers))

@@ -1,8 +1,12 @@
 """``raw/history`` -> ``processed/events`` and ``quarantine``: every row to exactly one of them.
 
-The rules derive from ``contracts.events`` (``FIELDS``, ``LIMITS``) and are checked in the order of ``validate``, so that a row gets
-the reason which the collector would give. An item that the item table lacks is no error: the log may know it first.
+The rules derive from ``contracts.events`` (``FIELDS``, ``LIMITS``) and are checked in the order of ``validate``, so
+that a row gets the reason which the collector would give. An item that the item table lacks is no error: the log may
+know it first.
 """
+
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at import, so pyright sees none of them)
 
 from __future__ import annotations
 
@@ -74,7 +78,7 @@ def run(config: Config, zone: artifacts.Zones, client: Any, now_ms: int) -> dict
 
 
 def rules(rows: pa.Table, now_ms: int) -> Iterator[Rule]:
-    """Every rule over the event rows ``rows`` (``etl.ingest.SCHEMA``), in the order of ``contracts.events.validate``."""
+    """Every rule over event rows (``etl.ingest.SCHEMA``), in the order of ``contracts.events.validate``."""
     for field in FIELDS:
         values = rows.column(field.name)
         yield Rule(
@@ -143,7 +147,7 @@ def _check(
         refused = refused.append_column("rule", pa.array(labels[:, 1], pa.string()))
         refused = refused.append_column("source", pa.array([origin] * refused.num_rows))
         store.write_by_day(refused, zone.quarantine, name)
-    ids = pd.util.hash_array(kept.column("event_id").to_pandas().to_numpy(object), categorize=False)
+    ids = store.hash64(kept.column("event_id").to_pandas().to_numpy(object))
     bounds = pc.min_max(kept.column("event_time")).as_py()
     reasons = Counter(found[i].reason.value for i in which)
     return Checked(kept.num_rows, dict(reasons), ids, bounds["min"] or 0, bounds["max"] or 0)
@@ -173,7 +177,7 @@ def _suspects(days: tuple[str, ...], number: int, zone: artifacts.Zones, suspect
     written = set(store.days(f"{zone.processed}/events"))
     kept = store.read_days(f"{zone.processed}/events", [day for day in days if day in written], ["event_id"])
     ids = kept.column("event_id").to_pandas().to_numpy(object)
-    row = np.flatnonzero(np.isin(pd.util.hash_array(ids, categorize=False), suspects))
+    row = np.flatnonzero(np.isin(store.hash64(ids), suspects))
     return pd.DataFrame({"event_id": ids[row], "part": number, "row": row})
 
 

@@ -1,5 +1,8 @@
 """One task a group of users: training rows, requests, truth, profiles and daily counts from the sorted interactions."""
 
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at import, so pyright sees none of them)
+
 from __future__ import annotations
 
 import dataclasses
@@ -8,11 +11,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from contracts.config import Config, FeatureSettings
-from contracts.features import MS_PER_DAY
+from contracts.features import FIRST_VALUE, MS_PER_DAY
 from etl import behaviour, history, profile, store, vocabulary
-from etl.history import History, lists, ranges
+from etl.history import History, lists, ranges, take
 
 #: A row's id is the user's number in the sorted list of all users times this, plus the number of the user's row.
 ROWS_A_USER = 1 << 24
@@ -53,16 +57,22 @@ def targets(log: History, item_codes: np.ndarray) -> Targets:
 
 
 def features(log: History, user: np.ndarray, as_of: np.ndarray, settings: FeatureSettings, seen: bool) -> pa.Table:
-    """Raw columns of both views (user attributes excepted) as of every query; ``seen`` false leaves the seen items empty."""
+    """Raw columns of both views, user attributes excepted, as of every query; no seen items without ``seen``."""
     table = behaviour.rows(log, user, as_of, settings)
     low, high = log.before(user, as_of)
     table = table.append_column("home_region", pa.array(profile.home_regions(log, low, high), pa.string()))
     found = profile.seen_items(log, low, high if seen else low, settings.max_seen_items)
-    return table.append_column("seen_item_ids", lists(profile.take(log.items, found.items), found.sizes))
+    return table.append_column("seen_item_ids", lists(take(log.items, found.items), found.sizes))
 
 
 def training_rows(
-    log: History, found: Targets, chosen: np.ndarray, config: Config, catalogue: list[str], users: pd.DataFrame, seen: bool
+    log: History,
+    found: Targets,
+    chosen: np.ndarray,
+    config: Config,
+    catalogue: list[str],
+    users: pd.DataFrame,
+    seen: bool,
 ) -> pa.Table:
     """The rows of ``features/rows`` for the chosen entries of ``found``, without ``row_id``."""
     user, as_of = found.user[chosen], found.as_of[chosen]
@@ -70,7 +80,7 @@ def training_rows(
     codes = vocabulary.codes(log.items, catalogue)
     position, _ = ranges((np.cumsum(found.sizes) - found.sizes)[chosen], np.cumsum(found.sizes)[chosen])
     identity = {
-        "user_id": profile.take(log.users, user),
+        "user_id": take(log.users, user),
         "as_of": pa.array(as_of),
         "region": pa.array(found.region[chosen], pa.string()),
         **attributes(log.users[user], users, config),
@@ -86,9 +96,8 @@ def training_rows(
 def attributes(ids: np.ndarray, users: pd.DataFrame, config: Config) -> dict[str, pa.Array]:
     """Static user columns of user ids; "" where nothing is known. ``users`` is indexed by ``user_id``."""
     known = users.reindex(ids)
-    return {
-        name: pa.array(known[name].fillna("").to_numpy(object), pa.string()) for name in config.features.user_categorical
-    }
+    names = config.features.user_categorical
+    return {name: pa.array(known[name].fillna("").to_numpy(object), pa.string()) for name in names}
 
 
 def snapshot(log: History, ids: np.ndarray, as_of: int, config: Config, users: pd.DataFrame) -> pa.Table:
@@ -108,10 +117,10 @@ def truth(log: History, found: Targets, item_codes: np.ndarray, catalogue: list[
     ends = np.cumsum(found.sizes[chosen])
     sizes = np.diff(np.concatenate([[0], ends[np.append(first[1:], len(chosen)) - 1]])) if len(users) else first
     codes = found.codes[position]
-    names = profile.take(np.array(catalogue, object), codes - 3)
+    names = take(np.array(catalogue, object), codes - FIRST_VALUE)
     return pa.table(
         {
-            "user_id": profile.take(log.users, users),
+            "user_id": take(log.users, users),
             "item_codes": lists(pa.array(codes, pa.int32()), sizes),
             "item_ids": lists(names, sizes),
         }
@@ -128,8 +137,8 @@ def buckets(log: History, item_codes: np.ndarray) -> pd.DataFrame:
             "item_code": item_codes[log.item[known]].astype(np.int32),
         }
     )
-    counted = frame.groupby(["day", "region", "item_code"], observed=True, sort=False).size().reset_index(name="count")
-    return counted.astype({"region": str, "count": np.int32})
+    counted = frame.groupby(["day", "region", "item_code"], observed=True, sort=False).size()
+    return counted.to_frame("count").reset_index().astype({"region": str, "count": np.int32})
 
 
 def read(folder: str) -> History:
@@ -140,12 +149,12 @@ def read(folder: str) -> History:
 def catalogue_codes(log: History, catalogue: list[str]) -> np.ndarray:
     """Code of every item of the log; -1 outside the catalogue."""
     found = vocabulary.codes(log.items, catalogue)
-    return np.where(found >= 3, found, -1)
+    return np.where(found >= FIRST_VALUE, found, -1)
 
 
 def _coded(column: pa.ChunkedArray, codes: np.ndarray, log: History, kind: pa.DataType) -> pa.Array:
     """Lists of item ids as lists of codes."""
     values = column.combine_chunks()
-    numbers = pa.compute.index_in(values.flatten(), value_set=pa.array(log.items, pa.string()))
+    numbers = pc.index_in(values.flatten(), value_set=pa.array(log.items, pa.string()))
     flat = pa.array(codes[numbers.to_numpy(zero_copy_only=False).astype(np.int64)], kind)
     return pa.ListArray.from_arrays(values.offsets, flat)

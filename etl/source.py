@@ -1,7 +1,7 @@
 """Source tables of any shape as Arrow tables: where they lie, how many rows they have, and their rows by piece.
 
-A URL is ``package:NAME/PATH`` (a file inside an installed wheel, found without importing it), ``synthetic:events|items|users``
-(the seeded generator), or any fsspec URL of Parquet, CSV or JSON-lines files (``*`` allowed).
+A URL is ``package:NAME/PATH`` (a file inside an installed wheel, found without importing it), ``synthetic:TABLE`` (the
+seeded generator), or any fsspec URL of Parquet, CSV or JSON-lines files (``*`` allowed).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import fsspec
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.json
 import pyarrow.parquet as pq
+from pyarrow.csv import read_csv
+from pyarrow.json import read_json
 
 from contracts.errors import ArtifactError
 from etl import synthetic
@@ -106,7 +106,7 @@ def _whole(file: str) -> pa.Table:
         return synthetic.table(file.partition(":")[2])
     with fsspec.open(file, compression="infer") as stream:
         if ".csv" in file:
-            return pa.csv.read_csv(stream)
+            return read_csv(stream)
         if ".json" in file:
-            return pa.json.read_json(stream)
+            return read_json(stream)
     raise ArtifactError(f"{file}: expected a name with .parquet, .csv, .json or .jsonl")

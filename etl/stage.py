@@ -60,9 +60,10 @@ def _run_stale(
         facts = quality.run(config, zone, client, now_ms)
         statics.run(config, zone.processed)
         shift = artifacts.read_manifest(zone.raw)["shift_ms"]
-        _check_log(config, facts)
+        ends = borders(config, shift)
+        _check_log(config, facts, ends["cut"], ends["retrieval_end"])
         artifacts.write_manifest(zone.quarantine, prints[1], quarantined=facts["quarantined"])
-        artifacts.write_manifest(zone.processed, prints[1], **facts, shift_ms=shift, **borders(config, shift))
+        artifacts.write_manifest(zone.processed, prints[1], **facts, shift_ms=shift, **ends)
     # Merlin takes 4 s to import: only when there is something for it to do.
     from etl import features as features_step
 
@@ -85,12 +86,23 @@ def _midnight(day: str) -> int:
     return int(datetime.combine(date.fromisoformat(day), datetime.min.time(), timezone.utc).timestamp() * 1000)
 
 
-def _check_log(config: Config, facts: dict[str, Any]) -> None:
+def _day(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, timezone.utc).date().isoformat()
+
+
+def _check_log(config: Config, facts: dict[str, Any], cut: int, retrieval_end: int) -> None:
+    """Stop before features when there is nothing to make them of."""
+    where = config.source.events.url
     if not facts["events"]:
-        reasons = facts["quarantined_by_reason"]
         raise ArtifactError(
-            f"{config.source.events.url}: no row passed the quality rules ({reasons}); look at the quarantine and correct "
-            "source.events.columns"
+            f"{where}: no row passed the quality rules ({facts['quarantined_by_reason']}); look at the quarantine and "
+            "correct source.events.columns"
+        )
+    if not facts["log_start"] < retrieval_end < cut <= facts["log_end"]:
+        first, last = (_day(facts[name] - cut + _midnight(config.windows.cut)) for name in ("log_start", "log_end"))
+        raise ArtifactError(
+            f"{where}: the log goes from {first} to {last}, which must enclose windows.retrieval_end "
+            f"({config.windows.retrieval_end}) and windows.cut ({config.windows.cut}); move the windows"
         )
 
 

@@ -1,17 +1,24 @@
 """Parquet on the root's file system: by day, in one file, and cleared."""
 
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at import, so pyright sees none of them)
+
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import fsspec
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from pandas.util import hash_pandas_object
 
 from contracts.events import LIMITS
+
+YEAR_2100 = 4_102_444_800_000
 
 
 def clear(url: str) -> None:
@@ -51,12 +58,13 @@ def read_days(url: str, names: Sequence[str], columns: Sequence[str] | None = No
     return _dataset(filesystem, files).to_table(columns=None if columns is None else list(columns))
 
 
-def write_by_day(table: pa.Table, url: str, name: str, suffix: str = "") -> None:
+def write_by_day(table: pa.Table, url: str, name: str) -> None:
     """Write rows under ``day=YYYY-MM-DD/`` by ``event_time``; ``day=unknown`` where there is no possible time."""
     time = table.column("event_time")
-    known = pc.fill_null(pc.and_(pc.greater_equal(time, LIMITS.min_event_time), pc.less(time, 4_102_444_800_000)), False)
+    possible = pc.and_(pc.greater_equal(time, LIMITS.min_event_time), pc.less(time, YEAR_2100))
+    known = pc.fill_null(possible, False)
     date = pc.cast(pc.cast(pc.cast(pc.if_else(known, time, 0), pa.timestamp("ms")), pa.date32()), pa.string())
-    write_split(table.append_column("day", pc.if_else(known, date, "unknown")), url, "day", f"{name}{suffix}")
+    write_split(table.append_column("day", pc.if_else(known, date, "unknown")), url, "day", name)
 
 
 def write_split(table: pa.Table, url: str, column: str, name: str) -> None:
@@ -69,6 +77,12 @@ def write_split(table: pa.Table, url: str, column: str, name: str) -> None:
     rows = table.drop([column]).take(pa.array(order))
     for value, start, stop in zip(codes.dictionary.to_pylist(), bounds, bounds[1:]):
         write(rows.slice(start, stop - start), f"{url}/{column}={value}/{name}.parquet")
+
+
+def hash64(texts: np.ndarray) -> np.ndarray:
+    """A stable hash uint64 of every string, the same in every process and run."""
+    series = pd.Series(texts, dtype=object)
+    return hash_pandas_object(series, index=False, categorize=False).to_numpy()  # pyright: ignore[reportCallIssue]
 
 
 def _dataset(filesystem: fsspec.AbstractFileSystem, paths: str | list[str]) -> ds.Dataset:

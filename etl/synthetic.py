@@ -4,10 +4,11 @@ Planted, so that tests can look for it:
 
 - Every user belongs to one of four taste groups (``group = user number % 4``). Group ``g`` draws ``TASTE_SHARE`` of its
   interactions from departments ``2g`` and ``2g + 1``, the rest from all eight.
-- Within a department, items are drawn by a falling (Zipf) popularity: the item with the lowest number is the most popular.
+- Within a department, items are drawn by a falling (Zipf) popularity: the lowest item number is the most popular.
 - ``region`` is ``north``, ``east``, ``south`` or ``west`` by group for ``CLUE_SHARE`` of the users, and likewise the
   demographic column ``life_stage``; ``income`` means nothing.
-- ``BAD_ROWS`` rows break one rule each, with the reason that the quarantine must name; ``NEWCOMERS`` users come after the cut only.
+- ``BAD_ROWS`` rows break one rule each, with the reason that the quarantine must name.
+- ``NEWCOMERS`` users, the last numbers, come after the cut only.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def department(item: np.ndarray) -> np.ndarray:
 
 
 def events() -> pa.Table:
-    """The log: ``event, user, item, time, kind, basket, region, quantity, amount``, about 40,000 good rows and the bad ones."""
+    """The log, some 43,000 rows: ``event, user, item, time, kind, basket, region, quantity, amount``."""
     rng = np.random.default_rng(SEED)
     sessions = _sessions(rng)
     size = rng.poisson(EVENTS_A_SESSION - 1, len(sessions["user"])) + 1
@@ -69,7 +70,7 @@ def events() -> pa.Table:
 
 
 def items() -> pa.Table:
-    """``item, department, category, brand, price``: three categories a department; a few brands and prices are missing."""
+    """``item, department, category, brand, price``: three categories a department, some brands and prices missing."""
     rng = np.random.default_rng(SEED + 1)
     number = np.arange(ITEMS)
     brand = np.array([f"brand-{x}" for x in rng.integers(0, 20, ITEMS)], object)

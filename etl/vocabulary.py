@@ -1,8 +1,10 @@
 """The NVTabular workflow: vocabularies and statistics of the interactions before the cut, and their tables for serving.
 
-``encodings.json`` says in JSON what the saved workflow does; tests/etl transforms raw values through both and compares. Behaviour
-features are not NVTabular's: ``etl/behaviour.py`` computes them 60 times faster (docs/decisions).
+``encodings.json`` says in JSON what the saved workflow does; tests/etl transforms raw values through both and compares.
 """
+
+# pyright: reportMissingImports=false
+# (Merlin lives in the train environment, pyright in the other)
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ Encodings = dict[str, Any]
 
 
 class NullSafeCategorify(ops.Categorify):
-    """Categorify to which "" is a null too, as it is in the online store, and which bears a column of nothing but nulls.
+    """Categorify to which "" is a null too, as it is in the online store, and which bears a column of only nulls.
 
     The original raises IndexError there, and on partitions whose index does not start at 0.
     """
@@ -48,14 +50,14 @@ def columns(config: Config) -> tuple[list[str], list[str]]:
 
 
 def fit(config: Config, parts: list[str], items: str, users: str, cut: int, folder: str, client: Any) -> Encodings:
-    """Fit the workflow on the interactions before ``cut`` of some files, save it to ``folder``, and return its encodings.
+    """Fit the workflow on the interactions before ``cut`` of some files, save it to ``folder``, return its encodings.
 
-    A value of an item column with fewer than ``min_item_count`` interactions belongs to no item of the catalogue, so one
-    threshold serves them all.
+    A value of an item column with fewer than ``min_item_count`` interactions belongs to no item of the catalogue, so
+    one threshold serves them all.
     """
     categorical, numeric = columns(config)
-    threshold = {name: 1 for name in categorical}
-    threshold.update({name: config.features.min_item_count for name in ("item_id", *config.features.item_categorical)})
+    threshold = dict.fromkeys(categorical, 1)
+    threshold.update(dict.fromkeys(("item_id", *config.features.item_categorical), config.features.min_item_count))
     _, path = fsspec.core.url_to_fs(folder)
     encode = NullSafeCategorify(freq_threshold=threshold, out_path=f"{path}/fit", dtype="int64")
     normalize = ops.Normalize()
