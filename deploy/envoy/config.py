@@ -97,9 +97,10 @@ def _connection_manager(folder: Path) -> dict[str, Any]:
         "@type": f"type.googleapis.com/{kind}",
         "stat_prefix": "public",
         "codec_type": "AUTO",
-        # Nobody is internal: x-envoy-* headers of clients (retries, timeouts) are dropped.
+        # Nobody is internal (the range is one that is never given out; an empty list would mean all private
+        # addresses): x-envoy-* headers of clients, which set retries and time-outs, are dropped.
         "use_remote_address": True,
-        "internal_address_config": {"unix_sockets": False},
+        "internal_address_config": {"cidr_ranges": [{"address_prefix": "192.0.2.0", "prefix_len": 32}]},
         "normalize_path": True,
         # Slow clients do not hold connections.
         "stream_idle_timeout": "15s",

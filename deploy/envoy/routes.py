@@ -102,7 +102,8 @@ def _retry(on: str) -> dict[str, Any]:
         "num_retries": 1,
         "per_try_timeout": "1s",
         "retry_host_predicate": [{"name": predicate, "typed_config": {"@type": kind}}],
-        "host_selection_retry_max_attempts": 3,
+        # The balancer draws at random; with few draws it may end on the failed server again.
+        "host_selection_retry_max_attempts": 20,
         "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.1s"},
     }
 

@@ -1,4 +1,5 @@
 """Ask for recommendations by gRPC: python ask_grpc.py HOST:PORT USER_ID."""
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false
 
 import sys
 
@@ -12,7 +13,5 @@ inputs[1].set_data_from_numpy(np.array([[5]], np.int32))
 
 with triton.InferenceServerClient(address) as client:
     answer = client.infer("recommendations", inputs)
-assert answer is not None
-columns = {name: answer.as_numpy(name) for name in ("item_ids", "scores")}
-for item, score in zip(columns["item_ids"][0], columns["scores"][0]):
+for item, score in zip(answer.as_numpy("item_ids")[0], answer.as_numpy("scores")[0]):
     sys.stdout.write(f"{item.decode()}  {score:.4f}\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import http.server
 import json
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ import pytest
 from deploy import ports, tritonserver
 from deploy.envoy.config import write_config
 from deploy.parts import envoy_argv
+from deploy.readiness import envoy_serves
 from tests.deploy.echo import write_echo_repository
 from tests.running import free_port_base, process, wait_until
 
@@ -41,7 +43,15 @@ class _Collector(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="session")
-def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
+def edge_processes() -> dict[str, subprocess.Popen]:
+    """The processes of ``edge`` by name, for the tests that end one."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def edge(
+    tmp_path_factory: pytest.TempPathFactory, edge_processes: dict[str, subprocess.Popen]
+) -> Iterator[dict[str, int]]:
     """Ports of an edge that answers."""
     folder = tmp_path_factory.mktemp("edge")
     repository = write_echo_repository(folder / "models")
@@ -60,10 +70,11 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
                 grpc=table[f"{server}_grpc"],
                 metrics=table[f"{server}_metrics"],
             )
-            stack.enter_context(process(launch.argv, folder / f"{server}.log", launch.full_env()))
+            started = process(launch.argv, folder / f"{server}.log", launch.full_env())
+            edge_processes[server] = stack.enter_context(started)
         log = folder / "envoy.log"
         stack.enter_context(process(envoy_argv(write_config(folder / "envoy", table)), log))
-        wait_until(lambda: get_status(table["public"], "/healthz") == 200, "the edge", log)
+        wait_until(lambda: envoy_serves(table["envoy_admin"], table["public"]), "the edge", log)
         yield table
 
 
