@@ -85,14 +85,14 @@ def _apply(options: argparse.Namespace) -> dict[str, Any]:
     from streaming.feature_repo import store
 
     config, zone, settings = _loaded(options)
-    return store.apply(settings, config, zone)
+    return store.apply(settings, config, zone, options.force)
 
 
 def _materialize(options: argparse.Namespace) -> dict[str, Any]:
     from streaming.feature_repo import store
 
     config, zone, settings = _loaded(options)
-    return store.materialize(settings, config, zone)
+    return store.materialize(settings, config, zone, options.force)
 
 
 def _rebuild(options: argparse.Namespace) -> dict[str, Any]:
@@ -145,10 +145,13 @@ def _parser() -> argparse.ArgumentParser:
     lake.add_argument("--flush-seconds", default=1.0, **seconds, help="longest time in memory (default 1)")
     add("processor", _processor, "Keep the online store's behaviour rows up to date.")
     add("topics", _topics, "Create the topic where it is missing, and say its incarnation.")
-    add("apply", _apply, "Register the feature views with Feast.")
-    add("materialize", _materialize, "Write the batch view's rows to the online store.")
-    rebuild = add("rebuild", _rebuild, "Make the behaviour rows from the lake, where they are not current.")
-    rebuild.add_argument("--force", action="store_true", help="also where they are current")
+    forceable = (
+        ("apply", _apply, "Register the feature views with Feast."),
+        ("materialize", _materialize, "Write the batch view's rows to the online store."),
+        ("rebuild", _rebuild, "Make the behaviour rows from the lake."),
+    )
+    for name, function, text in forceable:
+        add(name, function, text).add_argument("--force", action="store_true", help="also where all is current")
     schemas = add("schemas", _schemas, "Write the Avro schema of the contract.", needs_config=False)
     schemas.add_argument("--check", action="store_true", help="only compare: exit code 1 when it differs")
     return parser
