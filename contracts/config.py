@@ -261,6 +261,7 @@ class StackSettings:
     redis: str
     kafka: str
     partitions: int  # of the topic of events
+    dask_scheduler: str = ""  # address; empty: a cluster of this machine
 
     def port(self, part: str) -> int:
         """The port of a part of ``PORT_OFFSETS``."""
@@ -270,8 +271,8 @@ class StackSettings:
 def stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
     """``TRIREME_ROOT`` (default ``var``), ``TRIREME_PORT_BASE`` (20000) and where others than the local stack's serve.
 
-    These are ``TRIREME_REDIS`` and ``TRIREME_KAFKA`` (``host:port``), and ``TRIREME_PARTITIONS`` (4). A ``ConfigError``
-    names every variable that is wrong.
+    These are ``TRIREME_REDIS`` and ``TRIREME_KAFKA`` (``host:port``), ``TRIREME_DASK_SCHEDULER`` (its address), and
+    ``TRIREME_PARTITIONS`` (4). A ``ConfigError`` names every variable that is wrong.
     """
     problems: list[str] = []
     base = _whole(environ, "TRIREME_PORT_BASE", 20_000, "a port", (1024, 65_000), problems)
@@ -285,7 +286,8 @@ def stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
             problems.append(f"{variable}: expected host:port, got {addresses[part]!r}")
     if problems:
         raise ConfigError("environment", problems)
-    return StackSettings(environ.get("TRIREME_ROOT") or "var", base, addresses["redis"], addresses["kafka"], partitions)
+    root, scheduler = environ.get("TRIREME_ROOT") or "var", environ.get("TRIREME_DASK_SCHEDULER", "")
+    return StackSettings(root, base, addresses["redis"], addresses["kafka"], partitions, scheduler)
 
 
 def _whole(

@@ -38,7 +38,7 @@ def _run(options: argparse.Namespace) -> dict[str, object]:
     started = time.monotonic()
     figures = stage.run(
         config,
-        settings.stack_settings().root,
+        settings.stack_settings(),
         options.force,
         lambda step: CONSOLE.print(f"[dim]{time.monotonic() - started:6.1f} s[/] etl {config.name}: {step}"),
     )

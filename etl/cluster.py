@@ -9,58 +9,67 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from typing import Any
 
 from distributed import Client, LocalCluster
+from distributed.diagnostics import nvml
 
-SCHEDULER = "TRIREME_DASK_SCHEDULER"
 #: Below this many rows, starting worker processes (3 s) costs more than threads lose to the interpreter's lock.
 ROWS_FOR_PROCESSES = 200_000
+MAX_WORKERS = 8
 
 
-def choose(environ: Mapping[str, str], gpus: int, rows: int) -> tuple[str, str]:
-    """``("address", a)``, ``("cuda", "")``, ``("processes", "")`` or ``("threads", "")``.
+class Kind(str, Enum):
+    """What runs the tasks."""
+
+    SCHEDULER = "scheduler"
+    CUDA = "cuda"
+    PROCESSES = "processes"
+    THREADS = "threads"
+
+
+def choose(scheduler: str, gpus: int, rows: int) -> Kind:
+    """A named scheduler first, then GPUs, then the cores of this machine.
 
     Example:
-        >>> choose({"TRIREME_DASK_SCHEDULER": "tcp://10.0.0.1:8786"}, 0, 10)
-        ('address', 'tcp://10.0.0.1:8786')
+        >>> choose("", gpus=0, rows=40_000).value
+        'threads'
     """
-    if environ.get(SCHEDULER):
-        return "address", environ[SCHEDULER]
+    if scheduler:
+        return Kind.SCHEDULER
     if gpus:
-        return "cuda", ""
-    return ("processes" if rows >= ROWS_FOR_PROCESSES else "threads"), ""
+        return Kind.CUDA
+    return Kind.PROCESSES if rows >= ROWS_FOR_PROCESSES else Kind.THREADS
 
 
-def gpu_count(environ: Mapping[str, str] = os.environ) -> int:
+def gpu_count(installed: int | None = None, environ: Mapping[str, str] = os.environ) -> int:
     """GPUs that this process may use: what NVML counts, less what CUDA_VISIBLE_DEVICES hides.
 
-    Asked of NVML rather than by importing dask_cuda, whose LocalCUDACluster raises where there is no driver.
+    Asked of NVML, for ``LocalCUDACluster()`` raises where there is no driver.
     """
-    from distributed.diagnostics import nvml
-
-    count = nvml.device_get_count()
+    installed = nvml.device_get_count() if installed is None else installed
     visible = environ.get("CUDA_VISIBLE_DEVICES")
-    return count if visible is None else min(count, len([x for x in visible.split(",") if x]))
+    return installed if visible is None else min(installed, len([device for device in visible.split(",") if device]))
 
 
 @contextlib.contextmanager
-def connect(rows: int) -> Iterator[Client]:
+def connect(scheduler: str, rows: int) -> Iterator[Client]:
     """A client of the chosen cluster; a cluster started here ends with the block."""
-    kind, address = choose(os.environ, gpu_count(), rows)
+    kind = choose(scheduler, gpu_count(), rows)
     with contextlib.ExitStack() as stack:
-        cluster: Any = address if kind == "address" else stack.enter_context(_start(kind))
-        yield stack.enter_context(Client(cluster, set_as_default=True, timeout="60s"))
+        cluster: Any = scheduler if kind is Kind.SCHEDULER else stack.enter_context(_start(kind))
+        yield stack.enter_context(Client(cluster, timeout="60s"))
 
 
-def _start(kind: str) -> Any:
+def _start(kind: Kind) -> Any:
     options: dict[str, Any] = {"dashboard_address": None, "silence_logs": logging.ERROR}
-    if kind == "threads":
+    if kind is Kind.THREADS:
         return LocalCluster(n_workers=1, threads_per_worker=2, processes=False, **options)
     # Merlin imports TensorFlow where it finds it (33-55 s a worker); the preload hides it from the workers.
     options.update(host="127.0.0.1", preload=["etl.lean"])
-    if kind == "cuda":
+    if kind is Kind.CUDA:
         from dask_cuda import LocalCUDACluster
 
         return LocalCUDACluster(**options)
-    return LocalCluster(n_workers=min(os.cpu_count() or 1, 8), threads_per_worker=1, **options)
+    return LocalCluster(n_workers=min(os.cpu_count() or 1, MAX_WORKERS), threads_per_worker=1, **options)

@@ -11,15 +11,15 @@ from typing import Any
 import fsspec
 
 from contracts import artifacts
-from contracts.config import Config
+from contracts.config import Config, StackSettings
 from contracts.errors import ArtifactError
 from etl import cluster, ingest, quality, source, statics
 
 
-def run(config: Config, root: str, force: bool, log: Callable[[str], None]) -> dict[str, Any]:
+def run(config: Config, settings: StackSettings, force: bool, log: Callable[[str], None]) -> dict[str, Any]:
     """Bring raw, processed, quarantine and features up to date; returns the key figures."""
     started = time.monotonic()
-    zone = artifacts.zones(root, config)
+    zone = artifacts.zones(settings.root, config)
     raw, processed, features = fingerprints(config)
     stale = {
         "raw": force or not artifacts.is_current(zone.raw, raw),
@@ -28,7 +28,7 @@ def run(config: Config, root: str, force: bool, log: Callable[[str], None]) -> d
     }
     if any(stale.values()):
         rows = sum(piece.stop - piece.start for piece in source.pieces(config.source.events.url, 1 << 40))
-        with cluster.connect(rows) as client:
+        with cluster.connect(settings.dask_scheduler, rows) as client:
             _run_stale(config, zone, client, (raw, processed, features), stale, log)
     else:
         log("everything is current: skipped")

@@ -65,7 +65,8 @@ def fit(config: Config, parts: list[str], items: str, users: str, cut: int, fold
     if numeric:
         graph = graph + (numeric >> normalize >> ops.FillMissing(0.0))
     workflow = nvt.Workflow(graph)
-    set_dask_client(client if client.cluster is not None and _has_processes(client) else None)
+    # Threads of this process would share Merlin's caches with it, so there the fit is serial.
+    set_dask_client(None if str(client.scheduler.address).startswith("inproc") else client)
     meta = load(parts[0], items, users, cut, categorical, numeric).head(0)
     frame = dd.from_map(load, parts, items=items, users=users, cut=cut, names=categorical, numeric=numeric, meta=meta)
     workflow.fit(nvt.Dataset(frame))
@@ -113,8 +114,3 @@ def _in_order(path: str, name: str) -> list[str]:
     table = table.dropna(subset=[name]).sort_values([f"{name}_size", name], ascending=[False, True])
     table.set_index(labels[: len(table)]).to_parquet(path)
     return table[name].tolist()
-
-
-def _has_processes(client: Any) -> bool:
-    """Whether workers are other processes: threads of this one would share Merlin's caches with it."""
-    return not str(client.scheduler.address).startswith("inproc")
