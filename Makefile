@@ -66,6 +66,7 @@ check: setup  ## Lint, types, architecture, drift of generated files, size budge
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/pyright
+	.venv/bin/pyright -p pyright-train.json
 	.venv/bin/lint-imports
 	$(SERVE) -m ensemble configs --check
 	$(SERVE) -m streaming schemas --check
