@@ -50,8 +50,11 @@ def _answer(client: grpc.InferenceServerClient, release: str, entry: Mapping[str
                 tensor = grpc.InferInput(spec.name, list(held[spec.name].shape), _wire_type(spec.dtype))
                 inputs.append(tensor.set_data_from_numpy(held[spec.name]))
         result = client.infer(step.name, inputs, client_timeout=_TIMEOUT_SECONDS)
+        assert result is not None
         for spec in step.outputs:
-            held[spec.name] = result.as_numpy(spec.name)
+            made = result.as_numpy(spec.name)
+            assert made is not None, f"{step.name} answered without {spec.name}"
+            held[spec.name] = made
     answer = json.loads(held["response"][0, 0])
     if answer["release"] != release:
         raise StackError(f"the server serves release {answer['release']}, not {release}")

@@ -1,4 +1,6 @@
 """``config.pbtxt`` of every model, generated from ``contracts/tensors.py`` through Triton's own protobuf."""
+# Generated protobuf modules make their classes at import, out of pyright's sight.
+# pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 

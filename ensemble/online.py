@@ -49,7 +49,7 @@ class OnlineStore:
         wanted = [name for names in self._fields for name in names]
         pipeline = self._client.pipeline(transaction=False)
         for user_id in user_ids:
-            pipeline.hmget(row_key(PROJECT, "user_id", user_id), wanted)
+            pipeline.hmget(row_key(PROJECT, "user_id", user_id), wanted)  # pyright: ignore[reportArgumentType]
         if self._clock() < self._paused_until:
             raise StackError("online store timed out a moment ago and was not asked")
         try:

@@ -113,7 +113,7 @@ class Ranker:
         if valid.any():
             categorical, continuous = self._features(envelopes, query, candidates)
             inputs = {"categorical": categorical[valid], "continuous": continuous[valid]}
-            (logit,) = self._model.run(["logit"], inputs)
+            logit = np.asarray(self._model.run(["logit"], inputs)[0])
             slope, offset = self._platt
             scores[valid] = 1.0 / (1.0 + np.exp(-(slope * logit + offset)))
         return scores
