@@ -230,7 +230,7 @@ def query_tower_graph(config: Config, embeddings: np.ndarray, rng: np.random.Gen
     )
 
 
-def ranker_graph(config: Config) -> bytes:
+def ranker_graph(config: Config, brands: int = 12) -> bytes:
     """A linear ranker: retrieval, popularity, what lately was bought, and a little by brand."""
     names = ranker_continuous(config.features)
     wanted = {"two_tower_score": 0.5, "similar_score": 0.8, "popularity_30d": 0.2, "recent_share_department": 1.5}
@@ -240,7 +240,7 @@ def ranker_graph(config: Config) -> bytes:
     constants = {
         "w": weights,
         "column": np.array(brand, np.int64),
-        "by_brand": np.linspace(-0.2, 0.2, 12 + FIRST_VALUE, dtype=np.float32),
+        "by_brand": np.linspace(-0.2, 0.2, brands + FIRST_VALUE, dtype=np.float32),
         "one": np.array([1], np.int64),
     }
     nodes = [
