@@ -92,6 +92,8 @@ def _fill(config: Config, zones: Zones, maker: _Maker, window: Window) -> dict[s
     generator = np.random.default_rng([config.train.seed, ord(window.name)])
     if table.num_rows > window.rows:
         table = table.take(np.sort(generator.choice(table.num_rows, window.rows, replace=False)))
+    # In the order of time: popularity is kept by day, and without order every batch would ask for all days.
+    table = table.sort_by("as_of")
     filesystem, path = fsspec.core.url_to_fs(f"{zones.candidates}/window={window.name}")
     if filesystem.exists(path):
         filesystem.rm(path, recursive=True)
