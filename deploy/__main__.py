@@ -8,10 +8,13 @@ import logging
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from contracts.config import stack_settings
 from contracts.errors import TriremeError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 DEFAULT_CONFIG = "configs/completejourney.toml"
 
@@ -58,16 +61,25 @@ def _doctor() -> int:
     return 1 if lacking else 0
 
 
-def _command(command: str, config: str) -> int:
+def _console(stderr: bool = False) -> Console:
     from rich.console import Console
+
+    console = Console(stderr=stderr)
+    if not console.is_terminal:
+        console.width = 120  # a file or a pipe has no width; rich would fold tables at 80
+    return console
+
+
+def _command(command: str, config: str) -> int:
     from rich.logging import RichHandler
 
     from deploy import learn, pipeline, run, stack, story
     from deploy.site import open_site
 
-    progress = Console(stderr=True)
-    output = Console()
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=progress)])
+    progress, output = _console(stderr=True), _console()
+    logging.basicConfig(
+        level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=progress, show_path=False)]
+    )
     for noisy in ("kafka", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     site = open_site(config)

@@ -98,7 +98,8 @@ def _run_stage(site: Site, stage: Stage, console: Console) -> dict[str, Any]:
         process = subprocess.Popen(
             stage.argv(site.config_path),
             cwd=REPOSITORY,
-            env=environment(site),
+            # What a stage says is shown indented by two columns.
+            env={**environment(site), "COLUMNS": str(console.width - 2)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

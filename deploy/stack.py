@@ -15,8 +15,8 @@ from rich.table import Table
 
 from contracts.config import PORT_OFFSETS
 from contracts.errors import StackError
-from deploy import monitoring
-from deploy.parts import Part, parts
+from deploy import monitoring, tritonserver
+from deploy.parts import TRITONS, Part, parts
 from deploy.ports import check_free
 from deploy.readiness import log_tail, wait_ready
 from deploy.site import Site
@@ -64,6 +64,7 @@ def up(site: Site) -> None:
             for name in supervisor.reload():
                 log.info("%s: changed, is started again", name)
         else:
+            _clear_shared_memory(site)
             supervisor.start()
         _start_in_order(site, supervisor, {part.name: part for part in wanted})
     except BaseException:
@@ -78,6 +79,7 @@ def down(site: Site) -> bool:
     if not supervisor.is_running():
         return False
     supervisor.shutdown()
+    _clear_shared_memory(site)
     return True
 
 
@@ -105,7 +107,7 @@ def table(lines: Sequence[PartStatus]) -> Table:
     """What a person sees of ``status``."""
     shown = Table()
     for heading in ("part", "state", "ports", "pid", "since", "up"):
-        shown.add_column(heading)
+        shown.add_column(heading, no_wrap=heading == "since")
     now = datetime.datetime.now().astimezone()
     for line in lines:
         since = line.since.strftime("%Y-%m-%d %H:%M:%S") if line.since else ""
@@ -144,6 +146,11 @@ def _wait(supervisor: Supervisor, waited: Iterable[Part]) -> None:
         log.info("%s: ready on %s", part.name, ", ".join(part.ports))
 
 
+def _clear_shared_memory(site: Site) -> None:
+    for name in TRITONS:
+        tritonserver.clear_shared_memory(site.ports[f"{name}_http"])
+
+
 def _prepare(site: Site, command: str, supervisor: Supervisor) -> None:
     output = supervisor.log(f"streaming-{command}")
     argv = [sys.executable, "-m", "streaming", command, str(site.config_path)]
@@ -161,7 +168,7 @@ def _running(supervisor: Supervisor) -> set[str]:
 
 def _port_names() -> dict[str, tuple[str, ...]]:
     """Part -> names of its ports, known without a release: ``status`` works before the first pipeline."""
-    tritons = {name: tuple(port for port in PORT_OFFSETS if port.startswith(name)) for name in ("triton_a", "triton_b")}
+    tritons = {name: tuple(port for port in PORT_OFFSETS if port.startswith(name)) for name in TRITONS}
     return {
         "redis": ("redis",),
         "broker": ("kafka",),

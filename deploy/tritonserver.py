@@ -65,6 +65,7 @@ def launch(repository: Path, backends: Path, *, http: int, grpc: int, metrics: i
         f"--metrics-port={metrics}",
         "--metrics-config=summary_latencies=true",
         "--allow-gpu-metrics=false",
+        f"--backend-config=python,shm-region-prefix-name={_shared_memory_prefix(http)}",
         f"--exit-timeout-secs={EXIT_TIMEOUT_SECONDS}",
     )
     return Launch(argv, _environment(wheel))
@@ -90,6 +91,16 @@ def assemble_backends(folder: Path) -> None:
             shutil.copyfile(file, partial)
             partial.chmod(0o755)
             partial.replace(target)
+
+
+def clear_shared_memory(http: int) -> None:
+    """Remove the memory that a killed server of this port left behind; only while none runs there."""
+    for region in Path("/dev/shm").glob(f"{_shared_memory_prefix(http)}*"):
+        region.unlink(missing_ok=True)
+
+
+def _shared_memory_prefix(http: int) -> str:
+    return f"trireme-{http}-"
 
 
 def _wheel() -> Path:

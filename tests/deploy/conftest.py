@@ -70,6 +70,7 @@ def edge(
                 grpc=table[f"{server}_grpc"],
                 metrics=table[f"{server}_metrics"],
             )
+            stack.callback(tritonserver.clear_shared_memory, table[f"{server}_http"])
             started = process(launch.argv, folder / f"{server}.log", launch.full_env())
             edge_processes[server] = stack.enter_context(started)
         log = folder / "envoy.log"
