@@ -1,4 +1,4 @@
-"""``python -m train retrieval CONFIG (--fit | --refit)``, ``… ranker CONFIG``, ``… evaluate CONFIG``; ``--force`` runs again."""
+"""``python -m train``: ``retrieval CONFIG (--fit | --refit)``, ``ranker CONFIG`` and ``evaluate CONFIG``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the answers are measured against: popularity and item-item, by the same protocol, recomputed in every evaluation."""
+"""What the answers are measured against: popularity and item-item, recomputed in every evaluation by its protocol."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHUNK = 512
 def lists(config: Config, zones: Zones, held: Catalogue, user_ids: np.ndarray, until_ms: int) -> dict[str, np.ndarray]:
     """Each baseline's list of item codes, int64 ``[users, 10]``, what the user had seen removed.
 
-    ``popular``: users who ever took the item (by lines instead of users it is weaker on every data set that we measured);
+    ``popular``: users who ever took the item (counting lines instead is weaker: .037 against .040 on completejourney);
     ``popular_recently``: interactions, halved every ``serve.trending_half_life_days``; ``item_item``: the table alone.
     """
     users, items = first_interactions(zones, held, until_ms)

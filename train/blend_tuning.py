@@ -45,7 +45,7 @@ def platt(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
 
 
 def retrieval_weight(probability: np.ndarray, retrieval: np.ndarray, requests: Requests) -> tuple[float, float]:
-    """The weight of ``RETRIEVAL_WEIGHTS`` with the best NDCG@10 in ``contracts.blending.personal_score``, and that NDCG."""
+    """The weight of ``RETRIEVAL_WEIGHTS`` that serves ``personal_score`` best, and its NDCG@10."""
     found = [
         (mean_ndcg(personal_score(probability, retrieval, weight), requests), -weight) for weight in RETRIEVAL_WEIGHTS
     ]

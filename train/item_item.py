@@ -1,7 +1,7 @@
 """Item-item collaborative filtering: EASE (Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019).
 
-A closed form: with the Gram matrix ``G = X'X`` of users by items and ``P = (G + regularization I)^-1``, the weight from item
-i to item j is ``-P[i, j] / P[j, j]``. Some 25 s for 12,500 items on two cores; cubic in the items.
+A closed form: with the Gram matrix ``G = X'X`` of users by items and ``P = (G + regularization I)^-1``, the weight from
+item i to item j is ``-P[i, j] / P[j, j]``. Some 25 s for 12,500 items on two cores; cubic in the items.
 """
 
 from __future__ import annotations

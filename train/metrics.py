@@ -1,7 +1,8 @@
 """How good a list is, by hand-checkable formulas, and how sure that is.
 
-The protocol of every figure: full ranking, what the user had already seen is not recommended, relevant is what was new to the
-user and taken from the cut on, the ideal list has min(k, relevant) hits, and a metric is the mean over users with history.
+The protocol of every figure: full ranking, what the user had already seen is not recommended, relevant is what was new
+to the user and taken from the cut on, the ideal list has min(k, relevant) hits, and a metric is the mean over users
+with history.
 """
 
 from __future__ import annotations

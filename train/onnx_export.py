@@ -1,4 +1,4 @@
-"""TensorFlow to ONNX: a function with fixed names of inputs and output, checked against TensorFlow before it is kept."""
+"""TensorFlow to ONNX: a function with fixed names, checked against TensorFlow before it is kept."""
 
 from __future__ import annotations
 

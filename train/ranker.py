@@ -1,4 +1,4 @@
-"""The ranking half of a release: fitted on window B's candidates, calibrated and weighed against retrieval on window C."""
+"""The ranking half of a release: fitted on window B's candidates, calibrated and weighed on window C."""
 
 from __future__ import annotations
 
@@ -157,8 +157,13 @@ def tune(config: Config, zones: Zones, onnx: bytes) -> tuple[dict[str, float], d
 def _requests(zones: Zones, table: pa.Table) -> Requests:
     rows, request = np.unique(numbers(table, "row_id"), return_inverse=True)
     asked = read(f"{zones.features}/rows/window=C", ["row_id", "target_item_codes"])
-    lengths = dict(zip(numbers(asked, "row_id").tolist(), flat(asked, "target_item_codes")[1].tolist()))
-    relevant = np.array([lengths[row] for row in rows.tolist()], np.int64)
+    known, lengths = numbers(asked, "row_id"), flat(asked, "target_item_codes")[1]
+    if not np.isin(rows, known).all():
+        raise ArtifactError(
+            f"{zones.candidates}/window=C has rows that {zones.features}/rows has not; run `python -m ensemble candidates`"
+        )
+    order = np.argsort(known)
+    relevant = lengths[order[np.searchsorted(known[order], rows)]]
     return Requests(request, numbers(table, "label").astype(bool), relevant)
 
 

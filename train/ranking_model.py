@@ -1,4 +1,4 @@
-"""The ranker: DCN-v2 or DLRM of Merlin Models over categorical codes and standardised numbers, one logit a candidate."""
+"""The ranker: DCN-v2 or DLRM of Merlin Models over codes and standardised numbers, one logit a candidate."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Inputs:
     deviation: np.ndarray
 
     def split(self, categorical, continuous) -> dict[str, tf.Tensor]:
-        """Merlin's named columns ``[n, 1]`` of the two matrices; numbers are standardised, so that the graph does it."""
+        """Merlin's named columns ``[n, 1]`` of the two matrices; standardising here puts it into the graph."""
         standard = (continuous - self.mean) / self.deviation
         named = {f"c_{name}": categorical[:, i : i + 1] for i, name in enumerate(self.sizes)}
         return named | {f"x_{name}": standard[:, i : i + 1] for i, name in enumerate(self.continuous)}

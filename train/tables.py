@@ -1,4 +1,4 @@
-"""What the stage reads: parquet of the features and processed zones as arrays, checked where a mistake would be silent."""
+"""What the stage reads: parquet of the features and processed zones as arrays."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ def flat(table: pa.Table, column: str) -> tuple[np.ndarray, np.ndarray]:
     lists = table[column].combine_chunks()
     if isinstance(lists, pa.ChunkedArray):
         lists = pa.concat_arrays(lists.chunks) if lists.num_chunks else pa.array([], lists.type)
-    return lists.flatten().to_numpy(), pc.fill_null(pc.list_value_length(lists), 0).to_numpy().astype(np.int64)
+    return lists.flatten().to_numpy(zero_copy_only=False), pc.fill_null(
+        pc.list_value_length(lists), 0
+    ).to_numpy().astype(np.int64)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,136 @@
+import dataclasses
+import io
+import json
+
+import fsspec
+import made_shop
+import numpy as np
+import pytest
+
+from contracts.artifacts import read_json, write_manifest
+from contracts.errors import ArtifactError, GateError
+from train import baselines, evaluate, item_item, tables
+from train.evaluate import Relevant, judge
+
+CUT = 55 * 86_400_000
+
+
+@pytest.fixture(scope="module")
+def shop(world):
+    """The shop with a refitted item-item table."""
+    held = tables.catalogue(world.config, world.zones)
+    users, items = tables.first_interactions(world.zones, held, CUT)
+    codes, weights = item_item.neighbours(users, items, held.size, 5.0, 20)
+    buffer = io.BytesIO()
+    np.savez(buffer, neighbours=codes, weights=weights)
+    filesystem, path = fsspec.core.url_to_fs(f"{world.zones.retrieval}/refit/item_item.npz")
+    filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+    filesystem.pipe_file(path, buffer.getvalue())
+    return world
+
+
+def answer(world, lists, release="r1"):
+    """Write answers: user number -> item ids for the served list; the other lists are the reverse."""
+    names = [f"u{n:03d}" for n in range(made_shop.USERS)]
+    served = [lists(n) for n in range(made_shop.USERS)]
+    worse = [list(reversed(ids)) for ids in served]
+    table = {"user_id": names, "item_ids": served, "two_tower_ids": worse, "candidate_ids": worse}
+    # In another order than the requests, as several writers would.
+    order = np.random.default_rng(1).permutation(len(names))
+    made_shop.write(
+        f"{world.zones.answers}/answers.parquet", {key: [column[i] for i in order] for key, column in table.items()}
+    )
+    write_manifest(world.zones.answers, f"answers-{release}", release=release)
+
+
+def own_group(number):
+    """All items of the user's group, seen ones too."""
+    return [f"i{n:02d}" for n in range(number % 4, 60, 4)]
+
+
+def test_good_answers_pass_the_gate_and_the_document_says_all(shop):
+    held = tables.catalogue(shop.config, shop.zones)
+    users, items = tables.first_interactions(shop.zones, held, CUT)
+    seen = set(zip(held.user_ids[users].tolist(), held.item_ids[items].tolist()))
+
+    def unseen(number):
+        return [item for item in own_group(number) if (f"u{number:03d}", item) not in seen]
+
+    answer(shop, unseen)
+    figures = evaluate.run(shop.config, shop.zones)
+    document = read_json(f"{shop.zones.answers}/evaluation.json")
+    assert document["gate"] == {"passed": True, "reasons": []}
+    assert document["release"] == figures["release"] == "r1"
+    assert set(document["metrics_at_10"]) == {*evaluate.ANSWERED, "popular", "popular_recently", "item_item"}
+    served = document["metrics_at_10"]["served"]["ndcg"]
+    assert served["interval"][0] < served["mean"] < served["interval"][1]
+    assert figures["ndcg_at_10"] > 1.5 * figures["ndcg_at_10_popular"]
+    assert document["compared"]["served_vs_popular"]["ratio_interval"][0] > 1.1
+    # The item-item table knows the groups as well.
+    assert document["metrics_at_10"]["item_item"]["ndcg"]["mean"] > 1.5 * figures["ndcg_at_10_popular"]
+    assert fsspec.open(f"{shop.zones.answers}/evaluation.png").open().read(4) == b"\x89PNG"
+    assert evaluate.run(shop.config, shop.zones)["skipped"]
+
+
+def test_bad_answers_are_refused_with_the_figure_and_the_document_is_written_all_the_same(shop):
+    answer(shop, lambda number: own_group(number + 1)[:10], release="r2")
+    with pytest.raises(GateError, match=r"ndcg_at_10 of the answers is 0\.0\d+.*gate asks for 1\.1"):
+        evaluate.run(shop.config, shop.zones)
+    document = read_json(f"{shop.zones.answers}/evaluation.json")
+    assert document["release"] == "r2"
+    assert not document["gate"]["passed"]
+    # The refusal stands when nothing changed.
+    with pytest.raises(GateError):
+        evaluate.run(shop.config, shop.zones)
+
+
+def test_a_request_without_an_answer_is_an_error_and_no_better_mean(shop):
+    answer(shop, own_group, release="r3")
+    path = f"{shop.zones.answers}/answers.parquet"
+    table = tables.read(path, ["user_id", *evaluate.ANSWERED.values()])
+    made_shop.write(path, table.slice(1).to_pydict())
+    with pytest.raises(ArtifactError, match="1 requests without one"):
+        evaluate.run(shop.config, shop.zones)
+
+
+def test_lists_are_matched_to_users_and_truth_by_name(shop):
+    held = tables.catalogue(shop.config, shop.zones)
+    answer(shop, lambda number: [f"i{number % 60:02d}", "not-of-the-catalogue"], release="r4")
+    users, lists, relevant = evaluate.answered(shop.zones, held)
+    truth = tables.read(f"{shop.zones.features}/truth.parquet", ["user_id", "item_codes"]).to_pydict()
+    taken = {user: codes for user, codes in zip(truth["user_id"], truth["item_codes"]) if codes}
+    assert users.tolist() == sorted(taken)
+    assert relevant.number.tolist() == [len(taken[user]) for user in users]
+    for row, user in enumerate(users):
+        number = int(user[1:])
+        assert lists["served"][row].tolist() == [number % 60 + 3] + [0] * 9
+        assert relevant.hits(lists["served"])[row].tolist() == [number % 60 + 3 in taken[user]] + [False] * 9
+
+
+def test_baselines_never_list_what_was_seen_and_count_users_not_lines(shop):
+    held = tables.catalogue(shop.config, shop.zones)
+    users, items = tables.first_interactions(shop.zones, held, CUT)
+    seen = {(held.user_ids[u], i + 3) for u, i in zip(users, items)}
+    made = baselines.lists(shop.config, shop.zones, held, held.user_ids, CUT)
+    for codes in made.values():
+        assert codes.shape == (len(held.user_ids), 10)
+        listed = [(user, code) for user, row in zip(held.user_ids, codes) for code in row if code]
+        assert not seen & set(listed)
+    counts = np.bincount(items, minlength=60)
+    first = next(n for n in np.argsort(-counts, kind="stable") if (held.user_ids[0], n + 3) not in seen)
+    assert made["popular"][0, 0] == first + 3
+
+
+def test_the_gate_compares_means_and_names_both(shop):
+    relevant = Relevant(keys=np.array([5, 105]), number=np.array([1, 1]), items=100)
+    good, bad = np.array([[5, 0], [5, 0]]), np.array([[1, 5], [1, 5]])
+    lists = {name: np.pad(bad, ((0, 0), (0, 8))) for name in ("two_tower", "retrieval_order", "popular", "item_item")}
+    better = judge(lists | {"served": np.pad(good, ((0, 0), (0, 8)))}, relevant, shop.config)
+    assert better["gate"]["passed"]
+    assert better["ratio"] == pytest.approx(np.log2(3), abs=1e-4)
+    equal = judge(lists | {"served": lists["popular"]}, relevant, shop.config)
+    assert equal["gate"]["passed"] is False
+    assert "0.6309, 1.000 of most-popular's 0.6309" in equal["gate"]["reasons"][0]
+    lower = dataclasses.replace(shop.config, serve=dataclasses.replace(shop.config.serve, gate_min_ratio=1.0))
+    assert judge(lists | {"served": lists["popular"]}, relevant, lower)["gate"]["passed"]
+    json.dumps(better)

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from contracts.errors import ArtifactError
+from train import item_item
+
+
+@pytest.fixture
+def pairs():
+    held = np.random.default_rng(4).random((50, 12)) < 0.3
+    return held, *np.nonzero(held)
+
+
+def test_ease_equals_a_plain_inverse(pairs):
+    held, users, items = pairs
+    matrix = held.astype(float)
+    inverse = np.linalg.inv(matrix.T @ matrix + 7.0 * np.eye(12))
+    expected = -inverse / np.diag(inverse)[None, :]
+    np.fill_diagonal(expected, 0.0)
+    np.testing.assert_allclose(item_item.ease(users, items, 12, 7.0), expected, atol=1e-5)
+
+
+def test_a_pair_given_twice_counts_once(pairs):
+    _, users, items = pairs
+    once = item_item.ease(users, items, 12, 7.0)
+    np.testing.assert_allclose(item_item.ease(np.r_[users, users], np.r_[items, items], 12, 7.0), once, atol=1e-6)
+
+
+def test_neighbours_keep_the_strongest_links_of_either_sign_and_scores_flow_along_them(pairs):
+    held, users, items = pairs
+    weights = item_item.ease(users, items, 12, 7.0)
+    codes, strengths = item_item.neighbours(users, items, 12, 7.0, 4)
+    assert codes.shape == strengths.shape == (12, 4)
+    assert (codes.dtype, strengths.dtype) == (np.int32, np.float32)
+    kept = np.zeros_like(weights)
+    np.put_along_axis(kept, codes.astype(np.int64) - 3, strengths, axis=1)
+    strongest = np.sort(np.abs(weights), axis=1)[:, -4:]
+    np.testing.assert_allclose(np.sort(np.abs(strengths), axis=1), strongest, atol=1e-6)
+    np.testing.assert_allclose(item_item.scores(held, codes, strengths), held.astype(float) @ kept, atol=1e-5)
+
+
+def test_a_catalogue_smaller_than_the_list_is_padded(pairs):
+    _, users, items = pairs
+    codes, strengths = item_item.neighbours(users, items, 12, 7.0, 20)
+    assert codes.shape == (12, 20)
+    assert (codes[:, 12:] == 0).all()
+    assert (strengths[:, 12:] == 0).all()
+
+
+def test_items_beyond_the_bound_get_no_neighbours_and_are_none(pairs, monkeypatch):
+    _, users, items = pairs
+    monkeypatch.setattr(item_item, "MOST_ITEMS", 8)
+    codes, _ = item_item.neighbours(users, items, 12, 7.0, 5)
+    assert (codes[8:] == 0).all()
+    assert codes.max() == 8 + 2
+
+
+def test_an_impossible_regularization_is_named(pairs):
+    _, users, items = pairs
+    with pytest.raises(ArtifactError, match=r"train\.item_item_regularization"):
+        item_item.ease(users, items, 12, -100.0)

@@ -1,0 +1,98 @@
+import dataclasses
+
+import fsspec
+import made_shop
+import numpy as np
+import onnxruntime
+import pyarrow.parquet as pq
+import pytest
+
+from contracts.artifacts import read_json
+from contracts.errors import ArtifactError
+from contracts.features import ranker_continuous
+from train import ranker
+from train.ranking_model import Inputs, build
+
+
+@pytest.fixture(scope="module")
+def ranked(world):
+    """The figures of a whole run on candidates with a planted preference."""
+    made_shop.write_candidates(world, np.random.default_rng(11))
+    return ranker.run(world.config, world.zones)
+
+
+@pytest.fixture(scope="module")
+def session(world, ranked):
+    return onnxruntime.InferenceSession(fsspec.open(f"{world.zones.ranker}/ranker.onnx").open().read())
+
+
+def test_the_ranker_finds_the_planted_preference_that_retrieval_does_not_know(ranked):
+    assert ranked["ndcg_at_10_ranker"] > ranked["ndcg_at_10_retrieval"] + 0.1
+    assert ranked["ndcg_at_10_blend"] >= ranked["ndcg_at_10_ranker"]
+
+
+def test_blend_json_holds_what_serving_reads(world, ranked):
+    blend = read_json(f"{world.zones.ranker}/blend.json")
+    assert set(blend) == {"platt_a", "platt_b", "retrieval_weight"}
+    assert blend["platt_a"] > 0
+
+
+def test_calibrated_probabilities_are_as_frequent_as_they_say(world, ranked, session):
+    table = pq.read_table(f"{world.zones.candidates}/window=C/part-0.parquet")
+    categorical, continuous, labels = ranker._matrices(world.config, table)
+    (logits,) = session.run(["logit"], {"categorical": categorical, "continuous": continuous})
+    probability = 1 / (1 + np.exp(-(ranked["platt_a"] * logits + ranked["platt_b"])))
+    for low, high in ((0.0, 0.2), (0.2, 0.6), (0.6, 1.0)):
+        inside = (probability >= low) & (probability < high)
+        assert labels[inside].mean() == pytest.approx(probability[inside].mean(), abs=0.06)
+
+
+def test_the_graph_has_the_names_and_types_of_the_contract_and_standardises_by_itself(world, session):
+    assert [(spec.name, spec.type, spec.shape[1:]) for spec in session.get_inputs()] == [
+        ("categorical", "tensor(int64)", [2]),
+        ("continuous", "tensor(float)", [len(ranker_continuous(world.config.features))]),
+    ]
+    (output,) = session.get_outputs()
+    assert (output.name, output.type) == ("logit", "tensor(float)")
+    # The made-up numbers lie around 50: unstandardised, logits would be in the hundreds.
+    table = pq.read_table(f"{world.zones.candidates}/window=B/part-0.parquet")
+    categorical, continuous, _ = ranker._matrices(world.config, table)
+    (logits,) = session.run(["logit"], {"categorical": categorical, "continuous": continuous})
+    assert logits.shape == (len(categorical),)
+    assert np.abs(logits).max() < 20
+
+
+@pytest.mark.parametrize("kind", ["dcn", "dlrm"])
+def test_onnx_equals_tensorflow_for_either_kind(kind):
+    inputs = Inputs({"a": 5, "b": 7}, ("x", "y"), np.array([50, 0], "f4"), np.array([10, 1], "f4"))
+    generator = np.random.default_rng(2)
+    categorical = generator.integers(0, 5, (500, 2))
+    continuous = generator.normal(50, 10, (500, 2)).astype(np.float32)
+    model = build(kind, inputs)
+    content, error = ranker.ranker_onnx(model, inputs, categorical, continuous, np.zeros(500))
+    assert error <= 1e-5
+    (logits,) = onnxruntime.InferenceSession(content).run(
+        ["logit"], {"categorical": categorical[:3], "continuous": continuous[:3]}
+    )
+    expected = model(inputs.split(categorical[:3], continuous[:3])).numpy()[:, 0]
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+
+def test_a_ranker_worse_than_chance_on_window_c_is_refused(world, ranked, monkeypatch):
+    onnx = fsspec.open(f"{world.zones.ranker}/ranker.onnx").open().read()
+    monkeypatch.setattr(ranker, "platt", lambda *_: (-0.1, 0.0))
+    with pytest.raises(ArtifactError, match="worse than chance on window C"):
+        ranker.tune(world.config, world.zones, onnx)
+
+
+def test_candidates_of_which_none_was_taken_are_refused(world, ranked, tmp_path):
+    zones = dataclasses.replace(world.zones, root=str(tmp_path))
+    table = pq.read_table(f"{world.zones.candidates}/window=B/part-0.parquet").to_pydict()
+    table["label"] = [0] * len(table["label"])
+    made_shop.write(f"{zones.candidates}/window=B/part-0.parquet", table)
+    with pytest.raises(ArtifactError, match="0 of 4000 were"):
+        ranker.candidates(world.config, zones, "B")
+
+
+def test_a_second_run_is_skipped(world, ranked):
+    assert ranker.run(world.config, world.zones)["skipped"]

@@ -1,0 +1,156 @@
+import dataclasses
+import io
+
+import fsspec
+import numpy as np
+import onnxruntime
+import pytest
+
+from contracts.artifacts import Zones, read_manifest
+from contracts.blending import recent_weights
+from contracts.errors import ArtifactError
+from train import pairs, retrieval, tables
+
+#: Items of each group: the made-up shop has 60 in 4.
+OWN = 15
+
+
+@pytest.fixture(scope="module")
+def fitted(world):
+    """The zone of a whole ``--fit``."""
+    retrieval.run(world.config, world.zones, "fit")
+    return f"{world.zones.retrieval}/fit"
+
+
+@pytest.fixture(scope="module")
+def tower(fitted):
+    return onnxruntime.InferenceSession(fsspec.open(f"{fitted}/query_tower.onnx").open().read())
+
+
+def load(url):
+    return np.load(io.BytesIO(fsspec.open(url).open().read()), allow_pickle=False)
+
+
+def embed(tower, user_codes, recent):
+    """Queries of one hour ago's items."""
+    recent = np.asarray(recent, np.int64)
+    weights = np.where(recent > 0, recent_weights(np.full(recent.shape, 3_600_000), 720.0), 0).astype(np.float32)
+    inputs = {"user_codes": np.asarray(user_codes, np.int64), "recent_items": recent, "recent_weights": weights}
+    return tower.run(["query_embedding"], inputs)[0]
+
+
+def test_the_artifacts_have_the_shapes_types_and_names_of_the_contract(world, fitted, tower):
+    table = load(f"{fitted}/item_item.npz")
+    embeddings = load(f"{fitted}/item_embeddings.npy")
+    assert (table["neighbours"].dtype, table["neighbours"].shape) == (np.int32, (60, 10))
+    assert (table["weights"].dtype, table["weights"].shape) == (np.float32, (60, 10))
+    assert (embeddings.dtype, embeddings.shape) == (np.float32, (60, 16))
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1.0, atol=1e-5)
+    shapes = {spec.name: (spec.type, spec.shape[1:]) for spec in tower.get_inputs()}
+    assert shapes == {
+        "user_codes": ("tensor(int64)", [2]),
+        "recent_items": ("tensor(int64)", [8]),
+        "recent_weights": ("tensor(float)", [8]),
+    }
+    assert [spec.name for spec in tower.get_outputs()] == ["query_embedding"]
+    facts = read_manifest(fitted)
+    assert facts["fitted_until"] == read_manifest(world.zones.processed)["retrieval_end"]
+    assert facts["temperature"] == world.config.train.temperature
+    assert facts["recent_half_life_hours"] == world.config.train.recent_half_life_hours
+    assert facts["onnx_error"] <= 1e-5
+
+
+@pytest.mark.parametrize("batch", [1, 3, 64])
+def test_a_query_answers_the_same_alone_and_in_a_batch_with_unit_length(tower, batch):
+    generator = np.random.default_rng(batch)
+    users, recent = generator.integers(2, 5, (batch, 2)), generator.integers(0, 63, (batch, 8))
+    whole = embed(tower, users, recent)
+    single = np.concatenate([embed(tower, users[i : i + 1], recent[i : i + 1]) for i in range(batch)])
+    np.testing.assert_allclose(whole, single, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(whole, axis=1), 1.0, atol=1e-5)
+
+
+def test_a_user_unknown_to_the_model_is_served_by_what_he_took(world, fitted, tower):
+    embeddings = load(f"{fitted}/item_embeddings.npy")
+    hits = []
+    for group in range(4):
+        recent = np.array([[3 + group, 7 + group, 11 + group, 0, 0, 0, 0, 0]])
+        scores = embeddings @ embed(tower, [[2, 3]], recent)[0]
+        first = np.argsort(-scores)[:OWN] + 3
+        hits.append((world.group_of_item(first) == group).mean())
+    assert min(hits) > 0.7, hits
+
+
+def test_without_recent_items_the_answer_is_finite_and_no_groups(world, fitted, tower):
+    scores = load(f"{fitted}/item_embeddings.npy") @ embed(tower, [[2, 3]], np.zeros((1, 8)))[0]
+    assert np.isfinite(scores).all()
+    shares = np.bincount(world.group_of_item(np.argsort(-scores)[:20] + 3), minlength=4) / 20
+    assert shares.max() < 0.8
+
+
+def test_item_item_leads_from_an_item_to_its_group(world, fitted):
+    table = load(f"{fitted}/item_item.npz")
+    group = world.group_of_item(np.arange(60) + 3)
+    up = table["weights"] > 0
+    assert (world.group_of_item(table["neighbours"]) == group[:, None])[up].mean() > 0.9
+
+
+def test_a_second_run_is_skipped_and_force_is_not(world, fitted, monkeypatch):
+    assert retrieval.run(world.config, world.zones, "fit")["skipped"]
+    monkeypatch.setattr(retrieval.pairs, "load", lambda *_: pytest.fail("started again"))
+    with pytest.raises(pytest.fail.Exception):
+        retrieval.run(world.config, world.zones, "fit", force=True)
+
+
+def test_other_settings_are_not_current(world, fitted, monkeypatch):
+    monkeypatch.setattr(retrieval.item_item, "neighbours", lambda *_: pytest.fail("started again"))
+    other = dataclasses.replace(world.config, train=dataclasses.replace(world.config.train, temperature=0.3))
+    with pytest.raises(pytest.fail.Exception):
+        retrieval.run(other, world.zones, "refit")
+
+
+def test_before_etl_the_missing_manifest_is_named(world, tmp_path):
+    with pytest.raises(ArtifactError, match=r"processed/manifest\.json is not there"):
+        retrieval.run(world.config, Zones(str(tmp_path)), "fit")
+
+
+def test_pairs_are_every_new_item_of_the_windows_with_what_was_known_before(world):
+    held = tables.catalogue(world.config, world.zones)
+    loaded = pairs.load(world.config, world.zones, held, ("A", "B"))
+    users, items = tables.first_interactions(world.zones, held, 50 * 86_400_000)
+    # Each (user, item) is new once: pairs of all rows of a time are the distinct interactions of that time.
+    assert len(loaded.row) == len(users)
+    assert sorted(loaded.item.tolist()) == sorted((items + 3).tolist())
+    known = loaded.queries
+    assert ((known.recent_items > 0) == (known.recent_weights > 0)).all()
+    assert known.user_codes.max() < 3 + 150
+    assert (known.user_codes[:, 0] == 2).any()
+
+
+def test_pairs_are_sampled_down_to_the_setting(world):
+    held = tables.catalogue(world.config, world.zones)
+    few = dataclasses.replace(world.config, train=dataclasses.replace(world.config.train, retrieval_max_pairs=100))
+    assert len(pairs.load(few, world.zones, held, ("A",)).row) == 100
+
+
+def test_an_epoch_shows_each_pair_once_and_hides_its_share_of_ids(world):
+    held = tables.catalogue(world.config, world.zones)
+    loaded = pairs.load(world.config, world.zones, held, ("A",))
+    seen = list(loaded.batches(50, 0.5, np.random.default_rng(1)))
+    assert len(seen) == len(loaded.row) // 50
+    hidden = np.concatenate([queries.user_codes[:, 0] == 2 for queries, _ in seen]).mean()
+    already = (loaded.queries.user_codes[loaded.row, 0] == 2).mean()
+    assert hidden == pytest.approx(already + 0.5 * (1 - already), abs=0.03)
+    # The stored rows are not touched by it.
+    assert (loaded.queries.user_codes[loaded.row, 0] == 2).mean() == already
+
+
+def test_impressions_are_no_interactions(world):
+    held = tables.catalogue(world.config, world.zones)
+    users, items = tables.first_interactions(world.zones, held, 2)
+    assert len(users) == len(items) == 0
+
+
+def test_a_missing_column_is_named_with_what_is_there(world):
+    with pytest.raises(ArtifactError, match=r"expected columns \['nowhere'\]"):
+        tables.read(f"{world.zones.features}/items.parquet", ["item_id", "nowhere"])
