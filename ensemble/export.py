@@ -32,8 +32,8 @@ from ensemble.steps.release import DOCUMENT, Release
 log = logging.getLogger(__name__)
 
 
-def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
-    """Make the candidate release and put it into ``triton_repo/``; figures of the run."""
+def run(config: Config, zones: Zones, force: bool = False, repository: Path = REPOSITORY) -> dict[str, Any]:
+    """Make the candidate release and put its data into ``repository`` too; figures of the run."""
     refit = f"{zones.retrieval}/refit"
     sources = [read_manifest(zone)["fingerprint"] for zone in (zones.features, refit, zones.ranker)]
     mark = fingerprint(config.features, config.serve, config.train.seed, *sources, code_version())
@@ -45,7 +45,7 @@ def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
         facts, skipped = read_manifest(zones.releases), True
     else:
         facts, skipped = _export(config, zones, mark), False
-    fill_repository(zones, facts["release"])
+    fill_repository(zones, facts["release"], repository)
     return {**facts, "skipped": skipped}
 
 
@@ -98,8 +98,8 @@ def _export(config: Config, zones: Zones, mark: str) -> dict[str, Any]:
     return {"release": release, "golden": len(recorded["requests"]), "megabytes": megabytes}
 
 
-def fill_repository(zones: Zones, release: str, repository: Path = REPOSITORY) -> None:
-    """Put a release's data beside the committed shells, so that ``triton_repo/`` serves as it stands."""
+def fill_repository(zones: Zones, release: str, repository: Path) -> None:
+    """Put a release's data beside the committed shells, so that the repository serves as it stands."""
     filesystem, path = fsspec.core.url_to_fs(f"{zones.releases}/{release}")
     names = [name for name in read_json(f"{zones.releases}/{release}/{DOCUMENT}")["files"] if not _committed(name)]
     (repository / DOCUMENT).unlink(missing_ok=True)
