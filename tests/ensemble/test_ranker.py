@@ -1,0 +1,111 @@
+"""The ranker's features, each against a loop over candidates, and its probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from contracts.features import FIRST_VALUE, MS_PER_HOUR, ranker_categorical, ranker_continuous
+from contracts.requests import Request
+from ensemble.steps.chain import Answered, Chain
+from ensemble.steps.ranker import RankerFeatures
+from ensemble.steps.release import Release
+from tests.ensemble.asking import ask
+from tests.ensemble.made_up import CUT, World
+
+USERS = [0, 3, 9]
+
+
+@pytest.fixture(scope="module")
+def asked(chain: Chain, world: World) -> Answered:
+    return ask(chain, world, USERS)
+
+
+@pytest.fixture(scope="module")
+def features(chain: Chain, asked: Answered) -> tuple[np.ndarray, np.ndarray]:
+    return RankerFeatures(chain.tables, chain.popularity)(asked.envelopes, asked.query, asked.candidates)
+
+
+def column(world: World, features: tuple[np.ndarray, np.ndarray], name: str) -> np.ndarray:
+    return features[1][..., ranker_continuous(world.config.features).index(name)]
+
+
+def each_candidate(asked: Answered):
+    for i, (ids, user) in enumerate(zip(asked.candidates.candidate_ids, USERS)):
+        for j in np.flatnonzero(ids)[::7]:
+            yield i, int(j), int(ids[j]) - FIRST_VALUE, user
+
+
+def test_categorical_columns_are_the_users_then_the_items(world: World, features, asked: Answered) -> None:
+    names = ranker_categorical(world.config.features)
+    assert features[0].shape[2] == len(names) == 3
+    for i, j, item, user in each_candidate(asked):
+        age = user % 5 + FIRST_VALUE if user % 5 < 4 else 2
+        wanted = [age, world.department[item] + FIRST_VALUE, world.brand[item] + FIRST_VALUE]
+        assert features[0][i, j].tolist() == wanted
+
+
+def test_category_share_is_the_categorys_part_of_the_decayed_counts(world: World, features, asked: Answered) -> None:
+    share = column(world, features, "category_share_720h")
+    for i, j, item, user in each_candidate(asked):
+        log = world.log(user, CUT)
+        weights = [2 ** (-(CUT - x.event_time) / (720 * MS_PER_HOUR)) for x in log]
+        same = sum(w for w, x in zip(weights, log) if x.category == f"dep-{world.department[item]}")
+        assert share[i, j] == pytest.approx(same / sum(weights), rel=1e-4)
+
+
+def test_recent_share_weighs_by_age_and_seen_share_counts_items(world: World, features, asked: Answered) -> None:
+    recent, seen = column(world, features, "recent_share_brand"), column(world, features, "seen_share_department")
+    for i, j, item, user in each_candidate(asked):
+        row = world.row(user, CUT)
+        ids = [int(x.split("-")[1]) for x in row["recent_item_ids"]]
+        weights = [2 ** (-(CUT - time) / (240 * MS_PER_HOUR)) for time in row["recent_event_times"]]
+        same = sum(w for w, x in zip(weights, ids) if world.brand[x] == world.brand[item])
+        assert recent[i, j] == pytest.approx(same / sum(weights), rel=1e-4)
+        known = {int(x.split("-")[1]) for x in (*row["seen_item_ids"], *row["recent_item_ids"])}
+        same = sum(world.department[x] == world.department[item] for x in known)
+        assert seen[i, j] == pytest.approx(same / len(known))
+
+
+def test_popularity_evidence_and_numbers_are_the_items_and_the_users(
+    chain: Chain, world: World, features, asked: Answered
+) -> None:
+    counts, trend = chain.popularity.counts(CUT, 30), chain.popularity.trend(CUT)
+    for i, j, item, user in each_candidate(asked):
+        assert column(world, features, "popularity_30d")[i, j] == pytest.approx(np.log1p(counts[item]))
+        assert column(world, features, "trend")[i, j] == pytest.approx(trend[item], rel=1e-4)
+        assert column(world, features, "evidence")[i, j] == pytest.approx(np.log1p(len(world.log(user, CUT))))
+        price = 0.0 if np.isnan(world.price[item]) else (world.price[item] - 6.0) / 4.0
+        assert column(world, features, "price")[i, j] == pytest.approx(price, rel=1e-4)
+
+
+def test_scores_of_retrieval_are_standardised_over_the_candidates(world: World, features, asked: Answered) -> None:
+    valid = asked.candidates.candidate_ids > 0
+    for name in ("two_tower_score", "similar_score"):
+        for row, held in zip(column(world, features, name), valid):
+            assert row[held].mean() == pytest.approx(0, abs=1e-4)
+            assert row[held].std() == pytest.approx(1, abs=1e-3)
+
+
+def test_no_feature_is_ever_nan_not_even_of_a_user_never_seen(chain: Chain, world: World) -> None:
+    answered = chain.answer([Request("nobody")], [chain.lookup.unknown_row()], [CUT], 0)
+    made = RankerFeatures(chain.tables, chain.popularity)(answered.envelopes, answered.query, answered.candidates)
+    assert np.isfinite(made[1]).all()
+    for name in ("category_share_1h", "category_share_720h", "recent_share_brand", "seen_share_brand", "evidence"):
+        assert not column(world, made, name).any()
+
+
+def test_probabilities_are_the_calibrated_logits_and_padding_has_none(
+    chain: Chain, release: Release, features, asked: Answered
+) -> None:
+    valid = asked.candidates.candidate_ids > 0
+    model = onnxruntime.InferenceSession(release.read("ranker/1/ranker.onnx"))
+    (logit,) = model.run(None, {"categorical": features[0][valid], "continuous": features[1][valid]})
+    assert np.allclose(asked.ranked[valid], 1 / (1 + np.exp(-(0.9 * logit - 1.0))), atol=1e-6)
+    assert np.isnan(asked.ranked[~valid]).all()
+
+
+def test_without_a_candidate_there_is_nothing_to_rank(chain: Chain, asked: Answered) -> None:
+    none = asked.candidates._replace(candidate_ids=np.zeros_like(asked.candidates.candidate_ids))
+    assert np.isnan(chain.ranker(asked.envelopes, asked.query, none)).all()
