@@ -262,6 +262,7 @@ class StackSettings:
     kafka: str
     partitions: int  # of the topic of events
     dask_scheduler: str = ""  # address; empty: a cluster of this machine
+    variant: str = ""  # arm of the experiment that answers say they are of
 
     def port(self, part: str) -> int:
         """The port of a part of ``PORT_OFFSETS``."""
@@ -271,8 +272,8 @@ class StackSettings:
 def stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
     """``TRIREME_ROOT`` (default ``var``), ``TRIREME_PORT_BASE`` (20000) and where others than the local stack's serve.
 
-    These are ``TRIREME_REDIS`` and ``TRIREME_KAFKA`` (``host:port``), ``TRIREME_DASK_SCHEDULER`` (its address), and
-    ``TRIREME_PARTITIONS`` (4). A ``ConfigError`` names every variable that is wrong.
+    These are ``TRIREME_REDIS`` and ``TRIREME_KAFKA`` (``host:port``), ``TRIREME_DASK_SCHEDULER`` (its address),
+    ``TRIREME_PARTITIONS`` (4) and ``TRIREME_VARIANT`` (none). A ``ConfigError`` names every variable that is wrong.
     """
     problems: list[str] = []
     base = _whole(environ, "TRIREME_PORT_BASE", 20_000, "a port", (1024, 65_000), problems)
@@ -287,7 +288,8 @@ def stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
     if problems:
         raise ConfigError("environment", problems)
     root, scheduler = environ.get("TRIREME_ROOT") or "var", environ.get("TRIREME_DASK_SCHEDULER", "")
-    return StackSettings(root, base, addresses["redis"], addresses["kafka"], partitions, scheduler)
+    variant = environ.get("TRIREME_VARIANT", "")
+    return StackSettings(root, base, addresses["redis"], addresses["kafka"], partitions, scheduler, variant)
 
 
 def _whole(

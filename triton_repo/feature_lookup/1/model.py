@@ -1,7 +1,5 @@
 """``feature_lookup``: checks the request, reads the user's rows from the online store and encodes them."""
 
-import os
-
 from contracts.config import stack_settings
 from ensemble import triton_io
 from ensemble.online import OnlineStore
@@ -16,8 +14,9 @@ class TritonPythonModel:
     def initialize(self, args):
         """Load the release's tables; Redis is first asked by the first request."""
         tables = load(triton_io.open_release(args))
-        store = OnlineStore(stack_settings().redis, tables.features)
-        self._step = LookupStep(Lookup(tables), store, variant=os.environ.get("TRIREME_VARIANT", ""))
+        stack = stack_settings()
+        store = OnlineStore(stack.redis, tables.features)
+        self._step = LookupStep(Lookup(tables), store, stack.variant)
 
     def execute(self, requests):
         """Serve a batch."""
