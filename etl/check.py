@@ -6,7 +6,6 @@ import difflib
 
 from contracts.config import Config
 from contracts.errors import ArtifactError, ConfigError
-from contracts.events import FIELD_BY_NAME
 from etl import source
 
 
@@ -20,10 +19,6 @@ def columns(config: Config, origin: str) -> int:
     for name in ("events", "items", "users"):
         table = getattr(config.source, name)
         where = f"source.{name}"
-        if name == "events":
-            problems += _unknown_fields(table.columns, where)
-        elif table.url and f"{name[:-1]}_id" not in table.columns:
-            problems.append(f"{where}.columns.{name[:-1]}_id: is missing; say which column holds it")
         if not table.url:
             continue
         try:
@@ -40,12 +35,3 @@ def columns(config: Config, origin: str) -> int:
     if problems:
         raise ConfigError(origin, problems)
     return count
-
-
-def _unknown_fields(mapped: dict[str, str], where: str) -> list[str]:
-    fields = [name for name, field in FIELD_BY_NAME.items() if field.kind != "map"]
-    return [
-        f"{where}.columns.{name}: is not a field of an event; fields: {', '.join(fields)}"
-        for name in mapped
-        if name not in fields
-    ]

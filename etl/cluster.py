@@ -63,7 +63,8 @@ def connect(scheduler: str, rows: int) -> Iterator[Client]:
 
 
 def _start(kind: Kind) -> Any:
-    options: dict[str, Any] = {"dashboard_address": None, "silence_logs": logging.ERROR}
+    loopback = {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0"}
+    options: dict[str, Any] = {**loopback, "silence_logs": logging.ERROR}
     if kind is Kind.THREADS:
         return LocalCluster(n_workers=1, threads_per_worker=2, processes=False, **options)
     # Merlin imports TensorFlow where it finds it (33-55 s a worker); the preload hides it from the workers.

@@ -10,7 +10,7 @@ interactions before the cut, and a row sees what is strictly earlier than itself
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,15 +20,14 @@ import pyarrow.compute as pc
 from contracts import artifacts
 from contracts.config import Config
 from contracts.features import FIRST_VALUE, user_profile
-from etl import grouping, rows, store, vocabulary
+from etl import encoding, grouping, rows, store, vocabulary
+from etl.history import History
 
 WINDOWS = ("A", "B", "C")
 #: Rows of windows B and C at most: they train and tune the ranker, on some hundred candidates each.
 RANKER_ROWS = 8_000
 #: Items of a recommendation in the offline evaluation.
 K = 100
-#: A group's user ids, and user number and instant (ms) of every row that it could give.
-Survey = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def run(config: Config, zone: artifacts.Zones, client: Any, log: Callable[[str], None]) -> dict[str, Any]:
@@ -45,8 +44,8 @@ def run(config: Config, zone: artifacts.Zones, client: Any, log: Callable[[str],
     artifacts.write_json(f"{zone.features}/encodings.json", encodings)
     catalogue = encodings["item_id"]
     log("which rows")
-    surveys = client.gather([client.submit(survey, group, catalogue, pure=False) for group in groups])
-    everyone = np.sort(np.concatenate([users for users, _, _ in surveys]))
+    surveys = client.gather(client.map(survey, groups, catalogue=catalogue, cut=instants.cut, pure=False))
+    everyone = np.sort(np.concatenate([part.experienced for part in surveys]))
     chosen = select(surveys, everyone, instants, config)
     log("point-in-time rows")
     known = {"config": config, "zone": zone, "instants": instants, "catalogue": catalogue}
@@ -57,14 +56,33 @@ def run(config: Config, zone: artifacts.Zones, client: Any, log: Callable[[str],
     _write_whole(parts, config, zone, instants)
     _write_statics(config, zone, encodings, everyone)
     store.clear(scratch)
-    return {"rows": counts, "items": len(catalogue), "users": len(encodings["user_id"]), "all_users": len(everyone)}
+    return {"rows": counts, "items": len(catalogue), "users": len(encodings["user_id"])}
 
 
-def survey(group: str, catalogue: list[str]) -> Survey:
-    """Users of a group, and user number and instant of every row that it could give."""
+class Survey(NamedTuple):
+    """What a group of users could give.
+
+    Attributes:
+        experienced: ids of the users with an interaction before the cut.
+        user: id of the user of every possible row.
+        as_of: instant of every possible row, ms.
+    """
+
+    experienced: np.ndarray
+    user: np.ndarray
+    as_of: np.ndarray
+
+
+def survey(group: str, catalogue: list[str], cut: int) -> Survey:
+    """Look through a group, so that rows can be drawn over all groups before any is computed."""
     log = rows.read(group)
     found = rows.targets(log, rows.catalogue_codes(log, catalogue))
-    return log.users, found.user, found.as_of
+    return Survey(experienced(log, cut), log.users[found.user], found.as_of)
+
+
+def experienced(log: History, cut: int) -> np.ndarray:
+    """Ids of the users with an interaction before the cut."""
+    return log.users[np.unique(log.user[log.time < cut])]
 
 
 def select(
@@ -75,10 +93,10 @@ def select(
     All of A; of B and C at most ``ranker_users`` users, drawn by seed, and of theirs at most ``RANKER_ROWS``. The draw
     sees ids and instants only, so the number of groups does not change it.
     """
-    user = np.concatenate([np.searchsorted(everyone, users)[number] for users, number, _ in surveys])
-    as_of = np.concatenate([times for _, _, times in surveys])
-    group = np.repeat(np.arange(len(surveys)), [len(times) for _, _, times in surveys])
-    position = np.concatenate([np.arange(len(times)) for _, _, times in surveys])
+    user = np.searchsorted(everyone, np.concatenate([part.user for part in surveys]))
+    as_of = np.concatenate([part.as_of for part in surveys])
+    group = np.repeat(np.arange(len(surveys)), [len(part.as_of) for part in surveys])
+    position = np.concatenate([np.arange(len(part.as_of)) for part in surveys])
     window = instants.window(as_of)
     rng = np.random.default_rng(config.train.seed)
     kept = [window == 0]
@@ -119,10 +137,9 @@ def build(
         table = table.add_column(0, "row_id", pa.array(ids[entries], pa.int64()))
         store.write(table, f"{zone.features}/rows/window={window}/part-{number:05d}.parquet")
         counts[window] = table.num_rows
-    experienced = log.users[np.unique(log.user[log.time < instants.cut])]
     return {
         "rows": counts,
-        "requests": rows.snapshot(log, experienced, instants.cut, config, users),
+        "requests": rows.snapshot(log, experienced(log, instants.cut), instants.cut, config, users),
         "profiles": rows.snapshot(log, log.users, instants.log_end + 1, config, users),
         "truth": rows.truth(log, found, item_codes, catalogue, instants.cut),
         "buckets": rows.buckets(log, item_codes),
@@ -158,23 +175,21 @@ def _write_whole(parts: list[dict[str, Any]], config: Config, zone: artifacts.Zo
     store.write(pa.Table.from_pandas(counted, preserve_index=False), f"{zone.features}/buckets.parquet")
 
 
-def _write_statics(
-    config: Config, zone: artifacts.Zones, encodings: vocabulary.Encodings, everyone: np.ndarray
-) -> None:
+def _write_statics(config: Config, zone: artifacts.Zones, encodings: encoding.Encodings, everyone: np.ndarray) -> None:
     """``items.parquet`` in code order and ``users.parquet``, raw columns and codes."""
     features, catalogue = config.features, encodings["item_id"]
     known = store.read(f"{zone.processed}/items.parquet").to_pandas().set_index("item_id").reindex(catalogue)
     items = pd.DataFrame({"item_id": catalogue, "item_code": np.arange(len(catalogue)) + FIRST_VALUE})
     for name in features.item_categorical:
         items[name] = known[name].fillna("").to_numpy(object)
-        items[f"{name}_code"] = vocabulary.codes(items[name], encodings[name])
+        items[f"{name}_code"] = encoding.codes(items[name], encodings[name])
     for name in features.item_numeric:
         items[name] = known[name].to_numpy(np.float64)
     store.write(pa.Table.from_pandas(items, preserve_index=False), f"{zone.features}/items.parquet")
     table = store.read(f"{zone.processed}/users.parquet").to_pandas().set_index("user_id")
     table = table.reindex(np.union1d(everyone, table.index.to_numpy(object)))
-    users = pd.DataFrame({"user_id": table.index, "user_id_code": vocabulary.codes(table.index, encodings["user_id"])})
+    users = pd.DataFrame({"user_id": table.index, "user_id_code": encoding.codes(table.index, encodings["user_id"])})
     for name in features.user_categorical:
         users[name] = table[name].fillna("").to_numpy(object)
-        users[f"{name}_code"] = vocabulary.codes(users[name], encodings[name])
+        users[f"{name}_code"] = encoding.codes(users[name], encodings[name])
     store.write(pa.Table.from_pandas(users, preserve_index=False), f"{zone.features}/users.parquet")

@@ -33,10 +33,14 @@ def run(processed: str, category: str, folder: str, rows: int, client: Any) -> l
     return [f"{folder}/group={group}" for group in sorted(set().union(*client.gather(tasks)))]
 
 
-def interactions(events: pa.Table, items: pa.Table, category: str) -> pa.Table:
-    """The interactions among some events, with the category of their item ("" where the items do not know it)."""
+def interactions(events: pa.Table) -> pa.Table:
+    """The events by which a user shows interest in an item."""
     kinds = pa.array(sorted(kind.value for kind in INTERACTIONS))
-    rows = events.filter(pc.is_in(events.column("event_type"), value_set=kinds)).drop(["event_type"])
+    return events.filter(pc.is_in(events.column("event_type"), value_set=kinds))
+
+
+def with_category(rows: pa.Table, items: pa.Table, category: str) -> pa.Table:
+    """Rows with the ``category`` of their item; "" where the items do not know it."""
     found = pc.index_in(rows.column("item_id"), value_set=items.column("item_id").combine_chunks())
     names = pc.fill_null(items.column(category).combine_chunks().take(found.combine_chunks()), "")
     return rows.append_column("category", names)
@@ -45,7 +49,8 @@ def interactions(events: pa.Table, items: pa.Table, category: str) -> pa.Table:
 def _split(days: tuple[str, ...], number: int, processed: str, category: str, folder: str, count: int) -> list[int]:
     names = ["user_id", "item_id", "event_time", "event_id", "event_type", "region"]
     events = store.read_days(f"{processed}/events", days, names)
-    rows = interactions(events, store.read(f"{processed}/items.parquet", ["item_id", category]), category)
+    items = store.read(f"{processed}/items.parquet", ["item_id", category])
+    rows = with_category(interactions(events).drop(["event_type"]), items, category)
     users = pc.dictionary_encode(rows.column("user_id")).combine_chunks()
     hashes = store.hash64(np.array(users.dictionary.to_pylist(), object)) % np.uint64(count)
     groups = hashes[users.indices.to_numpy()].astype(np.int64) if len(hashes) else np.empty(0, np.int64)

@@ -20,12 +20,12 @@ def run(config: Config, root: str, events: str, queries: str, out: str) -> dict[
     """
     rows = store.read(events)
     _, first = np.unique(rows.column("event_id").to_pandas().to_numpy(object), return_index=True)
-    rows = rows.take(pa.array(np.sort(first)))
+    rows = grouping.interactions(rows.take(pa.array(np.sort(first))))
     if "region" not in rows.column_names:
         rows = rows.append_column("region", pa.nulls(rows.num_rows, pa.string()))
     if "category" not in rows.column_names:
         items = store.read(f"{artifacts.zones(root, config).processed}/items.parquet")
-        rows = grouping.interactions(rows, items, config.features.category)
+        rows = grouping.with_category(rows, items, config.features.category)
     log = history.build(rows)
     asked = store.read(queries, ["user_id", "as_of"])
     user = log.number(asked.column("user_id").to_pandas().to_numpy(object))

@@ -57,19 +57,15 @@ def run(config: Config, zone: artifacts.Zones, client: Any, now_ms: int) -> dict
     found = client.gather(
         client.map(_check, parts, range(len(parts)), zone=zone, origin=origin, now_ms=now_ms, pure=False)
     )
-    reasons = sum((Counter(part.refused) for part in found), Counter())
     dropped = _repeated(found, parts, zone, client)
-    client.gather(
-        [
-            client.submit(_check, parts[i], i, zone=zone, origin=origin, now_ms=now_ms, repeated=rows, pure=False)
-            for i, rows in dropped.items()
-        ]
-    )
-    repeated = sum(map(len, dropped.values()))
-    if repeated:
-        reasons[Reason.DUPLICATE.value] += repeated
+    again = {
+        i: client.submit(_check, parts[i], i, zone=zone, origin=origin, now_ms=now_ms, repeated=rows, pure=False)
+        for i, rows in dropped.items()
+    }
+    found = [client.gather(again[i]) if i in again else part for i, part in enumerate(found)]
+    reasons = sum((Counter(part.refused) for part in found), Counter())
     return {
-        "events": sum(part.kept for part in found) - repeated,
+        "events": sum(part.kept for part in found),
         "quarantined": sum(reasons.values()),
         "quarantined_by_reason": dict(sorted(reasons.items())),
         "log_start": min((part.first for part in found if part.kept), default=0),
@@ -136,6 +132,9 @@ def _check(
     if repeated is not None:
         found.append(Rule(Reason.DUPLICATE, "event_id is unique", np.empty(0, bool)))
         verdict[np.flatnonzero(verdict < 0)[repeated]] = len(found) - 1
+        # What the first pass wrote: a day may have nothing left to overwrite it with.
+        for day in days:
+            store.clear(f"{zone.processed}/events/{day}")
     kept, refused = rows.filter(pa.array(verdict < 0)), rows.filter(pa.array(verdict >= 0))
     which = verdict[verdict >= 0]
     name = f"part-{number:05d}"

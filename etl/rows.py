@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from contracts.config import Config, FeatureSettings
 from contracts.features import FIRST_VALUE, MS_PER_DAY
-from etl import behaviour, history, profile, store, vocabulary
+from etl import behaviour, encoding, history, profile, store
 from etl.history import History, lists, ranges, take
 
 #: A row's id is the user's number in the sorted list of all users times this, plus the number of the user's row.
@@ -77,7 +77,7 @@ def training_rows(
     """The rows of ``features/rows`` for the chosen entries of ``found``, without ``row_id``."""
     user, as_of = found.user[chosen], found.as_of[chosen]
     table = features(log, user, as_of, config.features, seen)
-    codes = vocabulary.codes(log.items, catalogue)
+    codes = encoding.codes(log.items, catalogue)
     position, _ = ranges((np.cumsum(found.sizes) - found.sizes)[chosen], np.cumsum(found.sizes)[chosen])
     identity = {
         "user_id": take(log.users, user),
@@ -148,7 +148,7 @@ def read(folder: str) -> History:
 
 def catalogue_codes(log: History, catalogue: list[str]) -> np.ndarray:
     """Code of every item of the log; -1 outside the catalogue."""
-    found = vocabulary.codes(log.items, catalogue)
+    found = encoding.codes(log.items, catalogue)
     return np.where(found >= FIRST_VALUE, found, -1)
 
 

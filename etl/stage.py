@@ -56,13 +56,11 @@ def _run_stale(
     if stale["raw"] or stale["processed"]:
         log("quality")
         artifacts.drop_manifest(zone.processed)
-        artifacts.drop_manifest(zone.quarantine)
         facts = quality.run(config, zone, client, now_ms)
         statics.run(config, zone.processed)
         shift = artifacts.read_manifest(zone.raw)["shift_ms"]
         ends = borders(config, shift)
         _check_log(config, facts, ends["cut"], ends["retrieval_end"])
-        artifacts.write_manifest(zone.quarantine, prints[1], quarantined=facts["quarantined"])
         artifacts.write_manifest(zone.processed, prints[1], **facts, shift_ms=shift, **ends)
     # Merlin takes 4 s to import: only when there is something for it to do.
     from etl import features as features_step

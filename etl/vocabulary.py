@@ -12,7 +12,6 @@ from typing import Any
 
 import dask.dataframe as dd
 import fsspec
-import numpy as np
 import nvtabular as nvt
 import pandas as pd
 from merlin.core.dispatch import get_lib
@@ -21,9 +20,9 @@ from merlin.io.worker import clean_worker_cache
 from nvtabular import ops
 
 from contracts.config import Config
-from contracts.features import FIRST_VALUE, NULL, OUT_OF_VOCABULARY
-
-Encodings = dict[str, Any]
+from contracts.features import NULL
+from etl import store
+from etl.encoding import Encodings
 
 
 class NullSafeCategorify(ops.Categorify):
@@ -58,7 +57,7 @@ def fit(config: Config, parts: list[str], items: str, users: str, cut: int, fold
     categorical, numeric = columns(config)
     threshold = dict.fromkeys(categorical, 1)
     threshold.update(dict.fromkeys(("item_id", *config.features.item_categorical), config.features.min_item_count))
-    _, path = fsspec.core.url_to_fs(folder)
+    path = folder if "://" in folder else fsspec.core.url_to_fs(folder)[1]
     encode = NullSafeCategorify(freq_threshold=threshold, out_path=f"{path}/fit", dtype="int64")
     normalize = ops.Normalize()
     graph = categorical >> encode
@@ -73,6 +72,7 @@ def fit(config: Config, parts: list[str], items: str, users: str, cut: int, fold
     tables = {name: _in_order(encode.categories[name], name) for name in categorical}
     clean_worker_cache()
     workflow.save(path)
+    store.clear(f"{folder}/fit")
     statistics = {name: {"mean": float(normalize.means[name]), "std": float(normalize.stds[name])} for name in numeric}
     return {**tables, **statistics}
 
@@ -89,19 +89,6 @@ def load(part: str, items: str, users: str, cut: int, names: list[str], numeric:
     for name in names:
         frame[name] = frame[name].mask(frame[name] == "", None).astype("object")
     return frame
-
-
-def codes(values: Any, vocabulary: list[str]) -> np.ndarray:
-    """Codes int64 of raw values by one column of ``encodings.json``: what the workflow gives.
-
-    Example:
-        >>> codes(["b", "", None, "z"], ["a", "b"])
-        array([4, 1, 1, 2])
-    """
-    values = pd.Series(values, dtype=object)
-    found = pd.Index(vocabulary, dtype=object).get_indexer(values)
-    known = np.where(found >= 0, found + FIRST_VALUE, OUT_OF_VOCABULARY)
-    return np.where(values.isna() | (values == ""), NULL, known).astype(np.int64)
 
 
 def _in_order(path: str, name: str) -> list[str]:
