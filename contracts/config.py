@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -282,14 +283,12 @@ def stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
     for part in ("redis", "kafka"):
         variable = f"TRIREME_{part.upper()}"
         addresses[part] = environ.get(variable) or f"127.0.0.1:{base + PORT_OFFSETS[part]}"
-        host, _, port = addresses[part].rpartition(":")
-        if not host or not port.isdecimal():
+        if not re.fullmatch(r".+:\d+", addresses[part]):
             problems.append(f"{variable}: expected host:port, got {addresses[part]!r}")
     if problems:
         raise ConfigError("environment", problems)
     root, scheduler = environ.get("TRIREME_ROOT") or "var", environ.get("TRIREME_DASK_SCHEDULER", "")
-    variant = environ.get("TRIREME_VARIANT", "")
-    return StackSettings(root, base, addresses["redis"], addresses["kafka"], partitions, scheduler, variant)
+    return StackSettings(root, base, *addresses.values(), partitions, scheduler, environ.get("TRIREME_VARIANT", ""))
 
 
 def _whole(
