@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
-import re
 import types
 import typing
 from collections.abc import Mapping
@@ -65,8 +64,7 @@ class FeatureSettings:
     item_categorical: tuple[str, ...]
     item_numeric: tuple[str, ...]
     category: str
-    #: Length of the recent-items list.
-    recent_items: int = 64
+    recent_items: int = 64  # length of that list
     #: Half-lives of the decayed counts by category, hours; the first is the session's.
     count_half_lives_hours: tuple[int, ...] = (1, 720)
     session_gap_minutes: int = 30
@@ -111,8 +109,8 @@ class TrainSettings:
     item_item_neighbours: int = 300
     item_item_regularization: float = 500.0
     ranker: str = "dcn"
-    ranker_epochs: int = 2
-    ranker_batch: int = 4096
+    ranker_epochs: int = 3
+    ranker_batch: int = 1024
     ranker_users: int = 2000
 
 
@@ -126,8 +124,7 @@ class ServeSettings:
     trending_candidates: int = 100
     #: Weight of item-item against two-tower in the order of retrieval (``contracts.blending.retrieval_score``).
     similar_weight: float = 0.7
-    #: Trending items of the categories of the running session that join the candidates.
-    session_candidates: int = 40
+    session_candidates: int = 40  # trending items of the running session's categories
     trending_half_life_days: int = 14
     #: Interactions of a region below which its trending list falls back to all regions.
     trending_min_count: int = 500
@@ -263,7 +260,7 @@ class StackSettings:
     kafka: str
     partitions: int  # of the topic of events
     dask_scheduler: str = ""  # address; empty: a cluster of this machine
-    variant: str = ""  # arm of the experiment that answers say they are of
+    variant: str = ""  # arm of the experiment, as answers name it
 
     def port(self, part: str) -> int:
         """The port of a part of ``PORT_OFFSETS``."""
@@ -283,12 +280,14 @@ def stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
     for part in ("redis", "kafka"):
         variable = f"TRIREME_{part.upper()}"
         addresses[part] = environ.get(variable) or f"127.0.0.1:{base + PORT_OFFSETS[part]}"
-        if not re.fullmatch(r".+:\d+", addresses[part]):
+        host, _, port = addresses[part].rpartition(":")
+        if not host or not port.isdecimal():
             problems.append(f"{variable}: expected host:port, got {addresses[part]!r}")
     if problems:
         raise ConfigError("environment", problems)
-    root, scheduler = environ.get("TRIREME_ROOT") or "var", environ.get("TRIREME_DASK_SCHEDULER", "")
-    return StackSettings(root, base, *addresses.values(), partitions, scheduler, environ.get("TRIREME_VARIANT", ""))
+    root = environ.get("TRIREME_ROOT") or "var"
+    scheduler, variant = environ.get("TRIREME_DASK_SCHEDULER", ""), environ.get("TRIREME_VARIANT", "")
+    return StackSettings(root, base, addresses["redis"], addresses["kafka"], partitions, scheduler, variant)
 
 
 def _whole(
