@@ -27,7 +27,6 @@ _MAY_BE_ZERO = frozenset(
         "similar_candidates",
         "similar_weight",
         "session_candidates",
-        "trending_min_count",
         "session_weight",
         "gate_min_ratio",
     }
