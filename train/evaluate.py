@@ -36,9 +36,10 @@ def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
     Raises:
         GateError: after writing, when the answers are not good enough to serve.
     """
-    answers = read_manifest(zones.answers)
+    answers, features = read_manifest(zones.answers), read_manifest(zones.features)
     url = f"{zones.answers}/evaluation.json"
-    mark = fingerprint(config.serve, answers["fingerprint"], answers["release"], code_version())
+    made = [features["fingerprint"], answers["fingerprint"], answers["release"]]
+    mark = fingerprint(config.serve, made, code_version())
     if not force and exists(url) and (done := read_json(url)).get("fingerprint") == mark:
         log.info("evaluation is current; nothing to do")
         return _verdict(done) | {"skipped": True}

@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
     """Fill ``models/ranker``; the figures of its manifest."""
-    made = read_manifest(zones.candidates)["fingerprint"]
+    made = [read_manifest(zone)["fingerprint"] for zone in (zones.features, zones.candidates)]
     mark = fingerprint(config.features, config.train, config.serve.similar_weight, made, code_version())
     if not force and is_current(zones.ranker, mark):
         log.info("ranker is current; nothing to do")
@@ -160,7 +160,8 @@ def _requests(zones: Zones, table: pa.Table) -> Requests:
     known, lengths = numbers(asked, "row_id"), flat(asked, "target_item_codes")[1]
     if not np.isin(rows, known).all():
         raise ArtifactError(
-            f"{zones.candidates}/window=C has rows that {zones.features}/rows has not; run `python -m ensemble candidates`"
+            f"{zones.candidates}/window=C has rows that {zones.features}/rows has not; "
+            "run `python -m ensemble candidates` again"
         )
     order = np.argsort(known)
     relevant = lengths[order[np.searchsorted(known[order], rows)]]

@@ -13,8 +13,11 @@ from merlin.schema import ColumnSchema, Schema, Tags
 LABEL = "label"
 _CROSS_LAYERS = 2
 _DEEP = [64, 32]
+#: Widest embedding of a categorical column: with some 8,000 hits to learn from, wider ones learn window B by heart
+#: (completejourney, NDCG@10 on window C: .0229 at 2, .0232 at 4, .0214 at 16).
+_DCN_DIM = 4
 #: Width of DLRM's embeddings, which must all be equal.
-_DLRM_DIM = 16
+_DLRM_DIM = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +61,7 @@ def build(kind: str, inputs: Inputs) -> mm.Model:
             prediction_tasks=output,
         )
     categorical = schema.select_by_tag(Tags.CATEGORICAL)
-    dims = {f"c_{name}": min(16, max(2, int(size**0.5))) for name, size in inputs.sizes.items()}
+    dims = {f"c_{name}": min(_DCN_DIM, max(2, int(size**0.5))) for name, size in inputs.sizes.items()}
     return mm.DCNModel(
         schema,
         depth=_CROSS_LAYERS,

@@ -176,7 +176,7 @@ def _buckets(zone, log):
     write(zone.features + "/buckets.parquet", columns)
 
 
-def write_candidates(world: World, rng, requests: int = 100, number: int = 40):
+def write_candidates(world: World, rng, requests: int = 60, number: int = 60):
     """Candidates of windows B and C whose taking depends on ``recent_share_department`` and hardly on retrieval."""
     for window in "BC":
         count = requests * number

@@ -90,7 +90,7 @@ def test_candidates_of_which_none_was_taken_are_refused(world, ranked, tmp_path)
     table = pq.read_table(f"{world.zones.candidates}/window=B/part-0.parquet").to_pydict()
     table["label"] = [0] * len(table["label"])
     made_shop.write(f"{zones.candidates}/window=B/part-0.parquet", table)
-    with pytest.raises(ArtifactError, match="0 of 4000 were"):
+    with pytest.raises(ArtifactError, match="0 of 3600 were"):
         ranker.candidates(world.config, zones, "B")
 
 
