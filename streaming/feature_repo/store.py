@@ -83,16 +83,17 @@ def apply(settings: StreamSettings, config: Config, zones: Zones, force: bool = 
 def materialize(settings: StreamSettings, config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
     """Write the batch view's rows of ``features/user_profile.parquet`` to the online store; the stream view's stay.
 
-    Feast passes over rows that are not newer than what it wrote before, even when they are different (a changed
-    setting, the same log). So the batch view's times are taken away first; readers do not use them.
+    The views are applied first where that is due (in one process, as importing Feast takes seconds). Feast passes
+    over rows that are not newer than what it wrote before, even when they are different (a changed setting, the same
+    log). So the batch view's times are taken away first; readers do not use them.
 
     Raises:
-        ArtifactError: when the features or the registry are not there.
+        ArtifactError: when the features are not there.
         StackError: when the online store does not answer.
     """
     view = features.user_profile(config.features)
     current = fingerprint(read_manifest(zones.features)["fingerprint"], view, _code())
-    read_manifest(str(repository(zones)))
+    apply(settings, config, zones, force)
     host, port = settings.redis_address
     client: Any = redis.Redis(host, port, socket_timeout=30)
     try:
