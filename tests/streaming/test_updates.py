@@ -1,0 +1,93 @@
+"""The processor's core: what a batch of records does to the states, whatever its order and however it is cut."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.config import FeatureSettings
+from contracts.events import INTERACTIONS, Event, EventType
+from contracts.folds import fold, row
+from streaming.codec import encode
+from streaming.updates import NO_INTERACTION, UNDECODABLE, apply, interactions
+from tests.strategies import logs, settings
+from tests.streaming.stack import NOW, assert_same_row, click
+
+BOUND_HOURS = 24
+DEFAULTS = FeatureSettings(("age",), ("department",), (), "department")
+
+
+def records(log, user="u"):
+    return [
+        encode(Event(event_id=x.event_id, event_type="view", event_time=x.event_time, user_id=user, item_id=x.item_id))
+        for x in log
+    ]
+
+
+def processed(batches, categories, features):
+    """The states after batches of wire bytes, and all outcomes."""
+    states, outcomes = {}, None
+    for batch in batches:
+        found, passed = interactions(batch, categories)
+        changes = apply(states, found, features)
+        states.update(changes.states)
+        outcomes = passed + changes.outcomes if outcomes is None else outcomes + passed + changes.outcomes
+    return states, outcomes
+
+
+@given(logs(within_hours=BOUND_HOURS), settings, st.data())
+def test_order_cuts_and_repetitions_within_the_bound_do_not_matter(log, features, data):
+    features = dataclasses.replace(features, lateness_hours=BOUND_HOURS)
+    categories = {item: f"of {item}" for item in "abcdefg"}
+    log = [x._replace(category=categories[x.item_id]) for x in log]
+    repeated = log + data.draw(st.lists(st.sampled_from(log), max_size=5)) if log else []
+    shuffled = records(data.draw(st.permutations(repeated)))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(shuffled)), max_size=3)))
+    batches = [shuffled[a:b] for a, b in zip([0, *cuts], [*cuts, len(shuffled)])]
+    states, outcomes = processed(batches, categories, features)
+    if log:
+        assert_same_row(row(states["u"], features), row(fold(log, features), features))
+        assert (outcomes["applied"], outcomes["duplicate"]) == (len(log), len(repeated) - len(log))
+        assert set(states["u"].known) == {x.event_id for x in log}
+
+
+@given(logs(), settings)
+def test_in_the_order_of_time_nothing_is_late(log, features):
+    in_order = [x._replace(category="") for x in sorted(log)]
+    states, outcomes = processed([records(in_order)], {}, features)
+    if log:
+        assert outcomes == {"applied": len(log)}
+        assert_same_row(row(states["u"], features), row(fold(in_order, features), features))
+
+
+def test_an_event_beyond_the_bound_is_late_and_changes_nothing():
+    features = dataclasses.replace(DEFAULTS, lateness_hours=24)
+    hour = 3_600_000
+    values = [encode(click("u", "new")), encode(click("u", "at the bound", ago_ms=24 * hour))]
+    before, _ = processed([values], {}, features)
+    after, outcomes = processed([[*values, encode(click("u", "beyond", ago_ms=24 * hour + 1))]], {}, features)
+    assert after == before and outcomes == {"applied": 2, "late": 1}
+
+
+@pytest.mark.parametrize("kind", list(EventType))
+def test_only_interactions_count(kind):
+    event = Event(event_id="e", event_type=kind.value, event_time=NOW, user_id="u", item_id="i")
+    found, passed = interactions([encode(event)], {"i": "wine"})
+    assert [(x.user_id, x.interaction.category) for x in found] == ([("u", "wine")] if kind in INTERACTIONS else [])
+    assert passed == ({} if kind in INTERACTIONS else {NO_INTERACTION: 1})
+
+
+def test_an_interaction_without_user_or_item_is_counted_as_undecodable():
+    values = [
+        encode(Event(event_id="e", event_type="click", event_time=NOW, user_id=None, item_id="i")),
+        encode(Event(event_id="e", event_type="click", event_time=NOW, user_id="u", item_id=None)),
+        b"no event",
+        None,
+    ]
+    assert interactions(values, {}) == ([], {UNDECODABLE: 4})
+
+
+def test_users_do_not_mix():
+    states, _ = processed([[encode(click("a", "1", "i1")), encode(click("b", "1", "i2"))]], {}, DEFAULTS)
+    assert {user: [x.item_id for x in state.recent] for user, state in states.items()} == {"a": ["i1"], "b": ["i2"]}
