@@ -77,11 +77,10 @@ def _command(command: str, config: str) -> int:
     from deploy.site import open_site
 
     progress, output = _console(stderr=True), _console()
-    logging.basicConfig(
-        level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=progress, show_path=False)]
-    )
-    for noisy in ("kafka", "urllib3"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
+    handler = RichHandler(console=progress, show_path=False)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    # While a broker starts, its client reports every refused connection.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     site = open_site(config)
     started = time.monotonic()
     figures: dict[str, Any] = {}

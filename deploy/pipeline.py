@@ -94,34 +94,35 @@ def _run_stage(site: Site, stage: Stage, console: Console) -> dict[str, Any]:
     output = site.logs / f"{stage.name}.log"
     if not stage.python.exists():
         raise StackError(f"{stage.name}: {stage.python} is not there; run: make setup")
-    with output.open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            stage.argv(site.config_path),
-            cwd=REPOSITORY,
-            # What a stage says is shown indented by two columns.
-            env={**environment(site), "COLUMNS": str(console.width - 2)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-        )
+    with output.open("w", encoding="utf-8") as log, _started(site, stage, console.width) as process:
         assert process.stdout and process.stderr
         follower = threading.Thread(target=_follow, args=(process.stderr, log, console), daemon=True)
         follower.start()
         try:
             lines = [line for line in process.stdout if line.strip()]
             code = process.wait()
-        finally:
-            # Interrupted (Ctrl-C): the stage must not go on alone.
-            if process.poll() is None:
-                process.terminate()
-                process.wait()
+        except BaseException:
+            process.terminate()  # interrupted (Ctrl-C): the stage must not go on alone
+            raise
         follower.join()
         log.writelines(lines)
     if code != 0:
         raise StackError(f"{stage.name} failed with exit code {code}; the end of {output}:\n{log_tail(output)}")
     return _figures(stage, lines)
+
+
+def _started(site: Site, stage: Stage, width: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        stage.argv(site.config_path),
+        cwd=REPOSITORY,
+        # What a stage says is shown indented by two columns.
+        env={**environment(site), "COLUMNS": str(width - 2)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    )
 
 
 def _follow(stream: IO[str], log: IO[str], console: Console) -> None:

@@ -17,7 +17,7 @@ from contracts.config import PORT_OFFSETS
 from contracts.errors import StackError
 from deploy import monitoring, tritonserver
 from deploy.parts import TRITONS, Part, parts
-from deploy.ports import check_free
+from deploy.ports import address, check_free
 from deploy.readiness import log_tail, wait_ready
 from deploy.site import Site
 from deploy.supervisor import Supervisor
@@ -124,9 +124,14 @@ def _start_in_order(site: Site, supervisor: Supervisor, wanted: dict[str, Part])
     _wait(supervisor, [wanted[name] for name in _STORES])
     # A part that was started again may have forgotten; the commands themselves skip what is done.
     for command in PREPARATIONS:
-        _prepare(site, command, supervisor)
+        _execute(site, supervisor, f"streaming-{command}", "streaming", command, str(site.config_path))
     started += _start(supervisor, _STREAMS)
     _wait(supervisor, [wanted[name] for name in (*_STREAMS, *tritons)])
+    for name in tritons:
+        if name in started:
+            # A server that answers otherwise than its release was judged by must not be asked by anybody.
+            server, release = address(site.ports[f"{name}_grpc"]), f"{site.zones.releases}/{site.release()}"
+            _execute(site, supervisor, f"golden-{name}", "ensemble", "golden", release, "--grpc", server)
     started += _start(supervisor, ("envoy",))
     _wait(supervisor, [wanted["envoy"]])
     log.info("stack: %s", f"{len(started)} part(s) started" if started else "everything runs already")
@@ -151,15 +156,16 @@ def _clear_shared_memory(site: Site) -> None:
         tritonserver.clear_shared_memory(site.ports[f"{name}_http"])
 
 
-def _prepare(site: Site, command: str, supervisor: Supervisor) -> None:
-    output = supervisor.log(f"streaming-{command}")
-    argv = [sys.executable, "-m", "streaming", command, str(site.config_path)]
+def _execute(site: Site, supervisor: Supervisor, name: str, *command: str) -> None:
+    """Run ``python -m <command>`` to its end; what it says goes to the log of that name."""
+    output = supervisor.log(name)
     env = {**os.environ, **site.environment()}
     with output.open("wb") as file:
+        argv = [sys.executable, "-m", *command]
         code = subprocess.run(argv, env=env, stdout=file, stderr=subprocess.STDOUT, check=False).returncode
     if code != 0:
-        raise StackError(f"streaming {command} failed with exit code {code}; the end of {output}:\n{log_tail(output)}")
-    log.info("streaming %s: done", command)
+        raise StackError(f"{name} failed with exit code {code}; the end of {output}:\n{log_tail(output)}")
+    log.info("%s: done", name)
 
 
 def _running(supervisor: Supervisor) -> set[str]:

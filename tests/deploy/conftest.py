@@ -49,11 +49,14 @@ def edge_processes() -> dict[str, subprocess.Popen]:
 
 
 @pytest.fixture(scope="session")
-def edge(
-    tmp_path_factory: pytest.TempPathFactory, edge_processes: dict[str, subprocess.Popen]
-) -> Iterator[dict[str, int]]:
+def edge_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("edge")
+
+
+@pytest.fixture(scope="session")
+def edge(edge_folder: Path, edge_processes: dict[str, subprocess.Popen]) -> Iterator[dict[str, int]]:
     """Ports of an edge that answers."""
-    folder = tmp_path_factory.mktemp("edge")
+    folder = edge_folder
     repository = write_echo_repository(folder / "models")
     table = ports.ports(free_port_base())
     with ExitStack() as stack:
