@@ -81,12 +81,15 @@ class Lookup:
         """Codes and weights of the recent items, both ``[b, recent_items]``."""
         width = self._tables.features.recent_items
         ids = [row["recent_item_ids"][:width] for row in rows]
+        instants = [row["recent_event_times"][:width] for row in rows]
         lengths = np.fromiter(map(len, ids), np.int64, len(ids))
+        if lengths.tolist() != list(map(len, instants)):
+            raise ValueError("expected as many recent_event_times as recent_item_ids in a row")
         held = np.arange(width) < lengths[:, None]
         items = np.zeros((len(rows), width), np.int64)
         items[held] = [self._items.get(item, OUT_OF_VOCABULARY) if item else NULL for row in ids for item in row]
         times = np.zeros((len(rows), width), np.int64)
-        times[held] = [time for row in rows for time in row["recent_event_times"][:width]]
+        times[held] = [time for row in instants for time in row]
         ages = np.asarray(as_of, np.int64)[:, None] - times
         weights = recent_weights(ages, self._tables.recent_half_life_hours)
         return items, np.where(held, weights, np.float32(0))

@@ -1,0 +1,134 @@
+"""The ranker's training rows: what retrieval returns, labelled by what was bought, features as served."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from contracts.artifacts import Zones, read_manifest
+from contracts.errors import ArtifactError
+from contracts.features import ranker_categorical, ranker_continuous
+from contracts.requests import Request
+from ensemble import answer, candidates
+from ensemble.candidates import Window, _sampled
+from ensemble.steps.chain import Chain
+from ensemble.steps.ranker import RankerFeatures
+from ensemble.steps.release import Release
+from tests.ensemble.made_up import World
+
+
+@pytest.fixture(scope="module")
+def made(place: Zones, world: World) -> dict[str, pd.DataFrame]:
+    facts = candidates.run(world.config, place)
+    assert facts["windows"]["C"]["found"] > 0
+    return {name: pq.read_table(f"{place.candidates}/window={name}").to_pandas() for name in "BC"}
+
+
+def rows_of(place: Zones, window: str) -> pd.DataFrame:
+    return pq.read_table(f"{place.features}/rows/window={window}").to_pandas().set_index("row_id")
+
+
+def test_columns_are_those_of_the_contract(made: dict[str, pd.DataFrame], world: World) -> None:
+    own = ["row_id", "user_id", "as_of", "item_code", "label", "two_tower_rank", "similar_rank", "evidence"]
+    features = world.config.features
+    names = [f"c_{name}" for name in ranker_categorical(features)] + [f"x_{n}" for n in ranker_continuous(features)]
+    for table in made.values():
+        assert set(table.columns) == {*own, "trending_score", *names, *(c for c in table.columns if c == "window")}
+        assert table.label.dtype == np.int8
+        assert not table.isna().any().any()
+
+
+def test_labels_are_exactly_what_was_bought_and_retrieved(made: dict[str, pd.DataFrame], place: Zones) -> None:
+    for window, table in made.items():
+        targets = rows_of(place, window).target_item_codes
+        wanted = [code in set(targets[row]) for row, code in zip(table.row_id, table.item_code)]
+        assert (table.label == wanted).all()
+        assert not table.duplicated(["row_id", "item_code"]).any()
+
+
+def test_window_c_is_whole_and_rows_of_b_without_a_hit_are_left_out(
+    made: dict[str, pd.DataFrame], place: Zones
+) -> None:
+    assert set(made["C"].row_id) == set(rows_of(place, "C").index)
+    assert made["B"].groupby("row_id").label.max().min() == 1
+    assert made["C"].groupby("row_id").label.max().min() == 0
+    facts = read_manifest(place.candidates)["windows"]["C"]
+    bought = rows_of(place, "C").target_item_codes.map(len).sum()
+    assert facts["recall"] == pytest.approx(made["C"].label.sum() / bought, abs=1e-3)
+
+
+def test_features_are_those_that_serving_computes(
+    made: dict[str, pd.DataFrame], place: Zones, chain: Chain, world: World
+) -> None:
+    """Fit and refit retrieval of the made-up world differ, so the other features are compared, item by item."""
+    table = made["C"]
+    row_id = int(table.row_id.iloc[0])
+    source = rows_of(place, "C").loc[row_id]
+    user, as_of = world.user_ids.index(source.user_id), int(source.as_of)
+    answered = chain.answer([Request(source.user_id)], [world.row(user, as_of)], [as_of], 0)
+    x = RankerFeatures(chain.tables, chain.popularity)(answered.envelopes, answered.query, answered.candidates)[1][0]
+    ids = answered.candidates.candidate_ids[0]
+    mine = table[table.row_id == row_id].set_index("item_code")
+    common = [i for i, code in enumerate(ids) if code in mine.index]
+    assert len(common) > 20
+    for j, name in enumerate(ranker_continuous(world.config.features)):
+        if name not in ("two_tower_score", "similar_score"):
+            assert np.allclose(x[common, j], mine.loc[ids[common], f"x_{name}"], atol=1e-6), name
+
+
+def test_ranks_are_places_by_either_source_alone(made: dict[str, pd.DataFrame]) -> None:
+    for _, row in list(made["C"].groupby("row_id"))[:5]:
+        for name, score in (("two_tower_rank", "x_two_tower_score"), ("similar_rank", "x_similar_score")):
+            assert sorted(row[name]) == list(range(len(row)))
+            assert row.sort_values(name)[score].is_monotonic_decreasing
+
+
+def test_a_sample_keeps_all_that_was_bought_and_so_many_others_of_each_row() -> None:
+    rng = np.random.default_rng(0)
+    columns = {"row_id": np.repeat([5, 6, 9], 100), "label": (rng.random(300) < 0.05).astype(np.int8)}
+    columns["label"][100:200] = 0
+    kept = _sampled(columns, Window("B", 0, 20, False), rng)
+    assert kept["label"].sum() == columns["label"].sum()
+    others = [int((kept["label"][kept["row_id"] == row] == 0).sum()) for row in (5, 6, 9)]
+    assert others == [20, 20, 20]
+    assert set(_sampled(columns, Window("B", 0, 20, True), rng)["row_id"]) == {5, 9}
+
+
+def test_a_second_run_has_nothing_to_do_and_a_half_written_zone_is_made_again(
+    made: dict[str, pd.DataFrame], place: Zones, world: World
+) -> None:
+    assert candidates.run(world.config, place)["skipped"] is True
+    (Path(place.candidates) / "manifest.json").unlink()
+    assert "skipped" not in candidates.run(world.config, place)
+
+
+def test_without_its_inputs_the_stage_says_which_is_missing(place: Zones, world: World, tmp_path: Path) -> None:
+    shutil.copytree(place.features, tmp_path / "made_up" / "features")
+    with pytest.raises(ArtifactError, match=r"models/retrieval/fit/manifest.json is not there"):
+        candidates.run(world.config, Zones(str(tmp_path / "made_up")))
+
+
+def test_answers_are_those_of_the_release_with_the_single_stages_beside(
+    place: Zones, world: World, release: Release, chain: Chain
+) -> None:
+    facts = answer.run(world.config, place)
+    assert (facts["release"], facts["requests"]) == (release.id, len(world.user_ids))
+    table = pq.read_table(f"{place.answers}/answers.parquet").to_pandas().set_index("user_id")
+    row = pq.read_table(f"{place.features}/requests.parquet").to_pandas().set_index("user_id").loc["user-7"]
+    user = world.user_ids.index("user-7")
+    wanted = chain.answer([Request("user-7", k=100)], [world.row(user, int(row.as_of))], [int(row.as_of)], 0)
+    found = table.loc["user-7"]
+    assert list(found.item_ids) == list(wanted.answers[0].item_ids)
+    ids = wanted.candidates.candidate_ids[0]
+    assert list(found.candidate_ids) == chain.tables.item_ids[ids[ids > 0]].tolist()
+    scores = chain.retrieval.two_tower(wanted.query)[0]
+    seen = set(world.row(user, int(row.as_of))["seen_item_ids"])
+    best = [world.item_ids[i] for i in np.argsort(-scores) if world.item_ids[i] not in seen]
+    wide = world.config.serve.two_tower_candidates
+    assert list(found.two_tower_ids[:wide]) == best[:wide]
+    assert answer.run(world.config, place)["skipped"] is True
