@@ -10,7 +10,7 @@ interactions before the cut, and a row sees what is strictly earlier than itself
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,10 +22,9 @@ from contracts.config import Config
 from contracts.features import FIRST_VALUE, user_profile
 from etl import encoding, grouping, rows, store, vocabulary
 from etl.history import History
+from etl.selection import Chosen, Survey, select
 
 WINDOWS = ("A", "B", "C")
-#: Rows of windows B and C at most: they train and tune the ranker, on some hundred candidates each.
-RANKER_ROWS = 8_000
 #: Items of a recommendation in the offline evaluation.
 K = 100
 
@@ -42,42 +41,33 @@ def run(config: Config, zone: artifacts.Zones, client: Any, log: Callable[[str],
     items, users = f"{zone.processed}/items.parquet", f"{zone.processed}/users.parquet"
     encodings = vocabulary.fit(config, groups, items, users, instants.cut, f"{zone.features}/workflow", client)
     artifacts.write_json(f"{zone.features}/encodings.json", encodings)
-    catalogue = encodings["item_id"]
     log("which rows")
-    surveys = client.gather(client.map(survey, groups, catalogue=catalogue, cut=instants.cut, pure=False))
+    surveys = client.gather(client.map(survey, groups, zone=zone, cut=instants.cut, pure=False))
     everyone = np.sort(np.concatenate([part.experienced for part in surveys]))
     chosen = select(surveys, everyone, instants, config)
     log("point-in-time rows")
-    known = {"config": config, "zone": zone, "instants": instants, "catalogue": catalogue}
-    tasks = client.map(build, groups, range(len(groups)), chosen, everyone=everyone, **known, pure=False)
-    parts = client.gather(tasks)
+    # What is large goes by file or as one list an item: client.map turns a large keyword into a task, on which the
+    # scheduler of this Dask stumbles (TypeError in update_graph).
+    known = {"config": config, "zone": zone, "instants": instants}
+    parts = client.gather(client.map(build, groups, range(len(groups)), chosen, **known, pure=False))
     counts = {name: int(sum(part["rows"][name] for part in parts)) for name in WINDOWS}
     log("requests, truth, profiles, daily counts")
     _write_whole(parts, config, zone, instants)
     _write_statics(config, zone, encodings, everyone)
     store.clear(scratch)
-    return {"rows": counts, "items": len(catalogue), "users": len(encodings["user_id"])}
+    return {"rows": counts, "items": len(encodings["item_id"]), "users": len(encodings["user_id"])}
 
 
-class Survey(NamedTuple):
-    """What a group of users could give.
-
-    Attributes:
-        experienced: ids of the users with an interaction before the cut.
-        user: id of the user of every possible row.
-        as_of: instant of every possible row, ms.
-    """
-
-    experienced: np.ndarray
-    user: np.ndarray
-    as_of: np.ndarray
-
-
-def survey(group: str, catalogue: list[str], cut: int) -> Survey:
+def survey(group: str, zone: artifacts.Zones, cut: int) -> Survey:
     """Look through a group, so that rows can be drawn over all groups before any is computed."""
     log = rows.read(group)
-    found = rows.targets(log, rows.catalogue_codes(log, catalogue))
+    found = rows.targets(log, rows.catalogue_codes(log, catalogue_of(zone)))
     return Survey(experienced(log, cut), log.users[found.user], found.as_of)
+
+
+def catalogue_of(zone: artifacts.Zones) -> list[str]:
+    """Item ids in the order of their codes."""
+    return artifacts.read_json(f"{zone.features}/encodings.json")["item_id"]
 
 
 def experienced(log: History, cut: int) -> np.ndarray:
@@ -85,56 +75,24 @@ def experienced(log: History, cut: int) -> np.ndarray:
     return log.users[np.unique(log.user[log.time < cut])]
 
 
-def select(
-    surveys: list[Survey], everyone: np.ndarray, instants: rows.Instants, config: Config
-) -> list[list[np.ndarray]]:
-    """Per group and window, which entries of its targets become rows.
-
-    All of A; of B and C at most ``ranker_users`` users, drawn by seed, and of theirs at most ``RANKER_ROWS``. The draw
-    sees ids and instants only, so the number of groups does not change it.
-    """
-    user = np.searchsorted(everyone, np.concatenate([part.user for part in surveys]))
-    as_of = np.concatenate([part.as_of for part in surveys])
-    group = np.repeat(np.arange(len(surveys)), [len(part.as_of) for part in surveys])
-    position = np.concatenate([np.arange(len(part.as_of)) for part in surveys])
-    window = instants.window(as_of)
-    rng = np.random.default_rng(config.train.seed)
-    kept = [window == 0]
-    for number in (1, 2):
-        here = np.flatnonzero(window == number)
-        here = here[np.lexsort((as_of[here], user[here]))]
-        present = np.unique(user[here])
-        drawn = rng.permutation(present)[: config.train.ranker_users]
-        here = here[np.isin(user[here], drawn)]
-        here = rng.permutation(here)[:RANKER_ROWS]
-        mask = np.zeros(len(user), bool)
-        mask[here] = True
-        kept.append(mask)
-    return [[position[(group == g) & mask] for mask in kept] for g in range(len(surveys))]
-
-
 def build(
     group: str,
     number: int,
-    chosen: list[np.ndarray],
+    chosen: list[Chosen],
     *,
-    everyone: np.ndarray,
     config: Config,
     zone: artifacts.Zones,
     instants: rows.Instants,
-    catalogue: list[str],
 ) -> dict[str, Any]:
     """Write a group's rows; returns their counts and the group's part of the files that are written whole."""
-    log = rows.read(group)
+    log, catalogue = rows.read(group), catalogue_of(zone)
     item_codes = rows.catalogue_codes(log, catalogue)
     found = rows.targets(log, item_codes)
     users = store.read(f"{zone.processed}/users.parquet").to_pandas().set_index("user_id")
-    first = np.searchsorted(found.user, found.user)
-    ids = np.searchsorted(everyone, log.users)[found.user] * rows.ROWS_A_USER + np.arange(len(first)) - first
     counts = {}
-    for window, entries in zip(WINDOWS, chosen):
-        table = rows.training_rows(log, found, entries, config, catalogue, users, seen=window != "A")
-        table = table.add_column(0, "row_id", pa.array(ids[entries], pa.int64()))
+    for window, part in zip(WINDOWS, chosen):
+        table = rows.training_rows(log, found, part.entries, config, catalogue, users, seen=window != "A")
+        table = table.add_column(0, "row_id", pa.array(part.row_ids, pa.int64()))
         store.write(table, f"{zone.features}/rows/window={window}/part-{number:05d}.parquet")
         counts[window] = table.num_rows
     return {

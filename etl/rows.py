@@ -18,9 +18,6 @@ from contracts.features import FIRST_VALUE, MS_PER_DAY
 from etl import behaviour, encoding, history, profile, store
 from etl.history import History, lists, ranges, take
 
-#: A row's id is the user's number in the sorted list of all users times this, plus the number of the user's row.
-ROWS_A_USER = 1 << 24
-
 
 @dataclasses.dataclass(frozen=True)
 class Instants:
