@@ -1,0 +1,240 @@
+"""The exported release in a real tritonserver, asked as Envoy and clients ask it."""
+
+from __future__ import annotations
+
+import dataclasses
+import http.client
+import json
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import redis
+from tritonclient import grpc
+from tritonclient.utils import InferenceServerException
+
+from contracts.errors import ArtifactError, StackError
+from contracts.features import feature_views
+from contracts.online_layout import PROJECT, encode, row_key
+from deploy.parts import redis_argv
+from deploy.tritonserver import launch
+from ensemble import golden, golden_triton
+from ensemble.steps.release import Release
+from tests.ensemble.made_up import World
+from tests.running import free_port_base, process, wait_until
+
+pytestmark = pytest.mark.integration
+
+
+@dataclasses.dataclass(frozen=True)
+class Server:
+    http: int
+    grpc: int
+    metrics: int
+    redis: int
+
+    def post(self, body: bytes, model: str = "recommendations_json") -> tuple[int, bytes]:
+        """As Envoy hands over a body: raw, unparsed."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=10)
+        try:
+            connection.request("POST", f"/v2/models/{model}/infer", body, {"Inference-Header-Content-Length": "0"})
+            answer = connection.getresponse()
+            data = answer.read()
+            header = int(answer.getheader("Inference-Header-Content-Length", "0"))
+            return answer.status, data[header + 4 :] if answer.status == 200 else data
+        finally:
+            connection.close()
+
+    def ask(self, **fields: object) -> dict:
+        status, data = self.post(json.dumps(fields).encode())
+        assert status == 200, data
+        return json.loads(data)
+
+    def get(self, port: int, path: str) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="module")
+def server(release: Release, world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder, base = tmp_path_factory.mktemp("triton"), free_port_base()
+    made = Server(base, base + 1, base + 2, base + 3)
+    started = launch(release.root, folder / "backends", http=made.http, grpc=made.grpc, metrics=made.metrics)
+    env = {**started.full_env(), "TRIREME_REDIS": f"127.0.0.1:{made.redis}"}
+    with (
+        process(redis_argv(made.redis, folder), folder / "redis.log"),
+        process(started.argv, folder / "triton.log", env),
+    ):
+        ready: Callable[[], bool] = lambda: made.get(made.http, "/v2/health/ready")[0] == 200  # noqa: E731
+        wait_until(ready, "tritonserver", folder / "triton.log", seconds=60)
+        client = redis.Redis(port=made.redis)
+        now = int(world.time.max())
+        for user in range(10):
+            for view in feature_views(world.config.features):
+                key = row_key(PROJECT, "user_id", world.user_ids[user])
+                client.hset(key, mapping=encode(view, world.row(user, now + 1), now))
+        client.close()
+        yield made
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[grpc.InferenceServerClient]:
+    client = grpc.InferenceServerClient(f"127.0.0.1:{server.grpc}")
+    yield client
+    client.close()
+
+
+def typed(client: grpc.InferenceServerClient, users: list[bytes], k: list[int] | None = None) -> grpc.InferResult:
+    ids = np.array(users, object).reshape(-1, 1)
+    inputs = [grpc.InferInput("user_id", list(ids.shape), "BYTES").set_data_from_numpy(ids)]
+    if k is not None:
+        numbers = np.array(k, np.int32).reshape(-1, 1)
+        inputs.append(grpc.InferInput("k", list(numbers.shape), "INT32").set_data_from_numpy(numbers))
+    return client.infer("recommendations", inputs, client_timeout=10)
+
+
+def test_golden_requests_are_answered_by_triton_as_in_process(server: Server, release: Release) -> None:
+    number = golden_triton.replay(release, f"127.0.0.1:{server.grpc}")
+    assert number == golden.replay(release) >= 32
+
+
+def test_another_release_than_the_servers_is_noticed(server: Server, release: Release) -> None:
+    other = Release(release.root, {**release.document, "release": "another"})
+    with pytest.raises(StackError, match=f"serves release {release.id}, not another"):
+        golden_triton.replay(other, f"127.0.0.1:{server.grpc}")
+
+
+def test_rest_and_grpc_give_the_same_answer(server: Server, client: grpc.InferenceServerClient) -> None:
+    answer = server.ask(user_id="user-1", k=7, request_id="r-1")
+    result = typed(client, [b"user-1"], [7])
+    assert [item.decode() for item in result.as_numpy("item_ids")[0]] == answer["item_ids"]
+    assert np.allclose(result.as_numpy("scores")[0], answer["scores"], atol=1e-5)
+    assert (answer["request_id"], answer["skipped"], len(set(answer["item_ids"]))) == ("r-1", [], 7)
+    assert answer["feature_age_ms"] > 0
+    assert json.loads(result.as_numpy("response")[0, 0])["item_ids"] == answer["item_ids"]
+
+
+def test_optional_inputs_may_be_left_out_and_a_user_id_may_not(client: grpc.InferenceServerClient) -> None:
+    assert typed(client, [b"user-1"]).as_numpy("item_ids").shape == (1, 20)
+    region = grpc.InferInput("region", [1, 1], "BYTES").set_data_from_numpy(np.array([[b"x"]], object))
+    with pytest.raises(InferenceServerException, match="user_id: expected a non-empty string, got none") as caught:
+        client.infer("recommendations", [region])
+    assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
+
+
+def test_many_users_in_one_call_get_a_row_each(client: grpc.InferenceServerClient) -> None:
+    users = [f"user-{i}".encode() for i in range(10)]
+    together = typed(client, users).as_numpy("item_ids")
+    alone = [typed(client, [user]).as_numpy("item_ids")[0] for user in users]
+    assert together.shape == (10, 20)
+    assert np.mean(together == np.array(alone)) > 0.98, "the arithmetic of a batch may swap what ties"
+
+
+def test_bad_requests_among_good_ones_in_one_dynamic_batch_harm_none(server: Server) -> None:
+    alone = {user: server.ask(user_id=f"user-{user}", k=10)["item_ids"] for user in range(8)}
+    barrier = threading.Barrier(24)
+
+    def one(number: int) -> tuple[int, int, bytes]:
+        user = number % 8
+        body = {"user_id": f"user-{user}", "k": 10 if number % 3 else 700}
+        barrier.wait(10)
+        return number, *server.post(json.dumps(body).encode())
+
+    before = executions(server)
+    with ThreadPoolExecutor(24) as pool:
+        answers = [answer for _ in range(5) for answer in pool.map(one, range(24))]
+    for number, status, data in answers:
+        if number % 3:
+            assert status == 200, data
+            document = json.loads(data)
+            assert set(document["item_ids"]) == set(alone[number % 8])
+            assert document["skipped"] == []
+        else:
+            assert status == 400
+            assert b"k: expected an integer from 1 to 100, got 700" in data
+    assert executions(server) - before < len(answers), "some of them did share a batch"
+
+
+def executions(server: Server) -> int:
+    _, text = server.get(server.metrics, "/metrics")
+    (line,) = [x for x in text.splitlines() if x.startswith('nv_inference_exec_count{model="feature_lookup"')]
+    return int(float(line.rsplit(" ", 1)[1]))
+
+
+HOSTILE = [
+    b"",
+    b"{",
+    b"null",
+    b"[]",
+    b'"text"',
+    b"\xff\xfe\x00",
+    b"[" * 50_000,
+    b'{"user_id": 7}',
+    b'{"user_id": ""}',
+    b'{"user_id": "a\\u0000b"}',
+    b'{"user_id": "\\ud800"}',
+    b'{"user_id": "' + b"x" * 129 + b'"}',
+    b'{"user_id": "x", "k": true}',
+    b'{"user_id": "x", "k": 1e400}',
+    b'{"user_id": "x", "k": -1}',
+    b'{"user_id": "x", "k": ' + b"9" * 5000 + b"}",
+    b'{"user_id": "x", "golden_row": "{}"}',
+    b'{"user_id": "x", "exclude_ids": "abc"}',
+    b'{"user_id": "x", "exclude_ids": [[]]}',
+    json.dumps({"user_id": "x", "exclude_ids": ["i"] * 501}).encode(),
+    b'{"user_id": "x", "deadline_ms": 0}',
+    b'{"inputs": [{"name": "request", "shape": [1099511627776, 1], "datatype": "BYTES", "data": ["x"]}]}',
+]
+
+
+@pytest.mark.parametrize("body", HOSTILE, ids=lambda body: repr(body[:40]))
+def test_a_hostile_body_is_a_clean_400_and_the_server_lives(server: Server, body: bytes) -> None:
+    status, data = server.post(body)
+    assert status == 400
+    assert b"expected" in data or b"is not a field" in data
+    assert len(data) < 600, "an error does not send the body back"
+    assert server.ask(user_id="user-1")["skipped"] == []
+
+
+def test_an_excluded_item_stays_out_and_odd_but_lawful_wishes_are_met(server: Server) -> None:
+    first = server.ask(user_id="user-1", k=5)["item_ids"]
+    assert not set(server.ask(user_id="user-1", k=100, exclude_ids=first)["item_ids"]) & set(first)
+    assert len(server.ask(user_id="Zoë 🚣", k=100, region="nowhere")["item_ids"]) == 100
+    assert server.ask(user_id="user-1", deadline_ms=1)["item_ids"]
+
+
+def test_answers_are_counted_on_the_metrics_page(server: Server, release: Release) -> None:
+    def counted() -> float:
+        _, text = server.get(server.metrics, "/metrics")
+        (line,) = [x for x in text.splitlines() if x.startswith("trireme_answers{")]
+        assert release.id in line
+        assert 'trireme_skipped{stage="ranker"}' in text
+        return float(line.rsplit(" ", 1)[1])
+
+    before = counted()
+    server.ask(user_id="user-1")
+    server.post(b"{")
+    assert counted() == before + 1
+
+
+def test_a_server_does_not_start_on_a_damaged_release(damaged: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = damaged / "ranker/1/ranker.onnx"
+    data = bytearray(path.read_bytes())
+    data[-20] ^= 1
+    path.write_bytes(data)
+    folder, base = tmp_path_factory.mktemp("refused"), free_port_base()
+    started = launch(damaged, folder / "backends", http=base, grpc=base + 1, metrics=base + 2)
+    with process(started.argv, folder / "triton.log", started.full_env()) as running:
+        assert running.wait(60) != 0
+    log = (folder / "triton.log").read_text(errors="replace")
+    assert "ranker/1/ranker.onnx is not what was exported" in log
+    with pytest.raises(ArtifactError):
+        Release.open(damaged).verify()
