@@ -1,13 +1,14 @@
 """Item-item collaborative filtering: EASE (Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019).
 
 A closed form: with the Gram matrix ``G = X'X`` of users by items and ``P = (G + regularization I)^-1``, the weight from
-item i to item j is ``-P[i, j] / P[j, j]``. Some 25 s for 12,500 items on two cores; cubic in the items.
+item i to item j is ``-P[i, j] / P[j, j]``. Cubic in the
+items or, where they are fewer, nearly so in the users.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from scipy import sparse
+from scipy import linalg, sparse
 from scipy.linalg import lapack
 
 from contracts.errors import ArtifactError
@@ -61,23 +62,38 @@ def ease(users: np.ndarray, items: np.ndarray, catalogue: int, regularization: f
     shape = (int(users.max(initial=-1)) + 1, catalogue)
     matrix = sparse.csr_matrix((np.ones(len(users), np.float32), (users, items)), shape)
     matrix.data[:] = 1.0
-    gram = (matrix.T @ matrix).toarray()
-    gram[np.diag_indices_from(gram)] += np.float32(regularization)
-    # Symmetric positive definite, so Cholesky in place: a third of the time of a general inverse and no second copy.
-    # Fortran order through the transpose, which is the same matrix.
-    factor, failed = lapack.spotrf(gram.T, lower=1, overwrite_a=1, clean=0)
-    if not failed:
-        inverse, failed = lapack.spotri(factor, lower=1, overwrite_c=1)
-    if failed:
+    try:
+        weights = _inverse(matrix, np.float32(regularization))
+    except linalg.LinAlgError as error:
         raise ArtifactError(
-            f"item-item: expected a positive definite matrix of {catalogue} items, LAPACK says {failed}; "
+            f"item-item: expected a positive definite matrix of {catalogue} items, LAPACK says: {error}; "
             f"raise train.item_item_regularization (now {regularization})"
-        )
-    inverse = np.tril(inverse)
-    inverse += np.tril(inverse, -1).T
-    weights = inverse / -np.diagonal(inverse)[None, :]
+        ) from None
+    weights /= -np.diagonal(weights)[None, :]
     weights[np.diag_indices_from(weights)] = 0.0
     return weights
+
+
+def _inverse(matrix: sparse.csr_matrix, regularization: np.float32) -> np.ndarray:
+    """``(X'X + regularization I)^-1`` for ``X`` ``[users, items]``, float32 ``[items, items]``."""
+    users, items = matrix.shape
+    if users >= items:
+        gram = (matrix.T @ matrix).toarray()
+        gram[np.diag_indices_from(gram)] += regularization
+        factor = linalg.cholesky(gram, lower=True, overwrite_a=True)
+        inverse, _ = lapack.spotri(factor, lower=1, overwrite_c=1)
+        inverse = np.tril(inverse)
+        inverse += np.tril(inverse, -1).T
+        return inverse
+    # Woodbury: with fewer users than items, factor the smaller users' matrix (completejourney: a quarter of the time).
+    gram = (matrix @ matrix.T).toarray()
+    gram[np.diag_indices_from(gram)] += regularization
+    factor = linalg.cholesky(gram, lower=True, overwrite_a=True)
+    half = linalg.solve_triangular(factor, matrix.toarray(), lower=True, overwrite_b=True, check_finite=False)
+    inverse = half.T @ half
+    inverse /= -regularization
+    inverse[np.diag_indices_from(inverse)] += 1.0 / regularization
+    return inverse
 
 
 def scores(seen: np.ndarray, codes: np.ndarray, strengths: np.ndarray) -> np.ndarray:

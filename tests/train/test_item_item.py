@@ -11,13 +11,14 @@ def pairs():
     return held, *np.nonzero(held)
 
 
-def test_ease_equals_a_plain_inverse(pairs):
-    held, users, items = pairs
+@pytest.mark.parametrize("number", [50, 12, 7], ids=["more users than items", "as many", "fewer"])
+def test_ease_equals_a_plain_inverse(pairs, number):
+    held = pairs[0][:number]
     matrix = held.astype(float)
     inverse = np.linalg.inv(matrix.T @ matrix + 7.0 * np.eye(12))
     expected = -inverse / np.diag(inverse)[None, :]
     np.fill_diagonal(expected, 0.0)
-    np.testing.assert_allclose(item_item.ease(users, items, 12, 7.0), expected, atol=1e-5)
+    np.testing.assert_allclose(item_item.ease(*np.nonzero(held), 12, 7.0), expected, atol=1e-5)
 
 
 def test_a_pair_given_twice_counts_once(pairs):
@@ -55,7 +56,8 @@ def test_items_beyond_the_bound_get_no_neighbours_and_are_none(pairs, monkeypatc
     assert codes.max() == 8 + 2
 
 
-def test_an_impossible_regularization_is_named(pairs):
-    _, users, items = pairs
+@pytest.mark.parametrize("number", [50, 7], ids=["more users than items", "fewer"])
+def test_an_impossible_regularization_is_named(pairs, number):
+    users, items = np.nonzero(pairs[0][:number])
     with pytest.raises(ArtifactError, match=r"train\.item_item_regularization"):
         item_item.ease(users, items, 12, -100.0)
