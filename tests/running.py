@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import time
@@ -38,8 +39,13 @@ def wait_until(ready: Callable[[], bool], what: str, log: Path, seconds: float =
 
 
 def free_port_base(count: int = 40) -> int:
-    """A base below the ephemeral range from which ``count`` ports are free now."""
-    for base in range(21000, 32000, count):
+    """A base below the ephemeral range from which ``count`` ports are free now.
+
+    Two test runs at once look from different ports on.
+    """
+    bases = range(21000, 32000, count)
+    first = os.getpid() % len(bases)
+    for base in (*bases[first:], *bases[:first]):
         try:
             for port in range(base, base + count):
                 with socket.socket() as probe:
