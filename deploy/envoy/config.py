@@ -150,14 +150,15 @@ def _local_replies() -> dict[str, Any]:
     plain = {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}}
     mappers: list[dict[str, Any]] = [{"filter": {"header_filter": {"header": is_grpc}}, "body_format_override": plain}]
     for status, text in _LOCAL_REPLIES.items():
-        value = {"default_value": status, "runtime_key": f"local_reply_{status}"}
-        mappers.append(
-            {
-                "filter": {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}},
-                "body": {"inline_string": text},
-            }
-        )
+        mappers.append({"filter": _status_is(status), "body": {"inline_string": text}})
+    # The one good news that Envoy has of its own: /healthz.
+    mappers.append({"filter": _status_is(200), "body_format_override": {"json_format": {"status": "ok"}}})
     return {"mappers": mappers, "body_format": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}}}
+
+
+def _status_is(status: int) -> dict[str, Any]:
+    value = {"default_value": status, "runtime_key": f"local_reply_{status}"}
+    return {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
 
 
 def _address(port: int) -> dict[str, Any]:

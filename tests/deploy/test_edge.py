@@ -15,6 +15,7 @@ from tritonclient.grpc import service_pb2
 
 from deploy.envoy.config import EVENTS_PER_SECOND, MAX_BODY_BYTES
 from deploy.ports import HOST
+from deploy.readiness import http_get
 from tests.deploy.conftest import ask, get_status, post
 
 pytestmark = pytest.mark.integration
@@ -106,7 +107,7 @@ def test_everything_else_is_404(edge, path):
 
 
 def test_health_is_that_of_the_servers_behind(edge):
-    assert get_status(edge["public"], "/healthz") == 200
+    assert http_get(edge["public"], "/healthz") == (200, b'{"status":"ok"}\n')
 
 
 def test_events_over_the_rate_are_429_and_recommendations_are_not_touched(edge):
