@@ -14,7 +14,7 @@ from ensemble.steps.arrays import Candidates, Query
 from ensemble.steps.envelope import Envelope
 from ensemble.steps.lookup import catalogue_mask
 from ensemble.steps.popularity import Popularity
-from ensemble.steps.retrieval import blocked_items, merged_score, session_shares
+from ensemble.steps.retrieval import blocked_items, merged_score, session_weights
 from ensemble.steps.scores import standardised, top_k
 from ensemble.steps.tables import Tables
 
@@ -44,8 +44,9 @@ class ColdStart:
         at = np.maximum(ids - FIRST_VALUE, 0).astype(np.int64)
         evidence = np.array([[x.evidence] for x in envelopes], np.float64)
         weight = evidence / (evidence + self._tables.serve.evidence_half)
-        in_session = session_shares(self._tables, query) * self._tables.serve.session_weight
-        personal = weight * self._personal(candidates, ranked) + np.take_along_axis(in_session, at, axis=1)
+        category = self._tables.item_codes[self._tables.features.category][ids]
+        in_session = np.take_along_axis(session_weights(self._tables, query), category, axis=1)
+        personal = weight * self._personal(candidates, ranked) + self._tables.serve.session_weight * in_session
         common = (1 - weight) * np.take_along_axis(trending, at, axis=1)
         final = np.where(valid, personal + common, -np.inf)
         most = max((envelope.k for envelope in envelopes), default=0)

@@ -52,6 +52,12 @@ class Popularity:
         index = self._buckets.regions.get(region, -1)
         return self._keep(("trending", day, index), lambda: self._trending(as_of, index))
 
+    def trending_order(self, as_of: int, region: str) -> np.ndarray:
+        """Catalogue rows from the most to the least in demand; of equals the smaller first."""
+        day = as_of // MS_PER_DAY
+        index = self._buckets.regions.get(region, -1)
+        return self._keep(("order", day, index), lambda: np.argsort(-self.trending(as_of, region), kind="stable"))
+
     def _trending(self, as_of: int, region: int) -> np.ndarray:
         settings = self._tables.serve
         total = self.counts(as_of, settings.trending_half_life_days)

@@ -53,18 +53,33 @@ class Retrieval:
         seen = catalogue_mask(query.seen_items, self._tables.items)
         blocked = blocked_items(envelopes, seen, settings.exclude_seen)
         two_tower, similar = self.two_tower(query), self.similar(seen)
-        trending = np.stack([self._popularity.trending(x.as_of, x.region) for x in envelopes])
-        in_session = trending * session_shares(self._tables, query)
         chosen = np.zeros_like(blocked)
-        for scores, number in (
-            (two_tower, settings.two_tower_candidates),
-            (similar, settings.similar_candidates),
-            (trending, settings.trending_candidates),
-            (np.where(in_session > 0, in_session, -np.inf), settings.session_candidates),
-        ):
+        for scores, number in ((two_tower, settings.two_tower_candidates), (similar, settings.similar_candidates)):
             best = top_k(np.where(blocked, -np.inf, scores), number)
             chosen[np.nonzero(best >= 0)[0], best[best >= 0]] = True
+        self._add_trending(chosen, envelopes, blocked)
+        self._add_session(chosen, envelopes, query, blocked)
         return self._merged(chosen, two_tower, similar)
+
+    def _add_trending(self, chosen: np.ndarray, envelopes: Sequence[Envelope], blocked: np.ndarray) -> None:
+        """The first of each request's trending list, which is sorted once a day, that are not blocked."""
+        number = self._tables.serve.trending_candidates
+        for i, envelope in enumerate(envelopes):
+            order = self._popularity.trending_order(envelope.as_of, envelope.region)
+            first = order[: number + np.count_nonzero(blocked[i])]
+            chosen[i, first[~blocked[i, first]][:number]] = True
+
+    def _add_session(
+        self, chosen: np.ndarray, envelopes: Sequence[Envelope], query: Query, blocked: np.ndarray
+    ) -> None:
+        """Trending items of the running session's categories; most requests have no session and cost nothing."""
+        weights = session_weights(self._tables, query)
+        category = self._tables.item_codes[self._tables.features.category][FIRST_VALUE:]
+        for i in np.flatnonzero(weights.any(axis=1)):
+            scores = self._popularity.trending(envelopes[i].as_of, envelopes[i].region) * weights[i, category]
+            scores[blocked[i] | (scores <= 0)] = -np.inf
+            (best,) = top_k(scores[None], self._tables.serve.session_candidates)
+            chosen[i, best[best >= 0]] = True
 
     def two_tower(self, query: Query) -> np.ndarray:
         """Scores of the whole catalogue, float32 ``[b, items]``."""
@@ -115,8 +130,8 @@ def blocked_items(envelopes: Sequence[Envelope], seen: np.ndarray, exclude_seen:
     return blocked
 
 
-def session_shares(tables: Tables, query: Query) -> np.ndarray:
-    """Per catalogue item how much of the running session its category has, float64 ``[b, items]``.
+def session_weights(tables: Tables, query: Query) -> np.ndarray:
+    """How much of the running session each category has, by category code, float64 ``[b, categories]``.
 
     A session of n interactions counts ``n / (n + 1)``, of which each category gets its share: the session's counts are
     those of the shortest half-life.
@@ -126,4 +141,4 @@ def session_shares(tables: Tables, query: Query) -> np.ndarray:
     counts[:, :FIRST_VALUE] = 0
     weights = counts / (counts.sum(axis=1, keepdims=True) + 1)
     weights[weights < 1e-3] = 0  # a session long over
-    return weights[:, tables.item_codes[tables.features.category][FIRST_VALUE:]]
+    return weights

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+#: One score in so many is looked at to find the threshold of a top-k.
+_STRIDE = 16
+
 
 def top_k(scores: np.ndarray, k: int) -> np.ndarray:
     """Columns of the k best of each row, best first; of equals the smaller column, -1 where a row has no more.
@@ -19,19 +22,26 @@ def top_k(scores: np.ndarray, k: int) -> np.ndarray:
         >>> top_k(np.array([[0.1, 0.9, -np.inf, 0.9]]), 3).tolist()
         [[1, 3, 0]]
     """
-    rows, columns = scores.shape
-    width = min(k, columns)
-    if width == 0:
-        return np.full((rows, k), -1, np.int64)
-    if width < columns:
-        best = np.sort(np.argpartition(-scores, width - 1, axis=1)[:, :width], axis=1)
-    else:
-        best = np.broadcast_to(np.arange(columns), scores.shape)
-    values = np.take_along_axis(scores, best, axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    best = np.take_along_axis(best, order, axis=1)
-    best = np.where(np.take_along_axis(values, order, axis=1) == -np.inf, -1, best)
-    return np.pad(best, ((0, 0), (0, k - width)), constant_values=-1)
+    found = np.full((len(scores), k), -1, np.int64)
+    for row, out in zip(scores, found):
+        likely = _likely(row, k)
+        best = likely[np.argsort(-row[likely], kind="stable")[:k]]
+        best = best[row[best] > -np.inf]
+        out[: len(best)] = best
+    return found
+
+
+def _likely(row: np.ndarray, k: int) -> np.ndarray:
+    """Columns among which the ``k`` best are for certain, by a threshold that a sample of the row suggests.
+
+    Sorting what passes is some three times faster than a partition of the whole row; when too few pass, all do.
+    """
+    sample = row[::_STRIDE]
+    wanted = 2 * k // _STRIDE + 8
+    if wanted >= len(sample):
+        return np.arange(len(row))
+    passing = np.flatnonzero(row >= np.partition(sample, -wanted)[-wanted])
+    return passing if len(passing) >= k else np.arange(len(row))
 
 
 def standardised(scores: np.ndarray, valid: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -28,6 +29,25 @@ def test_top_k_takes_the_values_that_a_full_sort_takes(scores: np.ndarray, k: in
 @given(hnp.arrays(np.float32, (3, 50), elements=st.floats(-5, 5, width=32), unique=True), st.integers(1, 50))
 def test_without_ties_top_k_is_argsort(scores: np.ndarray, k: int) -> None:
     assert (top_k(scores, k) == np.argsort(-scores, axis=1)[:, :k]).all()
+
+
+@pytest.mark.parametrize("kind", ["random", "ties", "sorted", "absent", "spike"])
+@pytest.mark.parametrize("k", [1, 40, 200, 3000])
+def test_over_a_large_catalogue_top_k_is_a_stable_sort(kind: str, k: int) -> None:
+    rng = np.random.default_rng(k)
+    scores = rng.normal(size=(3, 3000)).astype(np.float32)
+    if kind == "ties":
+        scores = np.round(scores)
+    elif kind == "sorted":
+        scores.sort(axis=1)
+    elif kind == "absent":
+        scores[:, 20:] = -np.inf
+    elif kind == "spike":  # all that is good lies where the sample does not look
+        scores[:, ::16] = -9
+    best = top_k(scores, k)
+    wanted = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    wanted = np.where(np.take_along_axis(scores, wanted, axis=1) > -np.inf, wanted, -1)
+    assert np.array_equal(best, wanted)
 
 
 def test_of_equal_scores_the_smaller_column_comes_first() -> None:
