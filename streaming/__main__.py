@@ -7,18 +7,20 @@ Processes (until SIGTERM): ``collector``, ``lake``, ``processor``. Commands: ``t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
 
 from contracts.artifacts import Zones, zones
 from contracts.config import Config, load
-from contracts.errors import ArtifactError, TriremeError
+from contracts.errors import ArtifactError, StackError, TriremeError
 from streaming.settings import StreamSettings, stream_settings
 
 CONSOLE = Console(stderr=True)
@@ -48,29 +50,37 @@ def _collector(options: argparse.Namespace) -> None:
 
 
 def _lake(options: argparse.Namespace) -> None:
-    from prometheus_client import start_http_server
-
     from streaming import lake_writer
 
     _, zone, settings = _loaded(options)
     stop = _stop_on_signal()
-    server, thread = start_http_server(settings.lake_port, addr="127.0.0.1")
-    lake_writer.run(settings, zone, stop, options.flush_seconds)
-    server.shutdown()
-    thread.join()
+    with _metrics(settings.lake_port):
+        lake_writer.run(settings, zone, stop, options.flush_seconds)
 
 
 def _processor(options: argparse.Namespace) -> None:
-    from prometheus_client import start_http_server
-
     from streaming import processor
 
     config, zone, settings = _loaded(options)
     stop = _stop_on_signal()
-    server, thread = start_http_server(settings.processor_port, addr="127.0.0.1")
-    processor.run(settings, config, zone, stop)
-    server.shutdown()
-    thread.join()
+    with _metrics(settings.processor_port):
+        processor.run(settings, config, zone, stop)
+
+
+@contextlib.contextmanager
+def _metrics(port: int) -> Iterator[None]:
+    """Prometheus figures over HTTP while a process runs."""
+    from prometheus_client import start_http_server
+
+    try:
+        server, thread = start_http_server(port, addr="127.0.0.1")
+    except OSError as error:
+        raise StackError(f"port {port} for metrics cannot be had ({error}): is another stack running?") from None
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
 
 
 def _topics(options: argparse.Namespace) -> dict[str, Any]:

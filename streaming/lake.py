@@ -22,6 +22,7 @@ from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.events import FIELDS, INTERACTIONS
 from contracts.folds import Interaction
+from streaming.updates import Update
 
 _NAME = re.compile(r"/p(?P<partition>\d+)-(?P<incarnation>[0-9a-f]{32})-(?P<first>\d+)-(?P<last>\d+)\.parquet$")
 _ARROW_TYPES = {
@@ -31,22 +32,23 @@ _ARROW_TYPES = {
     "double": pa.float64(),
     "map": pa.map_(pa.string(), pa.string()),
 }
+_READ = {"user_id": pa.string(), "event_id": pa.string(), "event_time": pa.int64(), "item_id": pa.string()}
+_PLACE = {"partition": pa.int32(), "offset": pa.int64(), "incarnation": pa.string()}
 #: Columns of a live file: the fields of an event, and where the record lay in the topic.
 LIVE_SCHEMA = pa.schema(
-    [pa.field(field.name, _ARROW_TYPES[field.kind]) for field in FIELDS]
-    + [pa.field("partition", pa.int32()), pa.field("offset", pa.int64()), pa.field("incarnation", pa.string())]
+    [pa.field(field.name, _ARROW_TYPES[field.kind]) for field in FIELDS] + list(map(pa.field, _PLACE, _PLACE.values()))
 )
-_READ = ("user_id", "event_id", "event_time", "item_id", "event_type")
 
 
 class LiveFile(NamedTuple):
-    """What the name of a live file says."""
+    """What the name of a live file says, and where it lies."""
 
-    path: str
-    partition: int
     incarnation: str
+    partition: int
     first: int
     last: int
+    path: str
+    filesystem: Any
 
 
 def live_name(partition: int, incarnation: str, first: int, last: int) -> str:
@@ -62,17 +64,17 @@ def live_files(zones: Zones) -> list[LiveFile]:
         match = _NAME.search(name)
         if match:
             partition, first, last = (int(match[key]) for key in ("partition", "first", "last"))
-            found.append(LiveFile(name, partition, match["incarnation"], first, last))
-    return sorted(found, key=lambda file: file[1:])
+            found.append(LiveFile(match["incarnation"], partition, first, last, name, filesystem))
+    return sorted(found, key=lambda file: file[:4])
 
 
-def next_offsets(files: Sequence[LiveFile], incarnation: str, partitions: Sequence[int]) -> dict[int, int]:
-    """Per partition the first offset that no file of this incarnation holds."""
-    offsets = dict.fromkeys(partitions, 0)
+def ends(files: Sequence[LiveFile]) -> dict[str, dict[int, int]]:
+    """Incarnation -> partition -> the first offset beyond its files."""
+    found: dict[str, dict[int, int]] = {}
     for file in files:
-        if file.incarnation == incarnation and file.partition in offsets:
-            offsets[file.partition] = max(offsets[file.partition], file.last + 1)
-    return offsets
+        offsets = found.setdefault(file.incarnation, {})
+        offsets[file.partition] = max(offsets.get(file.partition, 0), file.last + 1)
+    return found
 
 
 def origin(config: Config, zones: Zones) -> str:
@@ -98,51 +100,73 @@ def categories(config: Config, zones: Zones) -> dict[str, str]:
 
 def histories(
     zones: Zones, files: Sequence[LiveFile], categories: Mapping[str, str]
-) -> Iterator[tuple[str, dict[str, Interaction]]]:
-    """Each user's interactions by event id: the processed history and ``files``, the first of each id.
+) -> Iterator[tuple[str, list[Interaction]]]:
+    """Each user's interactions, of the processed history and of ``files``; of an event id the first counts.
 
     Raises:
         ArtifactError: when the processed zone has no events.
     """
-    table = pa.concat_tables([_read(zones.processed, "events"), *_read_live(zones, files)])
+    live = [_live(files).drop_columns([*_PLACE])] if files else []
+    table = pa.concat_tables([_history(zones), *live])
     if not len(table):
         return
     users = table["user_id"].combine_chunks().dictionary_encode()
     codes = users.indices.to_numpy()
     order = np.argsort(codes, kind="stable")
-    ends = np.flatnonzero(np.diff(codes[order], append=-1)) + 1
+    last = np.flatnonzero(np.diff(codes[order], append=-1)) + 1
     table = table.take(order)
     columns = [table[name].combine_chunks() for name in ("event_time", "event_id", "item_id")]
     names = users.dictionary.to_pylist()
     start = 0
-    for end in ends.tolist():
-        rows = zip(*(column.slice(start, end - start).to_pylist() for column in columns))
+    for end in last.tolist():
         once: dict[str, Interaction] = {}
-        for time, event_id, item_id in rows:
+        for time, event_id, item_id in zip(*(column.slice(start, end - start).to_pylist() for column in columns)):
             if event_id not in once:
                 once[event_id] = Interaction(time, event_id, item_id, categories.get(item_id, ""))
-        yield names[codes[order[start]]], once
+        yield names[codes[order[start]]], list(once.values())
         start = end
 
 
-def _read(zone: str, folder: str) -> pa.Table:
-    filesystem, path = fsspec.core.url_to_fs(f"{zone}/{folder}")
-    if not filesystem.exists(path):
-        raise ArtifactError(f"{zone}/{folder} is not there: run `python -m etl run` first")
-    return _interactions(ds.dataset(path, filesystem=filesystem, format="parquet"))
+def beyond(
+    files: Sequence[LiveFile], folded: Mapping[str, Mapping[int, int]], categories: Mapping[str, str]
+) -> list[Update]:
+    """The interactions of live records at or beyond the offsets in ``folded``, in the order of their time.
 
+    Args:
+        files: live files.
+        folded: incarnation -> partition -> first offset that was not folded in; 0 where there is none.
+        categories: item id -> category.
+    """
 
-def _read_live(zones: Zones, files: Sequence[LiveFile]) -> list[pa.Table]:
-    if not files:
+    def first(incarnation: str, partition: int) -> int:
+        return folded.get(incarnation, {}).get(partition, 0)
+
+    fresh = [file for file in files if file.last >= first(file.incarnation, file.partition)]
+    if not fresh:
         return []
-    filesystem, _ = fsspec.core.url_to_fs(zones.raw)
+    found = [
+        Update(row["user_id"], Interaction(row["event_time"], row["event_id"], row["item_id"], category))
+        for row in _live(fresh).to_pylist()
+        if row["offset"] >= first(row["incarnation"], row["partition"])
+        for category in [categories.get(row["item_id"], "")]
+    ]
+    return sorted(found, key=lambda each: each.interaction)
+
+
+def _history(zones: Zones) -> pa.Table:
+    filesystem, path = fsspec.core.url_to_fs(f"{zones.processed}/events")
+    if not filesystem.exists(path):
+        raise ArtifactError(f"{zones.processed}/events is not there: run `python -m etl run` first")
+    return _interactions(ds.dataset(path, filesystem=filesystem, format="parquet"), _READ)
+
+
+def _live(files: Sequence[LiveFile]) -> pa.Table:
     paths = [file.path for file in files]
-    return [_interactions(ds.dataset(paths, filesystem=filesystem, format="parquet", schema=LIVE_SCHEMA))]
+    dataset = ds.dataset(paths, filesystem=files[0].filesystem, format="parquet", schema=LIVE_SCHEMA)
+    return _interactions(dataset, {**_READ, **_PLACE})
 
 
-def _interactions(dataset: Any) -> pa.Table:
+def _interactions(dataset: Any, columns: Mapping[str, pa.DataType]) -> pa.Table:
     kinds = [kind.value for kind in INTERACTIONS]
     wanted = ds.field("event_type").isin(kinds) & ds.field("user_id").is_valid() & ds.field("item_id").is_valid()
-    table = dataset.to_table(columns=list(_READ), filter=wanted)
-    types = [pa.int64() if name == "event_time" else pa.string() for name in _READ]
-    return table.cast(pa.schema(list(zip(_READ, types)))).drop_columns(["event_type"])
+    return dataset.to_table(columns=list(columns), filter=wanted).cast(pa.schema(list(columns.items())))

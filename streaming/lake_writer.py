@@ -94,7 +94,8 @@ def run(settings: StreamSettings, zones: Zones, stop: threading.Event, flush_sec
 def _drain(settings: StreamSettings, zones: Zones, stop: threading.Event, flush_seconds: float) -> None:
     """One life of a consumer: ends at ``stop``, at an error, or when the broker forgot; always writes its buffers."""
     topic = topics.ensure(settings)
-    offsets = lake.next_offsets(lake.live_files(zones), topic.incarnation, topic.partitions)
+    written = lake.ends(lake.live_files(zones)).get(topic.incarnation, {})
+    offsets = {partition: written.get(partition, 0) for partition in topic.partitions}
     log.info("writing incarnation %s from offsets %s", topic.incarnation, offsets)
     buffers = {partition: Buffer(partition, topic.incarnation) for partition in topic.partitions}
     client = topics.consumer(settings, offsets, wait_ms=POLL_MS)

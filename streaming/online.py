@@ -1,8 +1,9 @@
 """The processor's side of the online store: states, Feast rows and the position in the topic, changed together.
 
-Keys: ``trireme:state:<user>`` holds a user's state, ``trireme:position`` says up to where the topic is folded in, and
-the rows lie in Feast's hashes (``contracts.online_layout``). One MULTI writes all that a batch changes, so a crash
-leaves either all of it or nothing; the watched position makes sure that no two processors fold the same batch.
+Keys: ``trireme:state:<user>`` holds a user's state, ``trireme:position`` says up to where the topic is folded in
+(``trireme:folded``: topics that are gone), and the rows lie in Feast's hashes (``contracts.online_layout``). One MULTI
+writes all that a batch changes, so a crash leaves either all of it or nothing; the watched position makes sure that no
+two processors fold the same batch.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from contracts.folds import UserState
 from streaming.updates import Changes
 
 POSITION = "trireme:position"
+FOLDED = "trireme:folded"
 LEASE = "trireme:lease"
 STATE = "trireme:state:"
 #: A processor that was killed keeps its successor waiting for no longer than this.
@@ -144,11 +146,26 @@ class OnlineStore:
                 pipe.hdel(self._key(user), *fields)
             pipe.execute()
 
-    def finish(self, position: Position) -> None:
-        """State that a rebuild is complete."""
+    def folded(self) -> dict[str, dict[int, int]]:
+        """Up to where former incarnations were folded in: incarnation -> partition -> next offset."""
+        found: dict[str, dict[int, int]] = {}
+        for name, value in self._redis.hgetall(FOLDED).items():
+            incarnation, _, partition = name.decode().partition(":")
+            found.setdefault(incarnation, {})[int(partition)] = int(value)
+        return found
+
+    def finish(self, position: Position, folded: Mapping[str, Mapping[int, int]]) -> None:
+        """State that a rebuild or a catching up is complete."""
+        former = {
+            f"{incarnation}:{partition}": offset
+            for incarnation, offsets in folded.items()
+            for partition, offset in offsets.items()
+        }
         with self._redis.pipeline(transaction=True) as pipe:
-            pipe.delete(POSITION)
+            pipe.delete(POSITION, FOLDED)
             pipe.hset(POSITION, mapping=position.fields())
+            if former:
+                pipe.hset(FOLDED, mapping=former)
             pipe.execute()
 
     def _put(self, pipe: Any, states: Mapping[str, UserState]) -> None:

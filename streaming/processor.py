@@ -37,8 +37,8 @@ LATENCY = Histogram(
     "From the collector's send to the feature in the online store.",
     buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60),
 )
-REBUILD_SECONDS = Gauge("trireme_processor_rebuild_seconds", "How long the last rebuild took.")
-REBUILDS = Counter("trireme_processor_rebuilds", "Rebuilds of the online store from the lake.")
+REBUILD_SECONDS = Gauge("trireme_processor_rebuild_seconds", "How long the lake took to fill the store.")
+REBUILDS = Counter("trireme_processor_rebuilds", "Times the lake filled the store, by what was folded.", ["events"])
 SESSIONS = Counter("trireme_processor_sessions", "Starts of the loop; rises after every error.")
 
 
@@ -68,13 +68,13 @@ def _session(settings: StreamSettings, config: Config, zones: Zones, store: Onli
     topic = topics.ensure(settings)
     with TopicWatch(settings, topic.incarnation, also=functools.partial(_check, store)) as watch:
         position = store.position()
-        if rebuild.is_needed(position, topic, lake.origin(config, zones)):
-            log.info("rebuilding the online store from the lake")
-            done = rebuild.rebuild(store, config, zones, topic)
-            REBUILDS.inc()
-            REBUILD_SECONDS.set(done.seconds)
-            log.info("rebuilt %d users of %d events in %.1f s", done.users, done.events, done.seconds)
-            position = done.position
+        if not rebuild.is_current(position, topic, lake.origin(config, zones)):
+            log.info("the online store is not current: the lake fills it")
+            made = rebuild.make_current(store, config, zones, topic)
+            REBUILDS.labels("all" if made.anew else "missed").inc()
+            REBUILD_SECONDS.set(made.seconds)
+            log.info("folded %d events of %d users in %.1f s", made.events, made.users, made.seconds)
+            position = made.position
         known = lake.categories(config, zones)
         offsets = {partition: position.offsets.get(partition, 0) for partition in topic.partitions}
         log.info("processing incarnation %s from offsets %s", topic.incarnation, offsets)

@@ -1,16 +1,16 @@
-"""The online store from the lake: when Redis is empty, the history changed, or the broker forgot.
+"""The online store from the lake: everything anew, or only what a broker took with it.
 
-History and live files are folded user by user with ``contracts.folds.fold``; what the topic holds beyond the lake's
-files is folded in afterwards by the processor, which goes on at their last offset. States that were made of the same
-history are not thrown away but merged: they may know events of the last second that a lost broker took with it before
-the lake writer had them.
+*Rebuild*, when Redis is empty or the history is another one: history and live files are folded user by user with
+``contracts.folds.fold``. *Catch up*, when only the broker forgot: states stay, and the live records of former
+incarnations that were not folded in yet are. What the topic holds beyond the lake's files is folded in afterwards by
+the processor. Both can be repeated after a crash at any point: the position is written last, and event ids are known.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
@@ -18,8 +18,8 @@ from redis.exceptions import RedisError
 from contracts.artifacts import Zones
 from contracts.config import Config
 from contracts.errors import StackError
-from contracts.folds import Interaction, UserState, fold
-from streaming import lake, topics
+from contracts.folds import UserState, fold
+from streaming import lake, topics, updates
 from streaming.online import OnlineStore, Position
 from streaming.settings import StreamSettings
 from streaming.topics import Topic
@@ -28,29 +28,49 @@ from streaming.watch import TopicWatch
 log = logging.getLogger(__name__)
 
 _USERS_AT_ONCE = 250
+_EVENTS_AT_ONCE = 2000
 #: How long the command waits for the running processor, and how often it looks.
 WAIT_SECONDS, _POLL_SECONDS = 180, 0.2
 
 
-class Rebuilt(NamedTuple):
-    """What a rebuild did.
+class Made(NamedTuple):
+    """What was done to the store.
 
     Attributes:
         position: where the processor goes on.
-        users: rows written.
+        anew: whether everything was rebuilt.
         events: interactions folded.
+        users: rows written.
         seconds: how long it took.
     """
 
     position: Position
-    users: int
+    anew: bool
     events: int
+    users: int
     seconds: float
 
 
-def is_needed(position: Position, topic: Topic, origin: str) -> bool:
-    """Whether the store is not what the processor could go on with."""
-    return position.incarnation != topic.incarnation or position.origin != origin
+Progress = Callable[[int, int], None]
+
+
+def is_current(position: Position, topic: Topic, origin: str) -> bool:
+    """Whether the processor can go on where it was."""
+    return position.incarnation == topic.incarnation and position.origin == origin
+
+
+def make_current(
+    store: OnlineStore,
+    config: Config,
+    zones: Zones,
+    topic: Topic,
+    progress: Progress = lambda users, events: None,
+) -> Made:
+    """Rebuild or catch up, whichever is due; the store must be leased to this process."""
+    position = store.position()
+    if position.incarnation and position.origin == lake.origin(config, zones):
+        return catch_up(store, config, zones, topic)
+    return rebuild(store, config, zones, topic, progress)
 
 
 def rebuild(
@@ -58,57 +78,59 @@ def rebuild(
     config: Config,
     zones: Zones,
     topic: Topic,
-    progress: Callable[[int, int], None] = lambda users, events: None,
-) -> Rebuilt:
-    """Fold the whole lake and write every state and row; the position is written last.
-
-    Args:
-        store: must be leased to this process.
-        config: the data set's.
-        zones: of the data set.
-        topic: as the broker has it now.
-        progress: called with users and events so far.
-    """
+    progress: Progress = lambda users, events: None,
+) -> Made:
+    """Fold the whole lake, write every state and row, and take away those of users that it does not know."""
     started = time.perf_counter()
     origin = lake.origin(config, zones)
-    merge = store.position().origin == origin
     store.invalidate()
     files = lake.live_files(zones)
+    stale = store.users()
     events = users = 0
-    stale = set() if merge else store.users()
-    chunk: dict[str, dict[str, Interaction]] = {}
-
-    def write() -> None:
-        held = store.states(list(chunk)) if merge else {}
-        states: dict[str, UserState] = {}
-        for user, log_of_user in chunk.items():
-            if user in held:
-                for interaction in held[user].recent:
-                    log_of_user.setdefault(interaction.event_id, interaction)
-            states[user] = fold(list(log_of_user.values()), config.features)
-        store.put(states)
-        chunk.clear()
-
+    states: dict[str, UserState] = {}
     for user, history in lake.histories(zones, files, lake.categories(config, zones)):
-        chunk[user] = history
+        states[user] = fold(history, config.features)
         stale.discard(user)
-        users += 1
-        events += len(history)
-        if len(chunk) == _USERS_AT_ONCE:
-            write()
+        users, events = users + 1, events + len(history)
+        if len(states) == _USERS_AT_ONCE:
+            store.put(states)
+            states = {}
             progress(users, events)
-    write()
+    store.put(states)
     store.drop(stale)
-    offsets = lake.next_offsets(files, topic.incarnation, topic.partitions)
-    position = Position(topic.incarnation, origin, offsets)
-    store.finish(position)
-    return Rebuilt(position, users, events, time.perf_counter() - started)
+    folded = lake.ends(files)
+    position = Position(topic.incarnation, origin, _offsets(folded, topic))
+    store.finish(position, folded)
+    return Made(position, True, events, users, time.perf_counter() - started)
+
+
+def catch_up(store: OnlineStore, config: Config, zones: Zones, topic: Topic) -> Made:
+    """Fold the live records of former incarnations that the processor did not come to before the broker forgot them."""
+    started = time.perf_counter()
+    was = store.position()
+    folded = {**store.folded(), was.incarnation: dict(was.offsets)}
+    files = [file for file in lake.live_files(zones) if file.incarnation != topic.incarnation]
+    missed = lake.beyond(files, folded, lake.categories(config, zones))
+    written: set[str] = set()
+    for start in range(0, len(missed), _EVENTS_AT_ONCE):
+        batch = missed[start : start + _EVENTS_AT_ONCE]
+        held = store.states(list({each.user_id for each in batch}))
+        changes = updates.apply(held, batch, config.features)
+        store.put(changes.states)
+        written.update(changes.states)
+    for incarnation, offsets in lake.ends(files).items():
+        known = folded.setdefault(incarnation, {})
+        for partition, offset in offsets.items():
+            known[partition] = max(known.get(partition, 0), offset)
+    position = Position(topic.incarnation, was.origin, _offsets(folded, topic))
+    store.finish(position, folded)
+    return Made(position, False, len(missed), len(written), time.perf_counter() - started)
 
 
 def command(
     settings: StreamSettings, config: Config, zones: Zones, force: bool, status: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Make sure that the store is rebuilt: by the running processor, or here where none runs.
+    """Make sure that the store is current: by the running processor, or here where none runs.
 
     Raises:
         StackError: when Redis or the broker does not answer, or the processor does not finish in time.
@@ -116,24 +138,20 @@ def command(
     store = OnlineStore(settings.redis_address, config.features)
     try:
         topic, origin = topics.ensure(settings), lake.origin(config, zones)
-        if not force and not is_needed(store.position(), topic, origin):
+        if not force and is_current(store.position(), topic, origin):
             return {"rebuilt": False, "reason": "the online store is current"}
-        if store.lease():
-            with TopicWatch(settings, topic.incarnation, also=lambda: None if store.lease() else "the lease is lost"):
-                done = rebuild(
-                    store, config, zones, topic, lambda users, events: status(f"{users:,} users, {events:,} events")
-                )
-            store.release()
-            return {
-                "rebuilt": True,
-                "by": "command",
-                "users": done.users,
-                "events": done.events,
-                "seconds": done.seconds,
-            }
-        return _by_processor(store, settings, origin, status)
+        if not store.lease():
+            return _by_processor(store, settings, origin, status)
+        with TopicWatch(settings, topic.incarnation, also=lambda: None if store.lease() else "the lease is lost"):
+            if force:
+                store.invalidate()
+            made = make_current(
+                store, config, zones, topic, lambda users, events: status(f"{users:,} users, {events:,} events")
+            )
+        store.release()
     except RedisError as error:
         raise StackError(f"the online store at {settings.redis} does not answer: {error}; is it up?") from error
+    return {"rebuilt": made.anew, "by": "command", "users": made.users, "events": made.events, "seconds": made.seconds}
 
 
 def _by_processor(
@@ -143,8 +161,14 @@ def _by_processor(
     started = time.perf_counter()
     store.invalidate()
     status("waiting for the processor's rebuild")
-    while is_needed(store.position(), topics.ensure(settings), origin):
+    while not is_current(store.position(), topics.ensure(settings), origin):
         if time.perf_counter() - started > WAIT_SECONDS:
             raise StackError(f"the processor did not rebuild within {WAIT_SECONDS} s: see its log")
         time.sleep(_POLL_SECONDS)
     return {"rebuilt": True, "by": "processor", "seconds": time.perf_counter() - started}
+
+
+def _offsets(folded: Mapping[str, Mapping[int, int]], topic: Topic) -> dict[int, int]:
+    """Where to go on in the topic as it is now."""
+    known = folded.get(topic.incarnation, {})
+    return {partition: known.get(partition, 0) for partition in topic.partitions}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -22,13 +23,14 @@ with warnings.catch_warnings():
 PROJECT = Path(__file__).parents[2]
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, all different."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+def free_port_base(count: int) -> int:
+    """The first of ``count`` ports in a row that are free now: below the range of outgoing connections, at random."""
+    for base in random.sample(range(22_000, 32_000, count), 100):
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for port in range(base, base + count):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return base
+    raise AssertionError(f"no {count} free ports in a row")
 
 
 def wait_until(condition: Callable[[], object], seconds: float, what: str) -> None:

@@ -19,7 +19,7 @@ from tests.streaming.services import (  # isort: skip (imports kafka without its
     PROJECT,
     Process,
     broker,
-    free_ports,
+    free_port_base,
     redis_server,
     running,
     streaming,
@@ -71,13 +71,7 @@ class Stack:
     @staticmethod
     def at(folder: Path) -> Stack:
         """A stack whose files lie in ``folder``; nothing runs yet."""
-        kafka_port, redis_port, base = free_ports(3)
-        environ = {
-            "TRIREME_ROOT": str(folder / "root"),
-            "TRIREME_PORT_BASE": str(min(base, 64_000)),
-            "TRIREME_KAFKA": f"127.0.0.1:{kafka_port}",
-            "TRIREME_REDIS": f"127.0.0.1:{redis_port}",
-        }
+        environ = {"TRIREME_ROOT": str(folder / "root"), "TRIREME_PORT_BASE": str(free_port_base(40))}
         settings, config = stream_settings(environ), load(CONFIG)
         return Stack(
             folder=folder,
@@ -85,8 +79,8 @@ class Stack:
             settings=settings,
             config=config,
             zones=zones(settings.root, config),
-            broker=broker(kafka_port, folder / "broker.log"),
-            redis=redis_server(redis_port, folder / "redis.log"),
+            broker=broker(int(settings.kafka.rpartition(":")[2]), folder / "broker.log"),
+            redis=redis_server(settings.redis_address[1], folder / "redis.log"),
         )
 
     def port(self, name: str) -> int:

@@ -51,7 +51,7 @@ def test_a_live_file_holds_the_whole_event_and_says_so_in_its_name(tmp_path):
     assert buffer.rows == []
 
 
-def test_the_next_offsets_follow_from_the_names_alone(tmp_path):
+def test_where_to_go_on_follows_from_the_names_alone(tmp_path):
     stack = Stack.at(tmp_path)
     folder = Path(stack.zones.raw) / "live/day=2026-02-03/hour=04"
     folder.mkdir(parents=True)
@@ -61,9 +61,8 @@ def test_the_next_offsets_follow_from_the_names_alone(tmp_path):
     (
         folder / (lake.live_name(2, INCARNATION, 0, 7) + ".partial")
     ).touch()  # killed while it was written: does not count
-    files = lake.live_files(stack.zones)
-    assert lake.next_offsets(files, INCARNATION, (0, 1, 2)) == {0: 12, 1: 0, 2: 0}
-    assert lake.next_offsets([], INCARNATION, (0, 1)) == {0: 0, 1: 0}
+    assert lake.ends(lake.live_files(stack.zones)) == {INCARNATION: {0: 12}, other: {1: 100}}
+    assert lake.ends([]) == {}
 
 
 @pytest.mark.integration

@@ -11,7 +11,7 @@ from streaming import lake, updates
 from streaming.codec import encode
 from streaming.lake_writer import Buffer, write
 from streaming.online import FencedError, OnlineStore, Position
-from streaming.rebuild import is_needed, rebuild
+from streaming.rebuild import is_current, make_current, rebuild
 from streaming.topics import Topic
 from tests.streaming.stack import DEPARTMENTS, Stack, assert_same_row, click
 
@@ -58,32 +58,45 @@ def test_history_and_live_files_become_rows_and_offsets(stack, store):
     assert stack.row("u3")["count_categories"] == [""]
 
 
-def test_a_new_incarnation_starts_at_offset_0_and_keeps_what_only_the_store_knew(stack, store):
-    before = rebuild(store, stack.config, stack.zones, FIRST).position
+def test_a_broker_that_forgot_costs_nothing_that_the_store_or_the_lake_knew(stack, store):
+    before = make_current(store, stack.config, stack.zones, FIRST).position
     unwritten = click("u1", "only in the store", "i5", 1000)  # the broker died before the lake writer had it
     batch, _ = updates.interactions([encode(unwritten)], DEPARTMENTS)
     store.advance(before, {0: 1}, ["u1"], lambda held: updates.apply(held, batch, stack.config.features))
-    was = stack.row("u1")
-    assert was["recent_item_ids"][0] == "i5"
-    assert is_needed(store.position(), SECOND, before.origin)
-    done = rebuild(store, stack.config, stack.zones, SECOND)
-    assert done.position.offsets == {0: 0, 1: 0}
-    assert_same_row(stack.row("u1"), was)
+    missed = [click("u1", "m1", "i7", 500), click("u4", "m2", "i8", 400)]  # written, and never processed
+    live(stack, 0, 0, [unwritten, *missed])
+    live(stack, 1, 5, [click("u4", "m3", "i9", 300), click("u4", "m2", "i8", 400)])
+    assert not is_current(store.position(), SECOND, before.origin)
+
+    made = make_current(store, stack.config, stack.zones, SECOND)
+    assert not made.anew and made.events == 4 and made.position.offsets == {0: 0, 1: 0}
+    assert is_current(store.position(), SECOND, before.origin)
+    h1, h2 = click("u1", "h1", "i1", 5 * HOUR), click("u1", "h2", "i2", 4 * HOUR)
+    assert_same_row(stack.row("u1"), expected(stack, [h1, h2, unwritten, missed[0]]))
+    assert_same_row(stack.row("u4"), expected(stack, [missed[1], click("u4", "m3", "i9", 300)]))
+
+    # Nothing is folded a second time at the next loss, but what came to the lake too late for the last one is.
+    live(stack, 0, 3, [click("u4", "m4", "i1", 200)])
+    third = make_current(store, stack.config, stack.zones, Topic("c" * 32, (0, 1)))
+    assert (third.anew, third.events) == (False, 1)
+    assert stack.row("u4")["interaction_count"] == 3
 
 
 def test_another_history_replaces_all_rows(stack, store):
-    rebuild(store, stack.config, stack.zones, FIRST)
+    make_current(store, stack.config, stack.zones, FIRST)
     stack.fill([click("u1", "x1", "i9", 2 * HOUR)], fingerprint="second")
-    assert is_needed(store.position(), FIRST, lake.origin(stack.config, stack.zones))
-    rebuild(store, stack.config, stack.zones, FIRST)
+    assert not is_current(store.position(), FIRST, lake.origin(stack.config, stack.zones))
+    assert make_current(store, stack.config, stack.zones, FIRST).anew
     assert_same_row(stack.row("u1"), expected(stack, [click("u1", "x1", "i9", 2 * HOUR)]))
     assert stack.row("u2")["interaction_count"] == 0 and store.states(["u2"]) == {}
 
 
 def test_a_rebuild_that_was_killed_is_done_again(stack, store):
     done = rebuild(store, stack.config, stack.zones, FIRST)
-    store.invalidate()
-    assert is_needed(store.position(), FIRST, done.position.origin)
+    store.invalidate()  # what a rebuild begins with
+    assert not is_current(store.position(), FIRST, done.position.origin)
+    again = make_current(store, stack.config, stack.zones, FIRST)
+    assert again.anew and again.position == done.position
 
 
 def test_a_batch_of_someone_with_an_outdated_position_changes_nothing(stack, store):
@@ -106,7 +119,7 @@ def test_a_batch_that_races_another_is_refused_at_the_last_moment(stack, store):
     batch, _ = updates.interactions([encode(click("u1", "n1"))], DEPARTMENTS)
 
     def change(held):
-        rival.finish(Position(position.incarnation, position.origin, {0: 77}))
+        rival.finish(Position(position.incarnation, position.origin, {0: 77}), {})
         return updates.apply(held, batch, stack.config.features)
 
     before = stack.row("u1")
