@@ -46,11 +46,12 @@ def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
         return {**read_manifest(zones.ranker), "skipped": True}
     drop_manifest(zones.ranker)
     started = time.monotonic()
-    learned = candidates(config, zones, "B")
+    learned, held_out = candidates(config, zones, "B"), candidates(config, zones, "C")
+    asked = requests(zones, held_out)
     inputs = _inputs(config, zones, learned)
     model, loss = fit(config, inputs, *_matrices(config, learned))
     onnx, error = ranker_onnx(model, inputs, *_matrices(config, learned))
-    blend, figures = tune(config, zones, onnx)
+    blend, figures = tune(config, onnx, held_out, asked)
     filesystem, path = fsspec.core.url_to_fs(f"{zones.ranker}/ranker.onnx")
     filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
     filesystem.pipe_file(path, onnx)
@@ -127,9 +128,8 @@ def ranker_onnx(model: mm.Model, inputs: Inputs, categorical, continuous, labels
     return export(logit, specs, "logit", samples, relative=True)
 
 
-def tune(config: Config, zones: Zones, onnx: bytes) -> tuple[dict[str, float], dict[str, float]]:
+def tune(config: Config, onnx: bytes, table: pa.Table, asked: Requests) -> tuple[dict[str, float], dict[str, float]]:
     """Calibration and retrieval's weight by window C's candidates: ``blend.json``, and NDCG@10 of each order on C."""
-    table = candidates(config, zones, "C")
     session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
     categorical, continuous, labels = _matrices(config, table)
     (logits,) = session.run(["logit"], {"categorical": categorical, "continuous": continuous})
@@ -143,7 +143,6 @@ def tune(config: Config, zones: Zones, onnx: bytes) -> tuple[dict[str, float], d
     retrieval = retrieval_score(
         numbers(table, "x_two_tower_score"), numbers(table, "x_similar_score"), config.serve.similar_weight
     )
-    asked = _requests(zones, table)
     weight, blended = retrieval_weight(probability, retrieval, asked)
     figures = {
         "ndcg_at_10_retrieval": mean_ndcg(retrieval, asked),
@@ -154,7 +153,12 @@ def tune(config: Config, zones: Zones, onnx: bytes) -> tuple[dict[str, float], d
     return blend, {name: round(value, 5) for name, value in figures.items()}
 
 
-def _requests(zones: Zones, table: pa.Table) -> Requests:
+def requests(zones: Zones, table: pa.Table) -> Requests:
+    """Which of window C's candidates belong to one request, and how much was taken in each.
+
+    Raises:
+        ArtifactError: when the candidates were made from other rows.
+    """
     rows, request = np.unique(numbers(table, "row_id"), return_inverse=True)
     asked = read(f"{zones.features}/rows/window=C", ["row_id", "target_item_codes"])
     known, lengths = numbers(asked, "row_id"), flat(asked, "target_item_codes")[1]

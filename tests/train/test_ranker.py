@@ -82,7 +82,15 @@ def test_a_ranker_worse_than_chance_on_window_c_is_refused(world, ranked, monkey
     onnx = fsspec.open(f"{world.zones.ranker}/ranker.onnx").open().read()
     monkeypatch.setattr(ranker, "platt", lambda *_: (-0.1, 0.0))
     with pytest.raises(ArtifactError, match="worse than chance on window C"):
-        ranker.tune(world.config, world.zones, onnx)
+        table = ranker.candidates(world.config, world.zones, "C")
+        ranker.tune(world.config, onnx, table, ranker.requests(world.zones, table))
+
+
+def test_candidates_of_other_rows_are_refused(world, ranked):
+    table = ranker.candidates(world.config, world.zones, "C")
+    elsewhere = table.set_column(0, "row_id", [[row + 1_000_000 for row in table["row_id"].to_pylist()]])
+    with pytest.raises(ArtifactError, match="window=C has rows that"):
+        ranker.requests(world.zones, elsewhere)
 
 
 def test_candidates_of_which_none_was_taken_are_refused(world, ranked, tmp_path):
