@@ -15,7 +15,7 @@ from contracts.artifacts import zones
 from contracts.config import load, stack_settings
 from contracts.errors import TriremeError
 from ensemble import answer, candidates, export, golden, golden_triton, model_config, promote
-from ensemble.code_version import REPOSITORY
+from ensemble.model_config import REPOSITORY
 from ensemble.steps.release import Release
 
 

@@ -16,12 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contracts.artifacts import Zones, drop_manifest, fingerprint, is_current, read_manifest, write_manifest
+from contracts.artifacts import Zones, code_version, drop_manifest, fingerprint, is_current, read_manifest, write_manifest
 from contracts.config import Config
 from contracts.features import FIRST_VALUE, ranker_categorical, ranker_continuous
 from contracts.requests import Request
 from ensemble import assemble, raw_rows
-from ensemble.code_version import code_version
 from ensemble.steps.arrays import Candidates
 from ensemble.steps.lookup import Lookup, catalogue_mask
 from ensemble.steps.popularity import Popularity
@@ -66,7 +65,7 @@ def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
         config.train.seed,
         read_manifest(zones.features)["fingerprint"],
         read_manifest(fit)["fingerprint"],
-        code_version(),
+        code_version(*assemble.CODE),
     )
     if not force and is_current(zones.candidates, mark):
         log.info("candidates are current; nothing to do")

@@ -13,6 +13,7 @@ import fsspec
 
 from contracts.artifacts import (
     Zones,
+    code_version,
     drop_manifest,
     exists,
     fingerprint,
@@ -25,8 +26,7 @@ from contracts.artifacts import (
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from ensemble import assemble, golden
-from ensemble.code_version import REPOSITORY, code_version
-from ensemble.model_config import check, model_names
+from ensemble.model_config import REPOSITORY, check, model_names
 from ensemble.steps.release import DOCUMENT, Release
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def run(config: Config, zones: Zones, force: bool = False, repository: Path = RE
     """Make the candidate release and put its data into ``repository`` too; figures of the run."""
     refit = f"{zones.retrieval}/refit"
     sources = [read_manifest(zone)["fingerprint"] for zone in (zones.features, refit, zones.ranker)]
-    mark = fingerprint(config.features, config.serve, config.train.seed, *sources, code_version())
+    mark = fingerprint(config.features, config.serve, config.train.seed, *sources, code_version(*assemble.CODE))
     drifted = check(REPOSITORY)
     if drifted:
         raise ArtifactError(f"{', '.join(drifted)}: not what the contracts say; run `python -m ensemble configs`")

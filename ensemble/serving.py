@@ -75,7 +75,7 @@ class LookupStep:
 
     def degrade(self, batch: Tensors, error: Exception) -> Tensors:
         """Everybody is a user never seen."""
-        return self._encoded(batch, [StackError(f"{type(error).__name__}: {error}")] * len(batch["requests"]))
+        return self._encoded(batch, [StackError(_reason(error))] * len(batch["requests"]))
 
     def _encoded(self, batch: Tensors, rows: list[Any]) -> Tensors:
         started = self._clock()
@@ -243,7 +243,12 @@ def _text(value: bytes, field: str) -> str:
 
 
 def _skipped(batch: Tensors, stage: str, error: Exception) -> list[Envelope]:
-    return [envelope.with_skipped(stage, f"{type(error).__name__}: {error}") for envelope in _unpacked(batch)]
+    return [envelope.with_skipped(stage, _reason(error)) for envelope in _unpacked(batch)]
+
+
+def _reason(error: Exception) -> str:
+    """What an answer says of an error: enough to look for it in the log, and never a page of it."""
+    return f"{type(error).__name__}: {error}"[:200]
 
 
 def _packed(envelopes: Sequence[Envelope]) -> np.ndarray:
