@@ -7,9 +7,13 @@ and hour (UTC) at which they were written.
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -40,7 +44,8 @@ LIVE_SCHEMA = pa.schema(
 )
 
 
-class LiveFile(NamedTuple):
+@dataclasses.dataclass(frozen=True, order=True)
+class LiveFile:
     """What the name of a live file says, and where it lies."""
 
     incarnation: str
@@ -48,7 +53,7 @@ class LiveFile(NamedTuple):
     first: int
     last: int
     path: str
-    filesystem: Any
+    filesystem: Any = dataclasses.field(compare=False)
 
 
 def live_name(partition: int, incarnation: str, first: int, last: int) -> str:
@@ -56,8 +61,18 @@ def live_name(partition: int, incarnation: str, first: int, last: int) -> str:
     return f"p{partition:03d}-{incarnation}-{first:012d}-{last:012d}.parquet"
 
 
+def live_folder(zones: Zones, now: datetime) -> str:
+    """Where files are written at an instant (UTC)."""
+    return f"{zones.raw}/live/day={now:%Y-%m-%d}/hour={now:%H}"
+
+
 def live_files(zones: Zones) -> list[LiveFile]:
-    """All live files, in the order of incarnation, partition and offset."""
+    """The live files, in the order of incarnation, partition and offset; every record is in one of them."""
+    return without_parts(all_live_files(zones))
+
+
+def all_live_files(zones: Zones) -> list[LiveFile]:
+    """``live_files``, and the parts of merged files that are not taken away yet."""
     filesystem, path = fsspec.core.url_to_fs(f"{zones.raw}/live")
     found = []
     for name in filesystem.find(path):
@@ -65,7 +80,30 @@ def live_files(zones: Zones) -> list[LiveFile]:
         if match:
             partition, first, last = (int(match[key]) for key in ("partition", "first", "last"))
             found.append(LiveFile(match["incarnation"], partition, first, last, name, filesystem))
-    return sorted(found, key=lambda file: file[:4])
+    return sorted(found)
+
+
+def without_parts(files: Sequence[LiveFile]) -> list[LiveFile]:
+    """The files of which no other one holds all records."""
+    kept: list[LiveFile] = []
+    for file in sorted(files, key=lambda file: (file.incarnation, file.partition, file.first, -file.last)):
+        same = kept and (kept[-1].incarnation, kept[-1].partition) == (file.incarnation, file.partition)
+        if not same or file.last > kept[-1].last:
+            kept.append(file)
+    return kept
+
+
+def place(filesystem: Any, path: str, table: pa.Table) -> None:
+    """Write a table as a file that appears whole or not at all."""
+    content = io.BytesIO()
+    pq.write_table(table, content)
+    if "file" in filesystem.protocol:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(f"{path}.partial")
+        partial.write_bytes(content.getvalue())
+        partial.replace(path)
+    else:
+        filesystem.pipe_file(path, content.getvalue())  # object stores show an object when it is complete
 
 
 def ends(files: Sequence[LiveFile]) -> dict[str, dict[int, int]]:

@@ -6,17 +6,14 @@ after the highest one. Nothing is lost as long as the broker keeps what was not 
 
 from __future__ import annotations
 
-import io
 import logging
 import threading
 import time
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import fsspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 from kafka.errors import KafkaError
 from prometheus_client import Counter, Gauge
 
@@ -25,6 +22,7 @@ from contracts.errors import StackError
 from contracts.events import FIELDS, Event
 from streaming import lake, topics
 from streaming.codec import UndecodableError, decode
+from streaming.compaction import compact
 from streaming.settings import StreamSettings
 from streaming.watch import TopicWatch
 
@@ -64,17 +62,8 @@ def write(zones: Zones, buffer: Buffer, now: datetime) -> str:
     """Write a buffer as one file that appears whole, and empty it; the file's URL."""
     first, last = buffer.rows[0][1], buffer.rows[-1][1]
     name = lake.live_name(buffer.partition, buffer.incarnation, first, last)
-    url = f"{zones.raw}/live/day={now:%Y-%m-%d}/hour={now:%H}/{name}"
-    content = io.BytesIO()
-    pq.write_table(buffer.table(), content)
-    filesystem, path = fsspec.core.url_to_fs(url)
-    if "file" in filesystem.protocol:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(f"{path}.partial")
-        partial.write_bytes(content.getvalue())
-        partial.replace(path)
-    else:
-        filesystem.pipe_file(path, content.getvalue())  # object stores show an object when it is complete
+    url = f"{lake.live_folder(zones, now)}/{name}"
+    lake.place(*fsspec.core.url_to_fs(url), buffer.table())
     EVENTS.inc(len(buffer.rows))
     FILES.inc()
     buffer.rows.clear()
@@ -99,7 +88,7 @@ def _drain(settings: StreamSettings, zones: Zones, stop: threading.Event, flush_
     log.info("writing incarnation %s from offsets %s", topic.incarnation, offsets)
     buffers = {partition: Buffer(partition, topic.incarnation) for partition in topic.partitions}
     client = topics.consumer(settings, offsets, wait_ms=POLL_MS)
-    due = time.monotonic() + flush_seconds
+    due, tidied = time.monotonic() + flush_seconds, ""
     try:
         with TopicWatch(settings, topic.incarnation) as watch:
             while not stop.is_set() and watch.reason is None:
@@ -110,6 +99,7 @@ def _drain(settings: StreamSettings, zones: Zones, stop: threading.Event, flush_
                 if waiting >= FLUSH_EVENTS or time.monotonic() >= due:
                     _flush(zones, buffers)
                     due = time.monotonic() + flush_seconds
+                    tidied = _tidy(zones, tidied)
             if watch.reason:
                 log.warning("starting over: %s", watch.reason)
     finally:
@@ -131,3 +121,12 @@ def _flush(zones: Zones, buffers: dict[int, Buffer]) -> None:
         if buffer.rows:
             write(zones, buffer, datetime.now(timezone.utc))
     BUFFERED.set(0)
+
+
+def _tidy(zones: Zones, last: str) -> str:
+    """Merge the files of past hours at the first flush of an hour, and at the start; the hour."""
+    now = datetime.now(timezone.utc)
+    hour = f"{now:%Y-%m-%d %H}"
+    if hour != last:
+        compact(zones, now)
+    return hour

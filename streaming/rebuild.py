@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from contracts.artifacts import Zones
 from contracts.config import Config
-from contracts.errors import StackError
+from contracts.errors import ArtifactError, StackError
 from contracts.folds import UserState, fold
 from streaming import lake, topics, updates
 from streaming.online import OnlineStore, Position
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _USERS_AT_ONCE = 250
 _EVENTS_AT_ONCE = 2000
+_ATTEMPTS = 3
 #: How long the command waits for the running processor, and how often it looks.
 WAIT_SECONDS, _POLL_SECONDS = 180, 0.2
 
@@ -67,10 +68,15 @@ def make_current(
     progress: Progress = lambda users, events: None,
 ) -> Made:
     """Rebuild or catch up, whichever is due; the store must be leased to this process."""
-    position = store.position()
-    if position.incarnation and position.origin == lake.origin(config, zones):
-        return catch_up(store, config, zones, topic)
-    return rebuild(store, config, zones, topic, progress)
+    for attempt in range(_ATTEMPTS):
+        position = store.position()
+        try:
+            if position.incarnation and position.origin == lake.origin(config, zones):
+                return catch_up(store, config, zones, topic)
+            return rebuild(store, config, zones, topic, progress)
+        except FileNotFoundError as error:
+            log.warning("attempt %d: the lake writer merged files while they were read: %s", attempt + 1, error)
+    raise ArtifactError(f"{zones.raw}/live changed {_ATTEMPTS} times while it was read: is someone deleting there?")
 
 
 def rebuild(
