@@ -92,6 +92,16 @@ def fingerprint(*parts: object) -> str:
     return digest.hexdigest()[:16]
 
 
+def code_version(*packages: str) -> str:
+    """A short hash of the sources of top-level packages: part of the fingerprint of whatever their code makes."""
+    root = Path(__file__).resolve().parent.parent
+    sources = [path for package in packages for kind in ("*.py", "*.pbtxt") for path in (root / package).rglob(kind)]
+    digest = hashlib.sha256()
+    for path in sorted(sources):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
 def write_json(url: str, document: Any) -> None:
     """Write JSON so that a reader sees the old file or the new one, never a half (rename on a local file system)."""
     filesystem, path = fsspec.core.url_to_fs(url)

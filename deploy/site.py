@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from pathlib import Path
 
 from contracts import artifacts
@@ -82,12 +81,3 @@ def open_site(config_path: str) -> Site:
     if "://" in settings.root:
         raise StackError(f"TRIREME_ROOT={settings.root}: the local stack needs a local folder")
     return Site(Path(config_path).resolve(), load(config_path), str(Path(settings.root).resolve()), settings.port_base)
-
-
-def code_hash(*packages: str) -> str:
-    """A hash of the packages' sources: a process whose environment holds it is restarted when its code changes."""
-    digest = hashlib.sha256()
-    for package in packages:
-        for file in sorted((REPOSITORY / package).rglob("*.py")):
-            digest.update(str(file.relative_to(REPOSITORY)).encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()[:16]

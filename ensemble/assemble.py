@@ -23,6 +23,9 @@ from ensemble.steps import ranker, retrieval
 from ensemble.steps.release import DOCUMENT
 from ensemble.steps.tables import BUCKETS, ITEMS, VOCABULARY
 
+#: The packages whose code decides what a release holds and answers.
+CODE = ("contracts", "ensemble", "triton_repo")
+
 
 def read_table(url: str, columns: list[str] | None = None) -> pa.Table:
     """A parquet file of a zone, or all parquet files right below a folder.

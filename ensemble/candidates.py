@@ -16,7 +16,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contracts.artifacts import Zones, code_version, drop_manifest, fingerprint, is_current, read_manifest, write_manifest
+from contracts.artifacts import (
+    Zones,
+    code_version,
+    drop_manifest,
+    fingerprint,
+    is_current,
+    read_manifest,
+    write_manifest,
+)
 from contracts.config import Config
 from contracts.features import FIRST_VALUE, ranker_categorical, ranker_continuous
 from contracts.requests import Request

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from contracts.artifacts import Zones, exists, fingerprint, read_json, read_manifest, write_json
+from contracts.artifacts import Zones, code_version, exists, fingerprint, read_json, read_manifest, write_json
 from contracts.config import Config
 from contracts.errors import ArtifactError, GateError
 from contracts.features import FIRST_VALUE
 from train import baselines, report
-from train.code_version import code_version
 from train.metrics import METRICS, K, bootstrap_weights, interval
 from train.tables import Catalogue, catalogue, flat, read
 
@@ -39,7 +38,7 @@ def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
     answers, features = read_manifest(zones.answers), read_manifest(zones.features)
     url = f"{zones.answers}/evaluation.json"
     made = [features["fingerprint"], answers["fingerprint"], answers["release"]]
-    mark = fingerprint(config.serve, made, code_version())
+    mark = fingerprint(config.serve, made, code_version("contracts", "train"))
     if not force and exists(url) and (done := read_json(url)).get("fingerprint") == mark:
         log.info("evaluation is current; nothing to do")
         return _verdict(done) | {"skipped": True}

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from contracts.artifacts import (
     Zones,
+    code_version,
     drop_manifest,
     fingerprint,
     is_current,
@@ -28,7 +29,6 @@ from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, ranker_categorical, ranker_continuous
 from train.blend_tuning import Requests, mean_ndcg, platt, retrieval_weight
-from train.code_version import code_version
 from train.onnx_export import export
 from train.progress import TrainingBar
 from train.ranking_model import LABEL, Inputs, build
@@ -40,7 +40,9 @@ log = logging.getLogger(__name__)
 def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
     """Fill ``models/ranker``; the figures of its manifest."""
     made = [read_manifest(zone)["fingerprint"] for zone in (zones.features, zones.candidates)]
-    mark = fingerprint(config.features, config.train, config.serve.similar_weight, made, code_version())
+    mark = fingerprint(
+        config.features, config.train, config.serve.similar_weight, made, code_version("contracts", "train")
+    )
     if not force and is_current(zones.ranker, mark):
         log.info("ranker is current; nothing to do")
         return {**read_manifest(zones.ranker), "skipped": True}

@@ -17,11 +17,18 @@ import merlin.models.tf as mm
 import numpy as np
 import tensorflow as tf
 
-from contracts.artifacts import Zones, drop_manifest, fingerprint, is_current, read_manifest, write_manifest
+from contracts.artifacts import (
+    Zones,
+    code_version,
+    drop_manifest,
+    fingerprint,
+    is_current,
+    read_manifest,
+    write_manifest,
+)
 from contracts.config import Config
 from contracts.features import FIRST_VALUE, query_columns
 from train import item_item, pairs
-from train.code_version import code_version
 from train.onnx_export import export
 from train.pairs import Pairs, Queries
 from train.progress import TrainingBar
@@ -46,7 +53,7 @@ def run(config: Config, zones: Zones, kind: str, force: bool = False) -> dict[st
         kind,
         processed["fingerprint"],
         read_manifest(zones.features)["fingerprint"],
-        code_version(),
+        code_version("contracts", "train"),
     )
     if not force and is_current(zone, mark):
         log.info("retrieval (%s) is current; nothing to do", kind)

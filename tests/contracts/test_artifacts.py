@@ -124,3 +124,15 @@ def test_a_manifest_is_read_by_people_too(tmp_path: Path) -> None:
     assert text.splitlines()[1:-1] == [' "a": 2,', ' "b": 1,', ' "fingerprint": "f"']
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"], "no partial file is left behind"
     json.loads(text)
+
+
+def test_the_version_of_code_is_that_of_its_sources_only() -> None:
+    first = artifacts.code_version("contracts")
+    assert first == artifacts.code_version("contracts") and len(first) == 16
+    assert len({first, artifacts.code_version("ensemble"), artifacts.code_version("contracts", "ensemble")}) == 3
+    (ROOT / "contracts" / "__pycache__").mkdir(exist_ok=True)
+    (ROOT / "contracts" / "__pycache__" / "noise.pyc").write_bytes(b"noise")
+    try:
+        assert artifacts.code_version("contracts") == first, "compiling is no change"
+    finally:
+        (ROOT / "contracts" / "__pycache__" / "noise.pyc").unlink()

@@ -10,7 +10,7 @@ from tritonclient.grpc import model_config_pb2 as proto
 
 from contracts.tensors import ENSEMBLES, STEPS
 from ensemble import model_config
-from ensemble.code_version import REPOSITORY
+from ensemble.model_config import REPOSITORY
 
 
 def parsed(name: str) -> proto.ModelConfig:

@@ -10,8 +10,7 @@ import pytest
 from contracts.artifacts import Zones, read_json, read_manifest
 from contracts.errors import ArtifactError
 from ensemble import export, golden, promote
-from ensemble.code_version import REPOSITORY
-from ensemble.model_config import model_names
+from ensemble.model_config import REPOSITORY, model_names
 from ensemble.steps.chain import Chain
 from ensemble.steps.release import Release
 from tests.ensemble.made_up import World
