@@ -67,7 +67,8 @@ def fit(config: Config, parts: list[str], items: str, users: str, cut: int, fold
     # Threads of this process would share Merlin's caches with it, so there the fit is serial.
     set_dask_client(None if str(client.scheduler.address).startswith("inproc") else client)
     meta = load(parts[0], items, users, cut, categorical, numeric).head(0)
-    frame = dd.from_map(load, parts, items=items, users=users, cut=cut, names=categorical, numeric=numeric, meta=meta)
+    shared = {"items": items, "users": users, "cut": cut, "names": categorical, "numeric": numeric}
+    frame = dd.from_map(load, parts, **shared, meta=meta)  # pyright: ignore[reportPrivateImportUsage]
     workflow.fit(nvt.Dataset(frame))
     tables = {name: _in_order(encode.categories[name], name) for name in categorical}
     clean_worker_cache()

@@ -51,7 +51,7 @@ def export(
     worst = 0.0
     for sample in samples:
         (got,) = session.run([output], dict(sample))
-        expected = named(*(tf.constant(sample[spec.name]) for spec in inputs)).numpy()
+        expected = named(*(tf.constant(sample[str(spec.name)]) for spec in inputs)).numpy()
         if got.shape != expected.shape or got.dtype != expected.dtype:
             raise ArtifactError(
                 f"{output}: expected {expected.dtype} {expected.shape}, ONNX gives {got.dtype} {got.shape}"

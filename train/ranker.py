@@ -109,7 +109,7 @@ def fit(config: Config, inputs: Inputs, categorical, continuous, labels) -> tupl
     batches = tf.data.Dataset.from_generator(epoch, output_signature=signature).prefetch(2)
     bar = TrainingBar(settings.ranker, len(labels) // batch, batch, settings.ranker_epochs)
     model.compile(optimizer=tf.keras.optimizers.Adam(settings.learning_rate), metrics=[])
-    model.fit(batches, epochs=settings.ranker_epochs, verbose=0, callbacks=[bar])
+    model.fit(batches, epochs=settings.ranker_epochs, verbose=0, callbacks=[bar])  # pyright: ignore[reportArgumentType]
     return model, bar.loss
 
 

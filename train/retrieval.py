@@ -119,7 +119,7 @@ def fit(config: Config, held: Catalogue, learned: Pairs) -> Fitted:
     batches = tf.data.Dataset.from_generator(epoch, output_signature=signature).prefetch(2)
     bar = TrainingBar("two-tower", len(learned.row) // batch, batch, settings.retrieval_epochs)
     model.compile(optimizer=tf.keras.optimizers.Adam(settings.learning_rate), metrics=[])
-    model.fit(batches, epochs=settings.retrieval_epochs, verbose=0, callbacks=[bar])
+    model.fit(batches, epochs=settings.retrieval_epochs, verbose=0, callbacks=[bar])  # pyright: ignore[reportArgumentType]
     return Fitted(model, bar.loss)
 
 

@@ -60,7 +60,7 @@ def two_tower(shape: Shape, item_frequencies: np.ndarray, temperature: float) ->
         item_schema["item_id"],
         query_schema[RECENT_ITEMS],
         sequence_combiner=RecencyPooling(RECENT_WEIGHTS),
-        embeddings_initializer=tf.keras.initializers.RandomNormal(stddev=0.1),
+        embeddings_initializer=tf.keras.initializers.RandomNormal(stddev=0.1),  # pyright: ignore[reportArgumentType]
         name="item_table",
     )
     output = mm.ContrastiveOutput(
@@ -74,7 +74,7 @@ def two_tower(shape: Shape, item_frequencies: np.ndarray, temperature: float) ->
         logits_temperature=temperature,
         store_negative_ids=True,
     )
-    return mm.RetrievalModelV2(
+    return mm.RetrievalModelV2(  # pyright: ignore[reportReturnType]
         query=_tower(shape, query_schema, query_schema.select_by_tag(Tags.USER), items),
         candidate=_tower(shape, item_schema, item_schema.excluding_by_name(["item_id"]), items),
         output=output,
@@ -87,7 +87,7 @@ def _tower(shape: Shape, schema: Schema, attributes: Schema, items: mm.Embedding
     if len(attributes):
         dims = {column.name: min(shape.dim, max(4, int(2 * column.int_domain.max**0.5))) for column in attributes}
         branches["attributes"] = mm.Embeddings(attributes, dim=dims)
-    return mm.Encoder(
+    return mm.Encoder(  # pyright: ignore[reportReturnType]
         mm.ParallelBlock(branches, schema=schema, aggregation="concat"),
         mm.MLPBlock([2 * shape.dim, shape.dim], activation="relu", no_activation_last_layer=True),
         post=mm.L2Norm(),
