@@ -108,12 +108,6 @@ class Supervisor:
             supervisor.startProcess(name, False)
         return True
 
-    def stop_program(self, name: str) -> None:
-        """Stop one program and wait until it is gone."""
-        with self._call() as supervisor:
-            if supervisor.getProcessInfo(name)["statename"] in ("RUNNING", "STARTING", "BACKOFF"):
-                supervisor.stopProcess(name)
-
     def processes(self) -> dict[str, dict[str, Any]]:
         """What supervisord says of every program: ``statename``, ``pid``, ``start``, ``now``, ``description``."""
         with self._call() as supervisor:

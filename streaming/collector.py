@@ -42,7 +42,6 @@ MAX_EVENTS = 500
 #: Requests that wait for the broker at the same time; the next one is refused rather than queued.
 MAX_WAITING = 64
 RETRY_AFTER_SECONDS = 1
-DEFAULT_ACK_SECONDS = 2.0
 
 
 class RefusedError(Exception):
