@@ -13,9 +13,10 @@ from typing import Any
 from rich.console import Console
 from rich.logging import RichHandler
 
-from contracts.artifacts import zones
-from contracts.config import load, stack_settings
+from contracts.artifacts import Zones, zones
+from contracts.config import Config, load, stack_settings
 from contracts.errors import TriremeError
+from train import current
 
 
 def main() -> int:
@@ -47,10 +48,23 @@ def main() -> int:
 def _run(options: argparse.Namespace) -> dict[str, Any]:
     config = load(options.config)
     held = zones(stack_settings().root, config)
-    # Imported here, because TensorFlow takes ten seconds that neither a wrong setting nor evaluate should wait for.
+    if not options.force and (done := _done(options, config, held)):
+        return done
+    # Imported here, because TensorFlow takes ten seconds that neither a wrong setting, a model that is current nor
+    # evaluate should wait for.
     stage = importlib.import_module(f"train.{options.command}")
     kind = (options.kind,) if options.command == "retrieval" else ()
     return stage.run(config, held, *kind, force=options.force)
+
+
+def _done(options: argparse.Namespace, config: Config, held: Zones) -> dict[str, Any] | None:
+    """The figures of a model that need not be fitted again."""
+    if options.command == "retrieval":
+        mark = current.retrieval_mark(config, held, options.kind)
+        return current.facts(f"{held.retrieval}/{options.kind}", mark)
+    if options.command == "ranker":
+        return current.facts(held.ranker, current.ranker_mark(config, held))
+    return None
 
 
 def _quiet() -> None:

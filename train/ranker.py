@@ -13,21 +13,12 @@ import onnxruntime
 import pyarrow as pa
 import tensorflow as tf
 
-from contracts.artifacts import (
-    Zones,
-    code_version,
-    drop_manifest,
-    fingerprint,
-    is_current,
-    read_json,
-    read_manifest,
-    write_json,
-    write_manifest,
-)
+from contracts.artifacts import Zones, drop_manifest, read_json, write_json, write_manifest
 from contracts.blending import retrieval_score
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, ranker_categorical, ranker_continuous
+from train import current
 from train.blend_tuning import Requests, mean_ndcg, platt, retrieval_weight
 from train.onnx_export import export
 from train.progress import TrainingBar
@@ -39,13 +30,9 @@ log = logging.getLogger(__name__)
 
 def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
     """Fill ``models/ranker``; the figures of its manifest."""
-    made = [read_manifest(zone)["fingerprint"] for zone in (zones.features, zones.candidates)]
-    mark = fingerprint(
-        config.features, config.train, config.serve.similar_weight, made, code_version("contracts", "train")
-    )
-    if not force and is_current(zones.ranker, mark):
-        log.info("ranker is current; nothing to do")
-        return {**read_manifest(zones.ranker), "skipped": True}
+    mark = current.ranker_mark(config, zones)
+    if not force and (done := current.facts(zones.ranker, mark)):
+        return done
     drop_manifest(zones.ranker)
     started = time.monotonic()
     learned, held_out = candidates(config, zones, "B"), candidates(config, zones, "C")

@@ -17,18 +17,10 @@ import merlin.models.tf as mm
 import numpy as np
 import tensorflow as tf
 
-from contracts.artifacts import (
-    Zones,
-    code_version,
-    drop_manifest,
-    fingerprint,
-    is_current,
-    read_manifest,
-    write_manifest,
-)
+from contracts.artifacts import Zones, drop_manifest, read_manifest, write_manifest
 from contracts.config import Config
 from contracts.features import FIRST_VALUE, query_columns
-from train import item_item, pairs
+from train import current, item_item, pairs
 from train.onnx_export import export
 from train.pairs import Pairs, Queries
 from train.progress import TrainingBar
@@ -46,18 +38,10 @@ _SMOOTHING = 0.5
 def run(config: Config, zones: Zones, kind: str, force: bool = False) -> dict[str, Any]:
     """Fill ``models/retrieval/<kind>``; the figures of its manifest."""
     zone = f"{zones.retrieval}/{kind}"
+    mark = current.retrieval_mark(config, zones, kind)
+    if not force and (done := current.facts(zone, mark)):
+        return done
     processed = read_manifest(zones.processed)
-    mark = fingerprint(
-        config.features,
-        config.train,
-        kind,
-        processed["fingerprint"],
-        read_manifest(zones.features)["fingerprint"],
-        code_version("contracts", "train"),
-    )
-    if not force and is_current(zone, mark):
-        log.info("retrieval (%s) is current; nothing to do", kind)
-        return {**read_manifest(zone), "skipped": True}
     drop_manifest(zone)
     windows, end = WINDOWS[kind]
     until = int(processed[end])
