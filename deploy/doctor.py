@@ -59,8 +59,9 @@ def _python() -> Iterator[Finding]:
     there = library.is_file() and library.suffix != ".a"
     mend = "apt-get install libpython3.11 (a Python built by hand: configure --enable-shared)"
     yield Finding("Python's shared library", str(library) if there else "none", there, mend)
-    pip = importlib.util.find_spec("pip") is not None or shutil.which("uv") is not None
-    yield Finding("pip or uv", "yes" if pip else "none", pip, "apt-get install python3-pip")
+    uv = shutil.which("uv") or shutil.which("uv", path=str(REPOSITORY / ".uv" / "bin"))
+    found = uv or ("pip" if importlib.util.find_spec("pip") else "none")
+    yield Finding("uv, or pip to get it", found, found != "none", "apt-get install python3-pip")
 
 
 def _tools() -> Iterator[Finding]:
