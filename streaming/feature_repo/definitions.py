@@ -42,6 +42,7 @@ def feast_objects(settings: FeatureSettings, zones: Zones) -> list[Any]:
 
 
 def _view(view: features.FeatureView, entity: Entity, zones: Zones) -> FeatureView:
+    """A Feast view. A stream view's file is where Feast would keep pushed rows offline; training reads ``rows/``."""
     file = FileSource(
         name=f"{view.qualified_name}_file",
         path=f"{zones.features}/{view.name}.parquet",
