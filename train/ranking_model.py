@@ -13,11 +13,12 @@ from merlin.schema import ColumnSchema, Schema, Tags
 LABEL = "label"
 _CROSS_LAYERS = 2
 _DEEP = [64, 32]
-#: Widest embedding of a categorical column: with some 8,000 hits to learn from, wider ones learn window B by heart
-#: (completejourney, NDCG@10 on window C: .0229 at 2, .0232 at 4, .0214 at 16).
-_DCN_DIM = 4
-#: Width of DLRM's embeddings, which must all be equal.
-_DLRM_DIM = 8
+#: Widest embedding of a categorical column of DCN, and the width of all of them in DLRM, which asks for equal ones.
+_DCN_DIM, _DLRM_DIM = 4, 8
+#: L2 on the deep layers' weights and, summed over a batch, on the embeddings that it looks up. With some 8,000 hits to
+#: learn from, a free ranker learns window B by heart: NDCG@10 on window C of completejourney is .021 without, .025 with
+#: both, .023 for a logistic regression and .017 for retrieval's order.
+_L2 = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,23 +53,28 @@ def build(kind: str, inputs: Inputs) -> mm.Model:
         default_loss=tf.keras.losses.BinaryCrossentropy(from_logits=True),
         default_metrics_fn=tuple,
     )
+    categorical = schema.select_by_tag(Tags.CATEGORICAL)
     if kind == "dlrm":
         return mm.DLRMModel(
             schema,
-            embedding_dim=_DLRM_DIM,
-            bottom_block=mm.MLPBlock([_DEEP[0], _DLRM_DIM]),
-            top_block=mm.MLPBlock(_DEEP),
+            embeddings=mm.Embeddings(categorical, dim=_DLRM_DIM, l2_batch_regularization_factor=_L2),
+            bottom_block=_deep([_DEEP[0], _DLRM_DIM]),
+            top_block=_deep(_DEEP),
             prediction_tasks=output,
         )
-    categorical = schema.select_by_tag(Tags.CATEGORICAL)
     dims = {f"c_{name}": min(_DCN_DIM, max(2, int(size**0.5))) for name, size in inputs.sizes.items()}
+    embeddings = mm.Embeddings(categorical, dim=dims, l2_batch_regularization_factor=_L2)
     return mm.DCNModel(
         schema,
         depth=_CROSS_LAYERS,
-        deep_block=mm.MLPBlock(_DEEP),
-        input_block=mm.InputBlockV2(schema, categorical=mm.Embeddings(categorical, dim=dims)),
+        deep_block=_deep(_DEEP),
+        input_block=mm.InputBlockV2(schema, categorical=embeddings),
         prediction_tasks=output,
     )
+
+
+def _deep(widths: list[int]) -> mm.SequentialBlock:
+    return mm.MLPBlock(widths, kernel_regularizer=tf.keras.regularizers.l2(_L2))
 
 
 def _schema(inputs: Inputs) -> Schema:
