@@ -131,7 +131,7 @@ class ServeSettings:
     #: Interactions at which the personal part weighs one half against trending.
     evidence_half: float = 1.0
     #: Weight of the running session's categories (0 switches session intent off).
-    session_weight: float = 0.8
+    session_weight: float = 0.6
     #: Ratio of the answer's NDCG@10 to most-popular's that the gate asks for.
     gate_min_ratio: float = 1.1
 
