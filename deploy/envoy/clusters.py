@@ -25,6 +25,8 @@ def triton_cluster(protocol: str, eds_path: str) -> dict[str, Any]:
         "connect_timeout": "0.5s",
         "lb_policy": "LEAST_REQUEST",
         "eds_cluster_config": {"eds_config": {"path_config_source": {"path": eds_path}, "resource_api_version": "V3"}},
+        # By default what is learned of a server's health is collected for a second before it counts.
+        "common_lb_config": {"update_merge_window": "0s"},
         # An endpoint that is taken out is drained, not kept until its health check fails.
         "ignore_health_on_host_removal": True,
         "typed_extension_protocol_options": _protocol_options({"explicit_http_config": options}),
