@@ -18,10 +18,14 @@ PURCHASES = 3
 
 @dataclasses.dataclass(frozen=True)
 class Catalogue:
-    """Catalogue items by falling frequency, with the department (``features.category``) of each."""
+    """Catalogue items by falling frequency, with the department (``features.category``) of each.
+
+    ``label_of`` names an item to people: its value in the column after the department's, where there is one.
+    """
 
     department_of: Mapping[str, str]
     items_of: Mapping[str, Sequence[str]]
+    label_of: Mapping[str, str]
 
     def share(self, item_ids: Sequence[str], department: str) -> float:
         """The department's part of a list, 0 to 1."""
@@ -39,13 +43,16 @@ class Plan:
 
 def read_catalogue(site: Site) -> Catalogue:
     """From ``features/items.parquet``: one row per catalogue item in code order, which is the order of frequency."""
-    category = site.config.features.category
-    table = pq.read_table(f"{site.zones.features}/items.parquet", columns=["item_id", category]).to_pydict()
-    department_of = {item: name for item, name in zip(table["item_id"], table[category]) if name}
+    settings = site.config.features
+    finer = settings.item_categorical[settings.item_categorical.index(settings.category) + 1 :][:1]
+    columns = ["item_id", settings.category, *finer]
+    table = pq.read_table(f"{site.zones.features}/items.parquet", columns=columns).to_pydict()
+    department_of = {item: name for item, name in zip(table["item_id"], table[settings.category]) if name}
     items_of: dict[str, list[str]] = {}
     for item, name in department_of.items():
         items_of.setdefault(name, []).append(item)
-    return Catalogue(department_of, items_of)
+    labels = {item: label for item, label in zip(table["item_id"], table[columns[-1]]) if label}
+    return Catalogue(department_of, items_of, {**department_of, **labels})
 
 
 def read_histories(site: Site) -> dict[str, tuple[str, frozenset[str]]]:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
@@ -19,6 +20,8 @@ from deploy.ports import address
 from deploy.site import Site
 
 SHOWN = 10
+#: What is left for an item's name in a terminal of 100 columns.
+_LABEL_WIDTH = 20
 _GRPC_EXAMPLE = Path(__file__).parent / "examples" / "ask_grpc.py"
 
 
@@ -54,23 +57,24 @@ def ask_both_ways(console: Console, site: Site, user_id: str) -> None:
 
 
 def _table(console: Console, result: Result, who: str, lesson: Lesson) -> None:
-    plan, department_of = lesson.plan, result.catalogue.department_of
+    plan, catalogue = lesson.plan, result.catalogue
     took = "was not seen within a second" if lesson.learned_ms is None else f"took {lesson.learned_ms:.0f} ms"
     table = Table(
         title=f"See it learn: {who} buys three of {plan.department}",
-        caption=f"{plan.department} in the top 20: {lesson.share_before:.0%} -> {lesson.share_after:.0%}; it {took}",
+        caption=f"▸ {plan.department} in the top 20: {lesson.share_before:.0%} -> {lesson.share_after:.0%}; it {took}",
     )
-    for heading in ("#", "before", "", "source", "after", "", "source"):
-        table.add_column(heading, justify="right" if heading == "#" else "left")
+    table.add_column("#", justify="right")
+    for heading in ("before", "", "source", "after", "", "source"):
+        table.add_column(heading, no_wrap=True, max_width=None if heading else _LABEL_WIDTH)
     rows = zip(*(lesson.before[name][:SHOWN] for name in ("item_ids", "sources")))
     for rank, (before, after) in enumerate(
         zip(rows, zip(*(lesson.after[name][:SHOWN] for name in ("item_ids", "sources")))), start=1
     ):
         cells = [str(rank)]
         for item, source in (before, after):
-            department = department_of.get(item, "?")
-            style = "bold green" if department == plan.department else ""
-            cells += [item, f"[{style}]{department}[/]" if style else department, source]
+            label = escape(catalogue.label_of.get(item, "?"))
+            bought = catalogue.department_of.get(item) == plan.department
+            cells += [item, f"[bold green]▸ {label}[/]" if bought else f"  {label}", source]
         table.add_row(*cells)
     console.print(table)
 

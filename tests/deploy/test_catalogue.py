@@ -12,7 +12,8 @@ _SIZE = MIN_UNSEEN + 5
 
 def _catalogue(*departments: str) -> Catalogue:
     items_of = {name: [f"{name}{i}" for i in range(_SIZE)] for name in departments}
-    return Catalogue({item: name for name, items in items_of.items() for item in items}, items_of)
+    department_of = {item: name for name, items in items_of.items() for item in items}
+    return Catalogue(department_of, items_of, department_of)
 
 
 def test_the_share_counts_the_departments_items_of_a_list():

@@ -12,7 +12,8 @@ from deploy.learn import Lesson, Result
 
 _OTHER = [f"a{i}" for i in range(20)]
 _WANTED = [f"b{i}" for i in range(30)]
-_CATALOGUE = Catalogue({item: item[0] for item in (*_OTHER, *_WANTED)}, {"a": _OTHER, "b": _WANTED})
+_DEPARTMENT_OF = {item: item[0] for item in (*_OTHER, *_WANTED)}
+_CATALOGUE = Catalogue(_DEPARTMENT_OF, {"a": _OTHER, "b": _WANTED}, _DEPARTMENT_OF)
 
 
 class _Shop:
