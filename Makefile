@@ -48,6 +48,10 @@ up: setup  ## Start the stack
 learn: setup  ## See it learn, against the running stack
 	@$(SERVE) -m deploy learn $(CONFIG)
 
+load: setup  ## Throughput by concurrency (perf_analyzer), against the running stack
+	@UV_PROJECT_ENVIRONMENT=.venv-load $(UV) sync --quiet --frozen --extra load >&2
+	@$(SERVE) -m loadtest perf $(CONFIG)
+
 status: setup  ## What runs, on which port, since when
 	@$(SERVE) -m deploy status $(CONFIG)
 
