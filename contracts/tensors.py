@@ -1,17 +1,12 @@
 """What goes over the wire between Triton's models: one signature a step, and the two public ensembles.
 
-``config.pbtxt``, the python-backend shells, perf_analyzer's input and the tests' fakes derive from here. Dimensions are
+``config.pbtxt``, the python-backend shells and the tests' fakes derive from here. Dimensions are
 without the batch; -1 is fixed by the release (all requests of one release share their shapes, so that they batch).
 """
 
 from __future__ import annotations
 
 import dataclasses
-
-import numpy as np
-
-#: Triton data type -> numpy type of the array that crosses.
-NUMPY_TYPES: dict[str, type] = {"STRING": np.object_, "INT64": np.int64, "INT32": np.int32, "FP32": np.float32}
 
 MAX_BATCH_SIZE = 64
 
