@@ -40,7 +40,7 @@ etl: setup  ## Raw logs to trusted events, features and training rows
 	@$(TRAIN) -m etl run $(CONFIG)
 
 export: setup  ## Models to a release, and the release into triton_repo/
-	@$(SERVE) -m ensemble export $(CONFIG)
+	@$(SERVE) -m ensemble export $(CONFIG) --fill
 
 up: setup  ## Start the stack
 	@$(SERVE) -m deploy up $(CONFIG)

@@ -27,6 +27,8 @@ def main(argv: list[str]) -> int:
         command = commands.add_parser(name, help=module.__doc__)
         command.add_argument("config", help="a file of configs/")
         command.add_argument("--force", action="store_true", help="run even when nothing has changed")
+        if module is export:
+            command.add_argument("--fill", action="store_true", help="put the release's data into triton_repo/ too")
     configs = commands.add_parser("configs", help=model_config.__doc__)
     configs.add_argument(
         "--check", action="store_true", help="write nothing; fail when a file is not what it should be"
@@ -59,7 +61,9 @@ def _run(arguments: argparse.Namespace) -> dict[str, object]:
     place = zones(stack_settings().root, config)
     if arguments.command == "promote":
         return promote.run(place)
-    stage = {"candidates": candidates, "export": export, "answer": answer}[arguments.command]
+    if arguments.command == "export":
+        return export.run(config, place, arguments.force, REPOSITORY if arguments.fill else None)
+    stage = {"candidates": candidates, "answer": answer}[arguments.command]
     return stage.run(config, place, arguments.force)
 
 

@@ -32,8 +32,15 @@ from ensemble.steps.release import DOCUMENT, Release
 log = logging.getLogger(__name__)
 
 
-def run(config: Config, zones: Zones, force: bool = False, repository: Path = REPOSITORY) -> dict[str, Any]:
-    """Make the candidate release and put its data into ``repository`` too; figures of the run."""
+def run(config: Config, zones: Zones, force: bool = False, fill: Path | None = None) -> dict[str, Any]:
+    """Make the candidate release; figures of the run.
+
+    Args:
+        config: settings of the data set.
+        zones: where its files lie.
+        force: run even when nothing has changed.
+        fill: a model repository that gets the release's data beside its shells, so that it serves as it stands.
+    """
     refit = f"{zones.retrieval}/refit"
     sources = [read_manifest(zone)["fingerprint"] for zone in (zones.features, refit, zones.ranker)]
     mark = fingerprint(config.features, config.serve, config.train.seed, *sources, code_version(*assemble.CODE))
@@ -45,7 +52,8 @@ def run(config: Config, zones: Zones, force: bool = False, repository: Path = RE
         facts, skipped = read_manifest(zones.releases), True
     else:
         facts, skipped = _export(config, zones, mark), False
-    fill_repository(zones, facts["release"], repository)
+    if fill:
+        fill_repository(zones, facts["release"], fill)
     return {**facts, "skipped": skipped}
 
 

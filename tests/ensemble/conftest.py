@@ -24,7 +24,7 @@ def place(world: World, tmp_path_factory: pytest.TempPathFactory) -> Zones:
     """Zones with a candidate release."""
     folder = tmp_path_factory.mktemp("root")
     place = world.write(str(folder))
-    export.run(world.config, place, repository=folder / "repository")
+    export.run(world.config, place, fill=folder / "repository")
     return place
 
 

@@ -83,7 +83,7 @@ def test_a_folder_without_a_release_says_how_to_get_one(tmp_path: Path) -> None:
 
 
 def test_a_second_export_of_the_same_inputs_keeps_the_release(place: Zones, world: World, release: Release) -> None:
-    facts = export.run(world.config, place, repository=Path(place.root).parent / "repository")
+    facts = export.run(world.config, place)
     assert facts["skipped"] is True
     assert facts["release"] == release.id == read_manifest(place.releases)["release"]
 
