@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from rich.table import Table
@@ -24,8 +25,9 @@ from deploy.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
-#: The commands of ``streaming`` that make the stores ready, between the start of the stores and that of the streams.
-PREPARATIONS = ("apply", "materialize", "rebuild")
+#: The commands of ``streaming`` that make the stores ready, between the start of the stores and that of the streams
+#: (``materialize`` applies Feast's definitions itself where that is due).
+PREPARATIONS = ("materialize", "rebuild")
 _STORES = ("redis", "broker")
 _STREAMS = ("collector", "lake", "processor")
 _RUNNING = ("RUNNING", "STARTING")
@@ -127,14 +129,22 @@ def _start_in_order(site: Site, supervisor: Supervisor, wanted: dict[str, Part])
         _execute(site, supervisor, f"streaming-{command}", "streaming", command, str(site.config_path))
     started += _start(supervisor, _STREAMS)
     _wait(supervisor, [wanted[name] for name in (*_STREAMS, *tritons)])
-    for name in tritons:
-        if name in started:
-            # A server that answers otherwise than its release was judged by must not be asked by anybody.
-            server, release = address(site.ports[f"{name}_grpc"]), f"{site.zones.releases}/{site.release()}"
-            _execute(site, supervisor, f"golden-{name}", "ensemble", "golden", release, "--grpc", server)
+    _replay_golden(site, supervisor, [name for name in tritons if name in started])
     started += _start(supervisor, ("envoy",))
     _wait(supervisor, [wanted["envoy"]])
     log.info("stack: %s", f"{len(started)} part(s) started" if started else "everything runs already")
+
+
+def _replay_golden(site: Site, supervisor: Supervisor, tritons: Sequence[str]) -> None:
+    """A server that answers otherwise than its release was judged by must not be asked by anybody."""
+    release = f"{site.zones.releases}/{site.release()}"
+
+    def replay(name: str) -> None:
+        server = address(site.ports[f"{name}_grpc"])
+        _execute(site, supervisor, f"golden-{name}", "ensemble", "golden", release, "--grpc", server)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(replay, tritons))
 
 
 def _start(supervisor: Supervisor, names: Iterable[str]) -> list[str]:

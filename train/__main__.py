@@ -50,21 +50,21 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
     held = zones(stack_settings().root, config)
     if not options.force and (done := _done(options, config, held)):
         return done
-    # Imported here, because TensorFlow takes ten seconds that neither a wrong setting, a model that is current nor
-    # evaluate should wait for.
+    # Imported here, because TensorFlow takes ten seconds that neither a wrong setting, what is current nor evaluate
+    # should wait for.
     stage = importlib.import_module(f"train.{options.command}")
     kind = (options.kind,) if options.command == "retrieval" else ()
     return stage.run(config, held, *kind, force=options.force)
 
 
 def _done(options: argparse.Namespace, config: Config, held: Zones) -> dict[str, Any] | None:
-    """The figures of a model that need not be fitted again."""
+    """The figures of what need not be made again."""
     if options.command == "retrieval":
         mark = current.retrieval_mark(config, held, options.kind)
         return current.facts(f"{held.retrieval}/{options.kind}", mark)
     if options.command == "ranker":
         return current.facts(held.ranker, current.ranker_mark(config, held))
-    return None
+    return current.evaluation(config, held)
 
 
 def _quiet() -> None:

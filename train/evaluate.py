@@ -6,22 +6,19 @@ Nothing is tuned here: the window from the cut on is looked at for this report o
 from __future__ import annotations
 
 import dataclasses
-import logging
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from contracts.artifacts import Zones, code_version, exists, fingerprint, read_json, read_manifest, write_json
+from contracts.artifacts import Zones, read_manifest, write_json
 from contracts.config import Config
-from contracts.errors import ArtifactError, GateError
+from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE
-from train import baselines, report
+from train import baselines, current, report
 from train.metrics import METRICS, K, bootstrap_weights, interval
 from train.tables import Catalogue, catalogue, flat, read
-
-log = logging.getLogger(__name__)
 
 #: Our name of a list -> its column in ``answers.parquet``.
 ANSWERED = {"served": "item_ids", "two_tower": "two_tower_ids", "retrieval_order": "candidate_ids"}
@@ -35,31 +32,23 @@ def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
     Raises:
         GateError: after writing, when the answers are not good enough to serve.
     """
-    answers, features = read_manifest(zones.answers), read_manifest(zones.features)
-    url = f"{zones.answers}/evaluation.json"
-    made = [features["fingerprint"], answers["fingerprint"], answers["release"]]
-    mark = fingerprint(config.serve, made, code_version("contracts", "train"))
-    if not force and exists(url) and (done := read_json(url)).get("fingerprint") == mark:
-        log.info("evaluation is current; nothing to do")
-        return _verdict(done) | {"skipped": True}
+    if not force and (done := current.evaluation(config, zones)):
+        return done
     started = time.monotonic()
     held = catalogue(config, zones)
     users, lists, relevant = answered(zones, held)
     until = int(read_manifest(zones.processed)["cut"])
     lists |= baselines.lists(config, zones, held, users, until)
     document = judge(lists, relevant, config)
-    document |= {"fingerprint": mark, "release": answers["release"], "seconds": round(time.monotonic() - started, 1)}
-    write_json(url, document)
+    document |= {
+        "fingerprint": current.evaluation_mark(config, zones),
+        "release": read_manifest(zones.answers)["release"],
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    write_json(f"{zones.answers}/{current.EVALUATION}", document)
     report.show(document)
     report.chart(document, f"{zones.answers}/evaluation.png")
-    return _verdict(document)
-
-
-def _verdict(document: Mapping[str, Any]) -> dict[str, Any]:
-    if not document["gate"]["passed"]:
-        raise GateError("; ".join(document["gate"]["reasons"]))
-    names = ("release", "users", "ndcg_at_10", "ndcg_at_10_popular", "ratio", "ndcg_at_10_two_tower", "seconds")
-    return {name: document[name] for name in names}
+    return current.verdict(document)
 
 
 @dataclasses.dataclass(frozen=True)
