@@ -118,7 +118,7 @@ def test_bounds_themselves_are_within_bounds() -> None:
         {"value": 0},
         {"attributes": {str(i): "x" * LIMITS.max_id_chars for i in range(LIMITS.max_attributes)}},
     ):
-        validate(PURCHASE | change, NOW_MS)
+        assert change.items() <= validate(PURCHASE | change, NOW_MS).to_dict().items()
 
 
 def test_a_whole_float_is_an_integer_and_an_integer_is_a_value() -> None:
