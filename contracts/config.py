@@ -1,6 +1,6 @@
 """Settings: one TOML per data set and size, loaded once, checked together, every problem reported at once.
 
-Nothing else in Trireme reads settings. Addresses and the data root come from the environment (``stack_settings``), so
+Nothing else in Trireme reads settings. Addresses and the data root come from the environment (``contracts.stack``), so
 that two stacks can live on one machine.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import os
 import types
 import typing
 from collections.abc import Mapping
@@ -230,71 +229,3 @@ def _describe(hint: Any) -> str:
     if typing.get_origin(hint) is tuple:
         return f"a list, each {_describe(typing.get_args(hint)[0])}"
     return names.get(hint, "a table")
-
-
-#: Part of the local stack -> offset of its port from the base. Only ``public`` is meant for clients.
-PORT_OFFSETS: Mapping[str, int] = {
-    "public": 0,
-    "envoy_admin": 1,
-    "redis": 2,
-    "kafka": 3,
-    "collector": 10,
-    "lake_metrics": 11,
-    "processor_metrics": 12,
-    "triton_a_http": 20,
-    "triton_a_grpc": 21,
-    "triton_a_metrics": 22,
-    "triton_b_http": 24,
-    "triton_b_grpc": 25,
-    "triton_b_metrics": 26,
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class StackSettings:
-    """What the environment says: where files lie, and where the parts listen (``host:port``)."""
-
-    root: str
-    port_base: int
-    redis: str
-    kafka: str
-    partitions: int  # of the topic of events
-    dask_scheduler: str = ""  # address; empty: a cluster of this machine
-    variant: str = ""  # arm of the experiment, as answers name it
-
-    def port(self, part: str) -> int:
-        """The port of a part of ``PORT_OFFSETS``."""
-        return self.port_base + PORT_OFFSETS[part]
-
-
-def stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
-    """``TRIREME_ROOT`` (default ``var``), ``TRIREME_PORT_BASE`` (20000) and where others than the local stack's serve.
-
-    These are ``TRIREME_REDIS`` and ``TRIREME_KAFKA`` (``host:port``), ``TRIREME_DASK_SCHEDULER`` (its address),
-    ``TRIREME_PARTITIONS`` (4) and ``TRIREME_VARIANT`` (none). A ``ConfigError`` names every variable that is wrong.
-    """
-    problems: list[str] = []
-    base = _whole(environ, "TRIREME_PORT_BASE", 20_000, "a port", (1024, 65_000), problems)
-    partitions = _whole(environ, "TRIREME_PARTITIONS", 4, "an integer", (1, 1024), problems)
-    addresses: dict[str, str] = {}
-    for part in ("redis", "kafka"):
-        variable = f"TRIREME_{part.upper()}"
-        addresses[part] = environ.get(variable) or f"127.0.0.1:{base + PORT_OFFSETS[part]}"
-        host, _, port = addresses[part].rpartition(":")
-        if not host or not port.isdecimal():
-            problems.append(f"{variable}: expected host:port, got {addresses[part]!r}")
-    if problems:
-        raise ConfigError("environment", problems)
-    root = environ.get("TRIREME_ROOT") or "var"
-    scheduler, variant = environ.get("TRIREME_DASK_SCHEDULER", ""), environ.get("TRIREME_VARIANT", "")
-    return StackSettings(root, base, addresses["redis"], addresses["kafka"], partitions, scheduler, variant)
-
-
-def _whole(
-    environ: Mapping[str, str], name: str, default: int, kind: str, bounds: tuple[int, int], problems: list[str]
-) -> int:
-    text = environ.get(name, str(default))
-    if text.isdecimal() and bounds[0] <= int(text) <= bounds[1]:
-        return int(text)
-    problems.append(f"{name}: expected {kind} from {bounds[0]} to {bounds[1]}, got {text!r}")
-    return default

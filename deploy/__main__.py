@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contracts.config import stack_settings
 from contracts.errors import TriremeError
+from contracts.stack import stack_settings
 
 if TYPE_CHECKING:
     from rich.console import Console

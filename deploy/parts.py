@@ -28,7 +28,7 @@ class Part:
     """One process of the stack."""
 
     program: Program
-    #: Names in ``contracts.config.PORT_OFFSETS``.
+    #: Names in ``contracts.stack.PORT_OFFSETS``.
     ports: tuple[str, ...]
     ready: Check
     timeout_seconds: float = 20.0

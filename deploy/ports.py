@@ -6,8 +6,8 @@ import errno
 import socket
 from collections.abc import Mapping
 
-from contracts.config import PORT_OFFSETS
 from contracts.errors import StackError
+from contracts.stack import PORT_OFFSETS
 
 HOST = "127.0.0.1"
 

@@ -6,8 +6,9 @@ import dataclasses
 from pathlib import Path
 
 from contracts import artifacts
-from contracts.config import Config, load, stack_settings
+from contracts.config import Config, load
 from contracts.errors import StackError
+from contracts.stack import stack_settings
 from deploy.ports import HOST, address, ports
 
 REPOSITORY = Path(__file__).resolve().parent.parent

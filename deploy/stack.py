@@ -14,8 +14,8 @@ from typing import Any
 
 from rich.table import Table
 
-from contracts.config import PORT_OFFSETS
 from contracts.errors import StackError
+from contracts.stack import PORT_OFFSETS
 from deploy import monitoring, tritonserver
 from deploy.parts import TRITONS, Part, parts
 from deploy.ports import address, check_free

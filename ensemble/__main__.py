@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from contracts.artifacts import zones
-from contracts.config import load, stack_settings
+from contracts.config import load
 from contracts.errors import TriremeError
+from contracts.stack import stack_settings
 from ensemble import answer, candidates, export, golden, golden_triton, model_config, promote
 from ensemble.model_config import REPOSITORY
 from ensemble.steps.release import Release

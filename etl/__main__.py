@@ -12,6 +12,7 @@ from rich.table import Table
 
 from contracts import config as settings
 from contracts.errors import TriremeError
+from contracts.stack import stack_settings
 
 CONSOLE = Console(stderr=True)
 
@@ -38,7 +39,7 @@ def _run(options: argparse.Namespace) -> dict[str, object]:
     started = time.monotonic()
     figures = stage.run(
         config,
-        settings.stack_settings(),
+        stack_settings(),
         options.force,
         lambda step: CONSOLE.print(f"[dim]{time.monotonic() - started:6.1f} s[/] etl {config.name}: {step}"),
     )
@@ -60,7 +61,7 @@ def _behaviour(options: argparse.Namespace) -> dict[str, object]:
     from etl import parity
 
     config = settings.load(options.config)
-    return parity.run(config, settings.stack_settings().root, options.events, options.queries, options.out)
+    return parity.run(config, stack_settings().root, options.events, options.queries, options.out)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,8 +11,9 @@ from typing import Any
 import fsspec
 
 from contracts import artifacts
-from contracts.config import Config, StackSettings
+from contracts.config import Config
 from contracts.errors import ArtifactError
+from contracts.stack import StackSettings
 from etl import cluster, ingest, quality, source, statics
 
 

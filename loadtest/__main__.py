@@ -10,8 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from contracts.config import load, stack_settings
+from contracts.config import load
 from contracts.errors import TriremeError
+from contracts.stack import stack_settings
 from loadtest import latency, perf
 
 

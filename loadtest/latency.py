@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 import tritonclient.grpc as triton
 
 from contracts import artifacts
-from contracts.config import Config, StackSettings
+from contracts.config import Config
 from contracts.errors import StackError
+from contracts.stack import StackSettings
 
 HOST = "127.0.0.1"
 WARM_UP = 20

@@ -18,8 +18,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from contracts import artifacts
-from contracts.config import Config, StackSettings
+from contracts.config import Config
 from contracts.errors import StackError
+from contracts.stack import StackSettings
 
 ENVIRONMENT = Path(__file__).resolve().parent.parent / ".venv-load"
 MODEL = "recommendations"

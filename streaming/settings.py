@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Mapping
 
-from contracts.config import stack_settings
+from contracts.stack import stack_settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class StreamSettings:
 
 
 def stream_settings(environ: Mapping[str, str] = os.environ) -> StreamSettings:
-    """The part of ``contracts.config.stack_settings`` that the streaming processes need.
+    """The part of ``contracts.stack.stack_settings`` that the streaming processes need.
 
     Raises:
         ConfigError: naming every variable that is wrong.

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from contracts.artifacts import Zones, zones
-from contracts.config import Config, load, stack_settings
+from contracts.config import Config, load
 from contracts.errors import TriremeError
+from contracts.stack import stack_settings
 from train import current
 
 

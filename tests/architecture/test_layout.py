@@ -10,7 +10,8 @@ import pytest
 import tomllib
 import yaml
 
-from contracts.config import FeatureSettings, ServeSettings, Source, StackSettings, TrainSettings, Windows
+from contracts.config import FeatureSettings, ServeSettings, Source, TrainSettings, Windows
+from contracts.stack import StackSettings
 from tests.architecture.tree import ROOT, STAGES, files, sources, text
 
 MAKEFILE = ROOT / "Makefile"

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.config import PORT_OFFSETS, Config, load, parse, stack_settings
+from contracts.config import Config, load, parse
 from contracts.errors import ConfigError
+from contracts.stack import PORT_OFFSETS, stack_settings
 from tests.strategies import json_values
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,6 +15,7 @@ from unittest import mock
 import pandas as pd
 
 from contracts import config as settings
+from contracts.stack import stack_settings
 from etl import stage
 
 
@@ -24,7 +25,7 @@ def main(path: str) -> None:
         if "transform" in job:
             transform(job["transform"], job["values"], job["out"])
             continue
-        stack = settings.stack_settings({"TRIREME_ROOT": job["root"]})
+        stack = stack_settings({"TRIREME_ROOT": job["root"]})
         patches = [mock.patch(name, value) for name, value in job.get("constants", {}).items()]
         patches += [mock.patch(name, side_effect=RuntimeError("broken on purpose")) for name in job.get("broken", [])]
         for name in [*job.get("constants", {}), *job.get("broken", [])]:

@@ -4,8 +4,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from contracts.config import load, stack_settings
+from contracts.config import load
 from contracts.errors import StackError
+from contracts.stack import stack_settings
 from loadtest import perf
 from tests.conftest import CONFIG, REPOSITORY
 

@@ -1,6 +1,6 @@
 """``feature_lookup``: checks the request, reads the user's rows from the online store and encodes them."""
 
-from contracts.config import stack_settings
+from contracts.stack import stack_settings
 from ensemble import triton_io
 from ensemble.online import OnlineStore
 from ensemble.serving import LookupStep
