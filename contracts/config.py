@@ -53,6 +53,34 @@ class Source:
 
 
 @dataclasses.dataclass(frozen=True)
+class QualitySettings:
+    """Rules of one data set beyond the contract's, and when a whole day of it is held back.
+
+    A day is compared with the ``hold_history_days`` before it; fewer than that, or fewer rows than ``hold_min_rows`` on
+    either side, and nothing is held.
+    """
+
+    #: Field -> the only values that it may have.
+    allowed: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict[str, tuple[str, ...]])
+    #: Numeric field -> least and greatest value.
+    ranges: dict[str, tuple[float, ...]] = dataclasses.field(default_factory=dict[str, tuple[float, ...]])
+    #: Event type -> fields that it must have besides those that the contract asks for.
+    required: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict[str, tuple[str, ...]])
+    #: Of ``item_id`` and ``user_id``, those that must be in their table.
+    references: tuple[str, ...] = ()
+    #: Most hours by which a row's time may fall behind the newest before it in its source; 0: any order is good.
+    max_disorder_hours: int = 0
+    hold_history_days: int = 14
+    hold_min_rows: int = 500
+    #: A day is held with this many times the median rows of a day, or as many times fewer.
+    hold_volume_ratio: float = 10.0
+    #: A day is held when a field's share of nulls moved by this much.
+    hold_null_shift: float = 0.4
+    #: A day is held when the population stability index of a field with few values exceeds this.
+    hold_category_psi: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
 class FeatureSettings:
     """Which static columns become features (``price`` and the like are numeric), and the shape of behaviour.
 
@@ -145,6 +173,7 @@ class Config:
     windows: Windows
     train: TrainSettings
     serve: ServeSettings
+    quality: QualitySettings = dataclasses.field(default_factory=QualitySettings)
 
 
 def load(path: str | Path) -> Config:

@@ -49,6 +49,13 @@ class Reason(str, Enum):
     QUANTITY_OUT_OF_RANGE = "quantity_out_of_range"
     NEGATIVE_VALUE = "negative_value"
     DUPLICATE = "duplicate"
+    #: Of a data set's own rules (``[quality]`` in its TOML).
+    NOT_ALLOWED = "not_allowed"
+    OUT_OF_RANGE = "out_of_range"
+    UNKNOWN_REFERENCE = "unknown_reference"
+    OUT_OF_ORDER = "out_of_order"
+    #: A record of the topic that is no event.
+    UNDECODABLE = "undecodable"
 
 
 @dataclasses.dataclass(frozen=True)
