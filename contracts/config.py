@@ -222,9 +222,9 @@ def _build(cls: type, raw: object, where: str, problems: list[str]) -> Any:
     for name, field in fields.items():
         if name in raw:
             values[name] = _value(hints[name], raw[name], _join(where, name), problems)
-        elif dataclasses.is_dataclass(hints[name]) and not _has_required(hints[name]):
+        elif dataclasses.is_dataclass(hints[name]) and not any(map(_is_required, dataclasses.fields(hints[name]))):
             values[name] = hints[name]()
-        elif field.default is dataclasses.MISSING:
+        elif _is_required(field):
             problems.append(f"{_join(where, name)}: is missing; expected {_describe(hints[name])}")
     return None if problems else cls(**values)
 
@@ -249,8 +249,8 @@ def _join(where: str, name: str) -> str:
     return f"{where}.{name}" if where else name
 
 
-def _has_required(cls: Any) -> bool:
-    return any(field.default is dataclasses.MISSING for field in dataclasses.fields(cls))
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _describe(hint: Any) -> str:
