@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import Any
 
@@ -53,13 +54,33 @@ def gpu_count(installed: int | None = None, environ: Mapping[str, str] = os.envi
     return installed if visible is None else min(installed, len([device for device in visible.split(",") if device]))
 
 
+class Session:
+    """A connected cluster, and how long it took to start."""
+
+    def __init__(self, client: Client, start_seconds: float):
+        self.client = client
+        self.start_seconds = start_seconds
+
+    def map(self, label: str, function: Callable[..., Any], *iterables: Any, **options: Any) -> list[Any]:
+        """Run ``function`` over the iterables; results in their order."""
+        tasks: Any = self.client.map(function, *iterables, pure=False, **options)
+        results: Any = self.client.gather(tasks)
+        return results
+
+    def start(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run one task beside others; its future."""
+        return self.client.submit(function, *arguments, pure=False)
+
+
 @contextlib.contextmanager
-def connect(scheduler: str, rows: int) -> Iterator[Client]:
-    """A client of the chosen cluster; a cluster started here ends with the block."""
+def connect(scheduler: str, rows: int, log: Callable[[str], None] = lambda line: None) -> Iterator[Session]:
+    """A session of the chosen cluster; a cluster started here ends with the block."""
     kind = choose(scheduler, gpu_count(), rows)
+    started = time.monotonic()
     with contextlib.ExitStack() as stack:
         cluster: Any = scheduler if kind is Kind.SCHEDULER else stack.enter_context(_start(kind))
-        yield stack.enter_context(Client(cluster, timeout="60s"))
+        client = stack.enter_context(Client(cluster, timeout="60s"))
+        yield Session(client, time.monotonic() - started)
 
 
 def _start(kind: Kind) -> Any:

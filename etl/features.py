@@ -9,7 +9,7 @@ interactions before the cut, and a row sees what is strictly earlier than itself
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,116 +21,190 @@ from contracts import artifacts
 from contracts.config import Config
 from contracts.features import FIRST_VALUE, user_profile
 from etl import encoding, grouping, rows, store, vocabulary
+from etl.cluster import Session
 from etl.history import History
-from etl.selection import Chosen, Survey, select
+from etl.selection import ROWS_A_USER, Chosen, Survey, select
 
 WINDOWS = ("A", "B", "C")
 #: Items of a recommendation in the offline evaluation.
 K = 100
+#: Files that each group writes and that are put together at the end.
+WHOLE = ("requests", "truth", "user_profile")
 
 
-def run(config: Config, zone: artifacts.Zones, client: Any, log: Callable[[str], None]) -> dict[str, Any]:
-    """Fill the features zone; returns counts for the manifest."""
+def run(
+    config: Config, zone: artifacts.Zones, files: Mapping[str, int], session: Session, log: Callable[[str], None]
+) -> dict[str, Any]:
+    """Fill the features zone; returns counts for the manifest.
+
+    Args:
+        config: the data set.
+        zone: its zones.
+        files: files below ``processed/events`` -> rows.
+        session: where tasks run.
+        log: for a line about what surprises.
+    """
     facts = artifacts.read_manifest(zone.processed)
     instants = rows.Instants(facts["retrieval_end"], facts["ranker_end"], facts["cut"], facts["log_end"])
-    store.clear(zone.features)
+    before = known_vocabulary(config, zone, log)
+    for name in ("rows", "by_user", "workflow"):
+        store.clear(f"{zone.features}/{name}")
     scratch = f"{zone.features}/by_user"
-    log("interactions by user")
-    groups = grouping.run(zone.processed, config.features.category, scratch, facts["events"], client)
-    log("vocabulary and statistics (NVTabular)")
-    items, users = f"{zone.processed}/items.parquet", f"{zone.processed}/users.parquet"
-    encodings = vocabulary.fit(config, groups, items, users, instants.cut, f"{zone.features}/workflow", client)
-    artifacts.write_json(f"{zone.features}/encodings.json", encodings)
-    log("which rows")
-    surveys = client.gather(client.map(survey, groups, zone=zone, cut=instants.cut, pure=False))
-    everyone = np.sort(np.concatenate([part.experienced for part in surveys]))
-    chosen = select(surveys, everyone, instants, config)
-    log("point-in-time rows")
-    # What is large goes by file or as one list an item: client.map turns a large keyword into a task, on which the
-    # scheduler of this Dask stumbles (TypeError in update_graph).
-    known = {"config": config, "zone": zone, "instants": instants}
-    parts = client.gather(client.map(build, groups, range(len(groups)), chosen, **known, pure=False))
-    counts = {name: int(sum(part["rows"][name] for part in parts)) for name in WINDOWS}
-    log("requests, truth, profiles, daily counts")
-    _write_whole(parts, config, zone, instants)
-    _write_statics(config, zone, encodings, everyone)
+    items = f"{zone.processed}/items.parquet"
+    place = grouping.Place(f"{zone.processed}/events", items, config.features.category, scratch, instants.cut)
+    groups = grouping.run(place, files, session)
+    item_counts = _series(groups.items, "item_id")
+    catalogue = vocabulary.extended(before.get("item_id", []), item_counts, config.features.min_item_count)
+    store.write(pa.table({"item_id": pa.array(catalogue, pa.string())}), catalogue_file(zone))
+    known = {"zone": zone, "instants": instants}
+    surveys = session.map("rows surveyed", survey, groups.folders, **known)
+    user_counts = _series(pa.concat_tables([part.users for part in surveys]), "user_id")
+    encoded = vocabulary.encodings(config, before, item_counts, user_counts, zone.processed)
+    _write_encodings(config, zone, encoded)
+    buckets = session.start(_write_buckets, groups.counts, zone)
+    chosen = select(surveys, config)
+    numbers = range(len(groups.folders))
+    counts = session.map("point-in-time rows", build, groups.folders, numbers, chosen, config=config, **known)
+    buckets.result()
+    for name in WHOLE:
+        store.concat(
+            [f"{scratch}/{name}/part-{number:05d}.parquet" for number in numbers], f"{zone.features}/{name}.parquet"
+        )
+    _add_silent(config, zone, instants.log_end)
+    _write_statics(config, zone, encoded, user_counts.index.to_numpy(object))
     store.clear(scratch)
-    return {"rows": counts, "items": len(encodings["item_id"]), "users": len(encodings["user_id"])}
+    totals = {name: int(sum(part[name] for part in counts)) for name in WINDOWS}
+    return {"rows": totals, "items": len(encoded["item_id"]), "users": len(encoded["user_id"])}
 
 
-def survey(group: str, zone: artifacts.Zones, cut: int) -> Survey:
+def known_vocabulary(config: Config, zone: artifacts.Zones, log: Callable[[str], None]) -> encoding.Encodings:
+    """The vocabulary of an earlier run, to be extended; empty when there is none, or when it means something else."""
+    url = f"{zone.features}/vocabulary.json"
+    if not artifacts.exists(url):
+        return {}
+    held = artifacts.read_json(url)
+    if held["fingerprint"] != vocabulary.fingerprint(config):
+        log("other columns, thresholds or tables than before: the vocabulary is made anew, and all codes with it")
+        return {}
+    return held["encodings"]
+
+
+def catalogue_file(zone: artifacts.Zones) -> str:
+    """Where a run keeps the item ids in the order of their codes while it works."""
+    return f"{zone.features}/by_user/catalogue.parquet"
+
+
+def survey(group: str, zone: artifacts.Zones, instants: rows.Instants) -> Survey:
     """Look through a group, so that rows can be drawn over all groups before any is computed."""
     log = rows.read(group)
-    found = rows.targets(log, rows.catalogue_codes(log, catalogue_of(zone)))
-    return Survey(experienced(log, cut), log.users[found.user], found.as_of)
-
-
-def catalogue_of(zone: artifacts.Zones) -> list[str]:
-    """Item ids in the order of their codes."""
-    return artifacts.read_json(f"{zone.features}/encodings.json")["item_id"]
-
-
-def experienced(log: History, cut: int) -> np.ndarray:
-    """Ids of the users with an interaction before the cut."""
-    return log.users[np.unique(log.user[log.time < cut])]
+    found = rows.targets(log, rows.catalogue_codes(log, _catalogue(zone)))
+    counts = np.bincount(log.user[log.time < instants.cut], minlength=len(log.users))
+    place = np.cumsum(counts > 0) - 1
+    window = instants.window(found.as_of)
+    entry = np.flatnonzero((window == 1) | (window == 2))
+    users = pa.table({"user_id": pa.array(log.users[counts > 0], pa.string()), "count": counts[counts > 0]})
+    return Survey(users, entry, window[entry].astype(np.int8), place[found.user[entry]], found.as_of[entry])
 
 
 def build(
-    group: str,
-    number: int,
-    chosen: list[Chosen],
-    *,
-    config: Config,
-    zone: artifacts.Zones,
-    instants: rows.Instants,
-) -> dict[str, Any]:
-    """Write a group's rows; returns their counts and the group's part of the files that are written whole."""
-    log, catalogue = rows.read(group), catalogue_of(zone)
+    group: str, number: int, chosen: Chosen, *, config: Config, zone: artifacts.Zones, instants: rows.Instants
+) -> dict[str, int]:
+    """Write a group's rows, and its part of the files that are put together at the end; the rows by window."""
+    log, catalogue = rows.read(group), _catalogue(zone)
     item_codes = rows.catalogue_codes(log, catalogue)
     found = rows.targets(log, item_codes)
-    users = store.read(f"{zone.processed}/users.parquet").to_pandas().set_index("user_id")
-    counts = {}
-    for window, part in zip(WINDOWS, chosen):
-        table = rows.training_rows(log, found, part.entries, config, catalogue, users, seen=window != "A")
-        table = table.add_column(0, "row_id", pa.array(part.row_ids, pa.int64()))
-        store.write(table, f"{zone.features}/rows/window={window}/part-{number:05d}.parquet")
-        counts[window] = table.num_rows
-    return {
-        "rows": counts,
-        "requests": rows.snapshot(log, experienced(log, instants.cut), instants.cut, config, users),
-        "profiles": rows.snapshot(log, log.users, instants.log_end + 1, config, users),
+    users = _attributes(zone, log)
+    entries = (np.flatnonzero(instants.window(found.as_of) == 0), *chosen.entries)
+    ids = _row_ids(log, found, instants.cut, chosen.users_before)
+    for window, part in zip(WINDOWS, entries):
+        tables = rows.training_rows(log, found, part, ids, config, catalogue, users, seen=window != "A")
+        store.write_parts(tables, f"{zone.features}/rows/window={window}/part-{number:05d}.parquet")
+    before = log.users[np.unique(log.user[log.time < instants.cut])]
+    requests = rows.snapshot(log, before, instants.cut, config, users)
+    stamp = pa.array(np.full(len(log.users), instants.log_end), pa.timestamp("ms", tz="UTC"))
+    profiles = rows.snapshot(log, log.users, instants.log_end + 1, config, users).select(_profile_columns(config))
+    parts = {
+        "requests": rows.asked(requests, instants.cut, K),
         "truth": rows.truth(log, found, item_codes, catalogue, instants.cut),
-        "buckets": rows.buckets(log, item_codes),
+        "user_profile": _stamped(profiles, stamp),
     }
+    for name, table in parts.items():
+        store.write(table, f"{zone.features}/by_user/{name}/part-{number:05d}.parquet")
+    return {window: len(part) for window, part in zip(WINDOWS, entries)}
 
 
-def _write_whole(parts: list[dict[str, Any]], config: Config, zone: artifacts.Zones, instants: rows.Instants) -> None:
-    def whole(name: str) -> pa.Table:
-        return pa.concat_tables([part[name] for part in parts]).sort_by("user_id")
+def _row_ids(log: History, found: rows.Targets, cut: int, users_before: int) -> np.ndarray:
+    """An id for every entry before the cut: from the user's place among all, and the entry's among the user's."""
+    experienced = np.zeros(len(log.users), bool)
+    experienced[log.user[log.time < cut]] = True
+    rank = np.cumsum(experienced) - 1 + users_before
+    place = np.arange(len(found.user))
+    first = np.maximum.accumulate(np.where(np.append(True, np.diff(found.user) != 0)[: len(place)], place, 0))
+    return rank[found.user] * ROWS_A_USER + place - first
 
-    requests = whole("requests")
-    n = requests.num_rows
-    requests = requests.add_column(1, "as_of", pa.array(np.full(n, instants.cut)))
-    requests = requests.add_column(2, "k", pa.array(np.full(n, K, np.int64)))
-    requests = requests.add_column(3, "region", pa.array([""] * n, pa.string()))
-    store.write(requests, f"{zone.features}/requests.parquet")
-    store.write(whole("truth"), f"{zone.features}/truth.parquet")
-    names = [feature.name for feature in user_profile(config.features).features]
-    profiles = whole("profiles").select(["user_id", *names])
-    # Attributes of users without interactions are known all the same.
+
+def _catalogue(zone: artifacts.Zones) -> list[str]:
+    return store.read(catalogue_file(zone)).column("item_id").to_pylist()
+
+
+def _attributes(zone: artifacts.Zones, log: History) -> pd.DataFrame:
+    """The attributes of a group's users, by ``user_id``."""
     table = store.read(f"{zone.processed}/users.parquet")
-    silent = table.filter(pc.invert(pc.is_in(table["user_id"], value_set=profiles["user_id"].combine_chunks())))
+    here = pc.is_in(table.column("user_id"), value_set=pa.array(log.users, pa.string()))
+    return table.filter(here).to_pandas().set_index("user_id")
+
+
+def _series(table: pa.Table, key: str) -> pd.Series:
+    frame = table.to_pandas()
+    return frame.set_index(key)["count"]
+
+
+def _profile_columns(config: Config) -> list[str]:
+    return ["user_id", *(feature.name for feature in user_profile(config.features).features)]
+
+
+def _stamped(profiles: pa.Table, stamp: pa.Array) -> pa.Table:
+    return profiles.add_column(1, "event_timestamp", stamp).add_column(2, "created", stamp)
+
+
+def _write_encodings(config: Config, zone: artifacts.Zones, encoded: encoding.Encodings) -> None:
+    """``vocabulary.json``, which the next run extends; for readers ``encodings.json`` and the NVTabular workflow."""
+    document = {"fingerprint": vocabulary.fingerprint(config), "encodings": encoded}
+    artifacts.write_json(f"{zone.features}/vocabulary.json", document)
+    artifacts.write_json(f"{zone.features}/encodings.json", encoded)
+    vocabulary.save(config, encoded, f"{zone.features}/workflow")
+
+
+def _write_buckets(counts: Sequence[str], zone: artifacts.Zones) -> None:
+    """``buckets.parquet``: daily counts of catalogue items, a part at a time."""
+    catalogue = pa.array(_catalogue(zone), pa.string())
+
+    def parts() -> Iterator[pa.Table]:
+        for url in counts:
+            table = store.read(url)
+            found = pc.index_in(table.column("item_id"), value_set=catalogue).combine_chunks()
+            code = pc.cast(pc.add(found, FIRST_VALUE), pa.int32())
+            table = table.set_column(2, "item_code", code).filter(pc.is_valid(found))
+            yield table.sort_by([("day", "ascending"), ("region", "ascending"), ("item_code", "ascending")])
+
+    store.write_parts(parts(), f"{zone.features}/buckets.parquet")
+
+
+def _add_silent(config: Config, zone: artifacts.Zones, log_end: int) -> None:
+    """Attributes of users without interactions are known all the same: they follow in ``user_profile.parquet``."""
+    url = f"{zone.features}/user_profile.parquet"
+    table = store.read(f"{zone.processed}/users.parquet")
+    heard = store.read(url, ["user_id"]).column("user_id").combine_chunks()
+    silent = table.filter(pc.invert(pc.is_in(table["user_id"], value_set=heard)))
     columns = {name: silent[name] for name in ("user_id", *config.features.user_categorical)}
     columns["home_region"] = pa.array([""] * silent.num_rows, pa.string())
     columns["seen_item_ids"] = pa.array([[]] * silent.num_rows, pa.list_(pa.string()))
-    profiles = pa.concat_tables([profiles, pa.table(columns).select(profiles.column_names)])
-    stamp = pa.array(np.full(profiles.num_rows, instants.log_end), pa.timestamp("ms", tz="UTC"))
-    profiles = profiles.add_column(1, "event_timestamp", stamp).add_column(2, "created", stamp)
-    store.write(profiles, f"{zone.features}/user_profile.parquet")
-    counted = pd.concat([part["buckets"] for part in parts])
-    counted = counted.groupby(["day", "region", "item_code"], sort=True)["count"].sum().reset_index()
-    counted = counted.astype({"day": np.int32, "item_code": np.int32, "count": np.int32})
-    store.write(pa.Table.from_pandas(counted, preserve_index=False), f"{zone.features}/buckets.parquet")
+    stamp = pa.array(np.full(silent.num_rows, log_end), pa.timestamp("ms", tz="UTC"))
+    part = f"{zone.features}/by_user/silent.parquet"
+    store.write(_stamped(pa.table(columns).select(_profile_columns(config)), stamp), part)
+    heard_part = f"{zone.features}/by_user/heard.parquet"
+    store.move(url, heard_part)
+    store.concat([heard_part, part], url)
 
 
 def _write_statics(config: Config, zone: artifacts.Zones, encodings: encoding.Encodings, everyone: np.ndarray) -> None:

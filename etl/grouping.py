@@ -1,6 +1,7 @@
 """``processed/events`` by day -> temporary files by user: a shuffle over the file system, for any number of workers.
 
-All interactions of a user lie in the files of one group, so that everything that follows is local to a group.
+All rows of a user lie in the files of one group, so that everything that follows is local to a group. Groups are ranges
+of sorted user ids: what they give, one after the other, is sorted. What is local to a day is counted in passing.
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -8,29 +9,78 @@ All interactions of a user lie in the files of one group, so that everything tha
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from contracts.events import INTERACTIONS
+from contracts.features import MS_PER_DAY
 from etl import store
+from etl.cluster import Session
 
-#: Interactions of one group, about: what one worker holds in memory at once.
-ROWS_A_GROUP = 150_000
-DAYS = 24
+#: Rows of one group, about: what one worker holds in memory at once.
+ROWS_A_GROUP = 300_000
+#: Rows of one task of the shuffle, about; a day is never cut.
+ROWS_A_SPLIT = 600_000
+#: User ids that one file gives to find the borders of the groups.
+SAMPLE = 1_000
+#: Files that are asked for them.
+SAMPLED_FILES = 256
 
 
-def run(processed: str, category: str, folder: str, rows: int, client: Any) -> list[str]:
-    """Write the groups below ``folder`` and return their folders, sorted."""
-    store.clear(folder)
-    count = max(2, -(-rows // ROWS_A_GROUP))
-    days = store.days(f"{processed}/events")
-    chunks = [tuple(days[i : i + DAYS]) for i in range(0, len(days), DAYS)]
-    where = {"processed": processed, "category": category, "folder": folder, "count": count}
-    tasks = client.map(_split, chunks, range(len(chunks)), **where, pure=False)
-    return [f"{folder}/group={group}" for group in sorted(set().union(*client.gather(tasks)))]
+class Groups(NamedTuple):
+    """Interactions by user, and what was counted on the way.
+
+    Attributes:
+        folders: one a group, in the order of their users.
+        counts: files with ``day`` int32, ``region``, ``item_id``, ``count`` int32, in the order of days.
+        items: ``item_id`` and ``count`` int64 of the interactions before the cut.
+    """
+
+    folders: list[str]
+    counts: list[str]
+    items: pa.Table
+
+
+class Place(NamedTuple):
+    """What all tasks share: the events' folder, the items' file, what is counted by, the groups' folder, the cut."""
+
+    events: str
+    items: str
+    category: str
+    folder: str
+    cut: int
+
+
+def run(place: Place, files: Mapping[str, int], session: Session) -> Groups:
+    """Write groups and counts below ``place.folder``.
+
+    Args:
+        place: where from, where to.
+        files: file below ``place.events`` -> its rows.
+        session: where tasks run.
+    """
+    store.clear(place.folder)
+    count = max(2, -(-sum(files.values()) // ROWS_A_GROUP))
+    names = sorted(files)
+    asked = names[:: -(-len(names) // SAMPLED_FILES)]
+    samples = session.map("users sampled", _sample, [f"{place.events}/{name}" for name in asked])
+    # A few large tables travel as a file: client.map turns a large keyword into a task, on which the scheduler of this
+    # Dask stumbles (TypeError in update_graph).
+    store.write(pa.table({"user_id": _borders(np.concatenate(samples), count)}), f"{place.folder}/borders.parquet")
+    chunks = _chunks(files)
+    parts = session.map("interactions by user", _split, chunks, range(len(chunks)), place=place)
+    present = sorted(set().union(*(groups for groups, _ in parts)))
+    items = pa.concat_tables([counted for _, counted in parts])
+    totals = items.group_by("item_id").aggregate([("count", "sum")]).rename_columns(["count", "item_id"])
+    return Groups(
+        [f"{place.folder}/group={group}" for group in present],
+        [f"{place.folder}/counts/part-{number:05d}.parquet" for number in range(len(chunks))],
+        totals.select(["item_id", "count"]),
+    )
 
 
 def interactions(events: pa.Table) -> pa.Table:
@@ -40,19 +90,80 @@ def interactions(events: pa.Table) -> pa.Table:
 
 
 def with_category(rows: pa.Table, items: pa.Table, category: str) -> pa.Table:
-    """Rows with the ``category`` of their item; "" where the items do not know it."""
+    """Rows with the ``category`` of their item; "" where the items do not know it, or where nothing is counted by."""
+    if not category:
+        return rows.append_column("category", pa.repeat(pa.scalar(""), rows.num_rows))
     found = pc.index_in(rows.column("item_id"), value_set=items.column("item_id").combine_chunks())
     names = pc.fill_null(items.column(category).combine_chunks().take(found.combine_chunks()), "")
     return rows.append_column("category", names)
 
 
-def _split(days: tuple[str, ...], number: int, processed: str, category: str, folder: str, count: int) -> list[int]:
+def _chunks(files: Mapping[str, int]) -> list[list[str]]:
+    """Files by whole days, in groups of about ``ROWS_A_SPLIT`` rows."""
+    days: dict[str, list[str]] = {}
+    for name in sorted(files):
+        days.setdefault(name.split("/")[0], []).append(name)
+    out: list[list[str]] = []
+    room = 0
+    for held in days.values():
+        rows = sum(files[name] for name in held)
+        if not out or rows > room:
+            out.append([])
+            room = ROWS_A_SPLIT
+        out[-1] += held
+        room -= rows
+    return out
+
+
+def _sample(url: str) -> np.ndarray:
+    """User ids of rows that are spread evenly over a file."""
+    users = store.read(url, ["user_id"]).column("user_id").drop_null()
+    chosen = np.linspace(0, len(users) - 1, min(SAMPLE, len(users))).astype(np.int64)
+    return users.take(pa.array(chosen)).to_pandas().to_numpy(object)
+
+
+def _borders(sample: np.ndarray, count: int) -> pa.Array:
+    """The last user ids of all groups but the last, each once, so that groups have about equally many rows."""
+    at = np.arange(1, count) * len(sample) // count
+    return pa.array(sorted(set(np.sort(sample)[at])) if len(sample) else [], pa.string())
+
+
+def _split(files: list[str], number: int, place: Place) -> tuple[list[int], pa.Table]:
+    """Write the rows of some days by group, and their daily counts; the groups, and counts of items before the cut."""
     names = ["user_id", "item_id", "event_time", "event_id", "event_type", "region"]
-    events = store.read_days(f"{processed}/events", days, names)
-    items = store.read(f"{processed}/items.parquet", ["item_id", category])
-    rows = with_category(interactions(events).drop(["event_type"]), items, category)
+    events = store.read_all([f"{place.events}/{name}" for name in files], names)
+    columns = ["item_id", *([place.category] if place.category else [])]
+    rows = with_category(interactions(events).drop(["event_type"]), store.read(place.items, columns), place.category)
     users = pc.dictionary_encode(rows.column("user_id")).combine_chunks()
-    hashes = store.hash64(np.array(users.dictionary.to_pylist(), object)) % np.uint64(count)
-    groups = hashes[users.indices.to_numpy()].astype(np.int64) if len(hashes) else np.empty(0, np.int64)
-    store.write_split(rows.append_column("group", pa.array(groups)), folder, "group", f"part-{number:05d}")
-    return np.unique(groups).tolist()
+    borders = store.read(f"{place.folder}/borders.parquet").column("user_id").to_pandas().to_numpy(object)
+    of_user = np.searchsorted(borders, users.dictionary.to_pandas().to_numpy(object))
+    groups = of_user[users.indices.to_numpy()] if len(of_user) else np.empty(0, np.int64)
+    store.write_split(rows, groups, f"{place.folder}/group=", f"part-{number:05d}")
+    counts = daily_counts(rows)
+    store.write(counts, f"{place.folder}/counts/part-{number:05d}.parquet")
+    before = counts.filter(pc.less(counts.column("day"), place.cut // MS_PER_DAY))
+    totals = before.group_by("item_id").aggregate([("count", "sum")]).rename_columns(["count", "item_id"])
+    return np.unique(groups).tolist(), totals
+
+
+def daily_counts(rows: pa.Table) -> pa.Table:
+    """Interactions by day, region and item, sorted so: ``day`` int32, ``region``, ``item_id``, ``count`` int32.
+
+    Windows begin at midnight, so whole days lie before or behind their borders.
+    """
+    region = pc.dictionary_encode(pc.fill_null(rows.column("region"), "")).combine_chunks()
+    item = pc.dictionary_encode(rows.column("item_id")).combine_chunks()
+    day = rows.column("event_time").to_numpy() // MS_PER_DAY
+    names = [each.dictionary.to_pandas().to_numpy(object) for each in (region, item)]
+    ranks = [np.argsort(np.argsort(each)) for each in names]
+    codes = [rank[each.indices.to_numpy()] if len(rank) else day[:0] for rank, each in zip(ranks, (region, item))]
+    wide, width = max(len(names[0]), 1), max(len(names[1]), 1)
+    key, count = np.unique((day * wide + codes[0]) * width + codes[1], return_counts=True)
+    return pa.table(
+        {
+            "day": pa.array(key // width // wide, pa.int32()),
+            "region": pa.array(np.sort(names[0]), pa.string()).take(pa.array(key // width % wide)),
+            "item_id": pa.array(np.sort(names[1]), pa.string()).take(pa.array(key % width)),
+            "count": pa.array(count, pa.int32()),
+        }
+    )

@@ -1,7 +1,7 @@
-"""Source log -> ``raw/history``: our names and types, one clock, an id for every row; nothing is judged or dropped.
+"""Source rows -> raw rows: our names and types, one clock, an id and a place of origin for every row.
 
-A value that cannot be read as its field's type is named in ``unreadable``, so that the quality rules refuse the row
-and the row still counts.
+Nothing is judged or dropped here. A value that cannot be read as its field's type is named in ``unreadable``, so that
+the quality rules refuse the row and the row still counts.
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -9,20 +9,20 @@ and the row still counts.
 
 from __future__ import annotations
 
-from typing import Any
+import os
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from contracts import artifacts
-from contracts.config import Config, EventTable
+from contracts.config import EventTable
 from contracts.events import FIELDS, LIMITS
 from contracts.features import MS_PER_DAY
-from etl import source, store
+from etl import source
 
-PIECE_ROWS = 250_000
+#: Rows of one task: it holds them in memory a few times over, some 500 MB in all.
+PIECE_ROWS = 500_000
 _TYPES = {
     "string": pa.string(),
     "long": pa.int64(),
@@ -30,28 +30,24 @@ _TYPES = {
     "double": pa.float64(),
     "map": pa.map_(pa.string(), pa.string()),
 }
-SCHEMA = pa.schema([(field.name, _TYPES[field.kind]) for field in FIELDS] + [("unreadable", pa.string())])
+#: Columns of a trusted event: the contract's fields, and where it came from (``source``, and its row or offset there).
+EVENTS = pa.schema(
+    [(field.name, _TYPES[field.kind]) for field in FIELDS] + [("source", pa.string()), ("offset", pa.int64())]
+)
+#: Columns of a raw row.
+SCHEMA = EVENTS.append(pa.field("unreadable", pa.string()))
 
 
-def run(config: Config, zone: artifacts.Zones, client: Any, fingerprint: str, now_ms: int) -> dict[str, Any]:
-    """Write the raw history of ``config`` and its manifest; returns the manifest's facts.
+def origins(url: str) -> dict[str, str]:
+    """Every file of a source -> what tells it from the others, the same wherever they lie.
 
-    The shift of ``time_shift = "end_at_now"`` is decided here, once: it stays for as long as this zone is current.
+    Example:
+        >>> origins("memory://shop/*/log.csv")  # doctest: +SKIP
+        {'memory://shop/2024/log.csv': '2024/log.csv'}
     """
-    artifacts.drop_manifest(zone.raw)
-    table = config.source.events
-    parts = source.pieces(table.url, PIECE_ROWS)
-    shift = 0
-    if config.source.time_shift == "end_at_now":
-        ends = client.gather(client.map(_newest, parts, table=table, now_ms=now_ms, pure=False))
-        shift = whole_day_shift(max(ends, default=0), now_ms)
-    store.clear(f"{zone.raw}/history")
-    tasks = client.map(
-        _write, parts, range(len(parts)), table=table, name=config.name, shift=shift, root=zone.raw, pure=False
-    )
-    facts = {"rows": sum(client.gather(tasks)), "shift_ms": shift, "url": table.url}
-    artifacts.write_manifest(zone.raw, fingerprint, **facts)
-    return facts
+    files = source.locate(url)
+    common = os.path.commonpath([file.rpartition("/")[0] for file in files])
+    return {file: file[len(common) :].lstrip("/") for file in files}
 
 
 def whole_day_shift(log_end: int, now_ms: int) -> int:
@@ -64,10 +60,20 @@ def whole_day_shift(log_end: int, now_ms: int) -> int:
     return (now_ms - log_end) // MS_PER_DAY * MS_PER_DAY if log_end else 0
 
 
-def map_rows(rows: pa.Table, table: EventTable, name: str, piece: source.Piece, shift: int) -> pa.Table:
-    """Source rows as event rows (``SCHEMA``), times shifted."""
+def map_rows(rows: pa.Table, table: EventTable, name: str, origin: str, start: int, shift: int) -> pa.Table:
+    """Source rows as raw rows (``SCHEMA``).
+
+    Args:
+        rows: the source's rows, ``start`` and following of their file.
+        table: how its columns map to ours.
+        name: of the data set; made-up ids begin with it.
+        origin: what tells the file from the source's others, the same wherever the files lie.
+        start: number of the first row in its file.
+        shift: milliseconds to add to every time.
+    """
     unreadable = np.full(rows.num_rows, None, object)
-    columns = {}
+    offset = pa.array(np.arange(start, start + rows.num_rows))
+    columns = {"offset": offset, "source": pa.repeat(pa.scalar(f"history:{origin}"), rows.num_rows)}
     for field in FIELDS:
         kind, theirs = SCHEMA.field(field.name).type, table.columns.get(field.name)
         if theirs is None:
@@ -81,8 +87,7 @@ def map_rows(rows: pa.Table, table: EventTable, name: str, piece: source.Piece, 
         first = failed & ~pd.notna(unreadable)
         unreadable[first] = [f"{field.name}={str(value)[:64]}" for value in values.filter(pa.array(first)).to_pylist()]
     if "event_id" not in table.columns:
-        row = pc.cast(pa.array(np.arange(piece.start, piece.stop)), pa.string())
-        columns["event_id"] = pc.binary_join_element_wise(f"{name}-{piece.file}", row, "-")
+        columns["event_id"] = pc.binary_join_element_wise(f"{name}-{origin}", pc.cast(offset, pa.string()), "-")
     if "event_type" not in table.columns:
         columns["event_type"] = pa.repeat(pa.scalar(table.event_type), rows.num_rows)
     if shift:
@@ -131,16 +136,10 @@ def _blank(values: pa.Array) -> np.ndarray:
     return blank.to_numpy(zero_copy_only=False)
 
 
-def _newest(piece: source.Piece, table: EventTable, now_ms: int) -> int:
+def newest(piece: source.Piece, table: EventTable, now_ms: int) -> int:
     """The newest possible time of a piece: a time in the future is a bad row and must not decide the shift."""
     theirs = table.columns["event_time"]
     times, _ = to_ms(source.read(piece, [theirs]).column(theirs).combine_chunks())
     values = times.drop_null().to_numpy(zero_copy_only=False)
     values = values[(values >= LIMITS.min_event_time) & (values <= now_ms)]
     return int(values.max()) if len(values) else 0
-
-
-def _write(piece: source.Piece, number: int, table: EventTable, name: str, shift: int, root: str) -> int:
-    rows = map_rows(source.read(piece, list(table.columns.values())), table, name, piece, shift)
-    store.write_by_day(rows, f"{root}/history", f"part-{number:05d}")
-    return rows.num_rows

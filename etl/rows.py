@@ -1,4 +1,4 @@
-"""One task a group of users: training rows, requests, truth, profiles and daily counts from the sorted interactions."""
+"""One task a group of users: training rows, requests, truth and profiles from the sorted interactions."""
 
 # pyright: reportAttributeAccessIssue=false
 # (pyarrow.compute makes its functions at import, so pyright sees none of them)
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contracts.config import Config, FeatureSettings
-from contracts.features import FIRST_VALUE, MS_PER_DAY
+from contracts.features import FIRST_VALUE
 from etl import behaviour, encoding, history, profile, store
 from etl.history import History, lists, ranges, take
+
+#: Rows of a group are computed so many at a time, so that memory stays bounded.
+QUERIES = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,16 +69,32 @@ def features(log: History, user: np.ndarray, as_of: np.ndarray, settings: Featur
 def training_rows(
     log: History,
     found: Targets,
-    chosen: np.ndarray,
+    entries: np.ndarray,
+    ids: np.ndarray,
     config: Config,
     catalogue: list[str],
     users: pd.DataFrame,
     seen: bool,
+) -> Iterator[pa.Table]:
+    """The rows of ``features/rows`` for some entries of ``found``, ``QUERIES`` at a time; ``ids`` has those of all."""
+    codes = encoding.codes(log.items, catalogue)
+    for start in range(0, max(len(entries), 1), QUERIES):
+        chosen = entries[start : start + QUERIES]
+        table = _training_rows(log, found, chosen, codes, config, users, seen)
+        yield table.add_column(0, "row_id", pa.array(ids[chosen], pa.int64()))
+
+
+def _training_rows(
+    log: History,
+    found: Targets,
+    chosen: np.ndarray,
+    codes: np.ndarray,
+    config: Config,
+    users: pd.DataFrame,
+    seen: bool,
 ) -> pa.Table:
-    """The rows of ``features/rows`` for the chosen entries of ``found``, without ``row_id``."""
     user, as_of = found.user[chosen], found.as_of[chosen]
     table = features(log, user, as_of, config.features, seen)
-    codes = encoding.codes(log.items, catalogue)
     position, _ = ranges((np.cumsum(found.sizes) - found.sizes)[chosen], np.cumsum(found.sizes)[chosen])
     identity = {
         "user_id": take(log.users, user),
@@ -104,6 +124,14 @@ def snapshot(log: History, ids: np.ndarray, as_of: int, config: Config, users: p
     return pa.table({**columns, **{name: table.column(name) for name in table.column_names}})
 
 
+def asked(table: pa.Table, as_of: int, k: int) -> pa.Table:
+    """A snapshot as requests for ``k`` items at an instant, of each user's home region."""
+    n = table.num_rows
+    table = table.add_column(1, "as_of", pa.array(np.full(n, as_of)))
+    table = table.add_column(2, "k", pa.array(np.full(n, k, np.int64)))
+    return table.add_column(3, "region", pa.array([""] * n, pa.string()))
+
+
 def truth(log: History, found: Targets, item_codes: np.ndarray, catalogue: list[str], cut: int) -> pa.Table:
     """New catalogue items from the cut on, of users who met a catalogue item before it."""
     experienced = np.zeros(len(log.users), bool)
@@ -122,20 +150,6 @@ def truth(log: History, found: Targets, item_codes: np.ndarray, catalogue: list[
             "item_ids": lists(names, sizes),
         }
     )
-
-
-def buckets(log: History, item_codes: np.ndarray) -> pd.DataFrame:
-    """Interactions of catalogue items by day, region and item."""
-    known = item_codes[log.item] >= 0
-    frame = pd.DataFrame(
-        {
-            "day": (log.time[known] // MS_PER_DAY).astype(np.int32),
-            "region": pd.Categorical.from_codes(log.region[known], log.regions),
-            "item_code": item_codes[log.item[known]].astype(np.int32),
-        }
-    )
-    counted = frame.groupby(["day", "region", "item_code"], observed=True, sort=False).size()
-    return counted.to_frame("count").reset_index().astype({"region": str, "count": np.int32})
 
 
 def read(folder: str) -> History:

@@ -1,13 +1,14 @@
-"""Which of all possible rows are made, and their ids: drawn over all groups of users before any row is computed."""
+"""Which of all possible rows of windows B and C are made: drawn over all groups of users before any row is computed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from contracts.config import Config
-from etl.rows import Instants
 
 #: Rows of windows B and C at most: they train and tune the ranker, on some hundred candidates each.
 RANKER_ROWS = 8_000
@@ -19,49 +20,51 @@ class Survey(NamedTuple):
     """What a group of users could give.
 
     Attributes:
-        experienced: ids of the users with an interaction before the cut.
-        user: id of the user of every possible row.
-        as_of: instant of every possible row, ms.
+        users: ``user_id`` and ``count`` (interactions before the cut) of the users who have some, sorted.
+        entry: of every possible row of windows B and C, its place among the group's targets.
+        window: 1 = B, 2 = C.
+        user: its user's place in ``users``.
+        as_of: its instant, ms.
     """
 
-    experienced: np.ndarray
+    users: pa.Table
+    entry: np.ndarray
+    window: np.ndarray
     user: np.ndarray
     as_of: np.ndarray
 
 
 class Chosen(NamedTuple):
-    """Which entries of a group's targets become rows of a window, and the rows' ids."""
+    """Which entries of a group's targets become rows of B and of C, and how many users come before the group's own."""
 
-    entries: np.ndarray
-    row_ids: np.ndarray
+    entries: tuple[np.ndarray, np.ndarray]
+    users_before: int
 
 
-def select(surveys: list[Survey], everyone: np.ndarray, instants: Instants, config: Config) -> list[list[Chosen]]:
-    """Per group and window, which entries of its targets become rows.
+def select(surveys: Sequence[Survey], config: Config) -> list[Chosen]:
+    """Per group, which entries of its targets become rows of windows B and C.
 
-    All of A; of B and C at most ``ranker_users`` users, drawn by seed, and of theirs at most ``RANKER_ROWS``. The draw
-    sees ids and instants only, so the number of groups does not change it.
+    Of each window at most ``ranker_users`` users, drawn by seed, and of theirs at most ``RANKER_ROWS`` rows. The draw
+    sees users and instants only, so the number of groups does not change it.
     """
-    ids = np.concatenate([part.user for part in surveys])
-    user = np.searchsorted(everyone, ids)
-    place = np.arange(len(ids))
-    nth = place - np.maximum.accumulate(np.where(np.append(True, ids[1:] != ids[:-1]), place, 0))
-    row_id = user * ROWS_A_USER + nth
+    sizes = [part.users.num_rows for part in surveys]
+    before = np.cumsum([0, *sizes])[:-1]
+    user = np.concatenate([part.user + base for part, base in zip(surveys, before)])
     as_of = np.concatenate([part.as_of for part in surveys])
-    group = np.repeat(np.arange(len(surveys)), [len(part.as_of) for part in surveys])
-    position = np.concatenate([np.arange(len(part.as_of)) for part in surveys])
-    window = instants.window(as_of)
+    window = np.concatenate([part.window for part in surveys])
+    entry = np.concatenate([part.entry for part in surveys])
+    group = np.repeat(np.arange(len(surveys)), [len(part.entry) for part in surveys])
     rng = np.random.default_rng(config.train.seed)
-    kept = [window == 0]
+    drawn = []
     for number in (1, 2):
         here = np.flatnonzero(window == number)
         here = here[np.lexsort((as_of[here], user[here]))]
         present = np.unique(user[here])
-        drawn = rng.permutation(present)[: config.train.ranker_users]
-        here = here[np.isin(user[here], drawn)]
-        here = rng.permutation(here)[:RANKER_ROWS]
-        mask = np.zeros(len(user), bool)
-        mask[here] = True
-        kept.append(mask)
-    here = [[(group == number) & mask for mask in kept] for number in range(len(surveys))]
-    return [[Chosen(position[mask], row_id[mask]) for mask in masks] for masks in here]
+        chosen = rng.permutation(present)[: config.train.ranker_users]
+        here = here[np.isin(user[here], chosen)]
+        drawn.append(np.sort(rng.permutation(here)[:RANKER_ROWS]))
+    return [
+        Chosen((entry[b[group[b] == number]], entry[c[group[c] == number]]), int(base))
+        for number, base in enumerate(before)
+        for b, c in [drawn]
+    ]

@@ -1,128 +1,153 @@
-"""The stage as a whole: ingest, quality, features; what is current is skipped."""
+"""The stage as a whole: what is new is taken in and judged, and features are made anew where that changed anything."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import date, datetime, timezone
-from pathlib import Path
-from typing import Any
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
 
-import fsspec
-
-from contracts import artifacts
+from contracts import artifacts, live_files
 from contracts.config import Config
-from contracts.errors import ArtifactError
+from contracts.live_files import LiveFile
 from contracts.stack import StackSettings
-from etl import cluster, ingest, quality, source, statics
+from etl import cluster, ingest, intake, ledger, processed, source, statics
+from etl.admission import Job
+from etl.cluster import Session
+from etl.ledger import Ledger
+
+#: Which live records a run takes in -> below which folder of arrival: of the days that are over (UTC), all, or none.
+LIVE = {"closed": "day={:%Y-%m-%d}", "all": "day=9999", "none": ""}
+
+Log = Callable[[str], None]
 
 
-def run(config: Config, settings: StackSettings, force: bool, log: Callable[[str], None]) -> dict[str, Any]:
-    """Bring raw, processed, quarantine and features up to date; returns the key figures."""
-    started = time.monotonic()
+class News(NamedTuple):
+    """What a run has to take in.
+
+    Attributes:
+        book: the ledger to go on with; a new one when everything is taken in anew.
+        anew: whether it is.
+        pieces: of source files not yet taken in.
+        states: source file -> its state now.
+        live: all live files.
+        before: live records are taken of days of arrival below this.
+    """
+
+    book: Ledger
+    anew: bool
+    pieces: list[source.Piece]
+    states: dict[str, str]
+    live: list[LiveFile]
+    before: str
+
+    @property
+    def some(self) -> bool:
+        """Whether there is anything new."""
+        taken = self.book.live
+        fresh = (
+            file.day < self.before and file.last >= taken.get(file.incarnation, {}).get(str(file.partition), 0)
+            for file in self.live
+        )
+        return self.anew or bool(self.pieces) or any(fresh)
+
+
+def run(config: Config, settings: StackSettings, force: bool, log: Log, live: str = "closed") -> dict[str, Any]:
+    """Bring raw, processed, quarantine and features up to date; returns the key figures.
+
+    Args:
+        config: the data set.
+        settings: root and cluster.
+        force: take everything in anew.
+        log: for a line about each step.
+        live: one of ``LIVE``.
+    """
+    started, start_seconds = time.monotonic(), 0.0
     zone = artifacts.zones(settings.root, config)
-    raw, processed, features = fingerprints(config)
-    stale = {
-        "raw": force or not artifacts.is_current(zone.raw, raw),
-        "processed": force or not artifacts.is_current(zone.processed, processed),
-        "features": force or not artifacts.is_current(zone.features, features),
-    }
-    if any(stale.values()):
-        rows = sum(piece.stop - piece.start for piece in source.pieces(config.source.events.url, 1 << 40))
-        with cluster.connect(settings.dask_scheduler, rows) as client:
-            _run_stale(config, zone, client, (raw, processed, features), stale, log)
-    else:
-        log("everything is current: skipped")
+    with ledger.locked(zone):
+        news = look(config, zone, force, LIVE[live].format(datetime.now(timezone.utc)))
+        current = not news.some and artifacts.is_current(zone.processed, processed.fingerprint(config, news.book))
+        if current and artifacts.is_current(zone.features, features_fingerprint(config, zone)):
+            log("everything is current: skipped")
+        else:
+            rows = sum(piece.stop - piece.start for piece in news.pieces) or news.book.rows
+            with cluster.connect(settings.dask_scheduler, rows, log) as session:
+                start_seconds = session.start_seconds
+                if not current:
+                    take_in(config, zone, news, session, log)
+                make_features(config, zone, session, log)
+            current = False
     counted, made = artifacts.read_manifest(zone.processed), artifacts.read_manifest(zone.features)
     return {
-        **{name: counted[name] for name in ("events", "quarantined", "quarantined_by_reason")},
+        **{name: counted[name] for name in ("rows_in", "events", "quarantined", "held", "dropped")},
+        "quarantined_by_reason": counted["quarantined_by_reason"],
         **{name: made[name] for name in ("users", "items", "rows")},
-        "skipped": not any(stale.values()),
+        "skipped": current,
+        "cluster_seconds": round(start_seconds, 1),
         "seconds": round(time.monotonic() - started, 1),
     }
 
 
-def _run_stale(
-    config: Config,
-    zone: artifacts.Zones,
-    client: Any,
-    prints: tuple[str, str, str],
-    stale: dict[str, bool],
-    log: Callable[[str], None],
-) -> None:
-    now_ms = int(time.time() * 1000)
-    if stale["raw"]:
-        log("ingest")
-        ingest.run(config, zone, client, prints[0], now_ms)
-    if stale["raw"] or stale["processed"]:
-        log("quality")
-        artifacts.drop_manifest(zone.processed)
-        facts = quality.run(config, zone, client, now_ms)
-        statics.run(config, zone.processed)
-        shift = artifacts.read_manifest(zone.raw)["shift_ms"]
-        ends = borders(config, shift)
-        _check_log(config, facts, ends["cut"], ends["retrieval_end"])
-        artifacts.write_manifest(zone.processed, prints[1], **facts, shift_ms=shift, **ends)
+def look(config: Config, zone: artifacts.Zones, force: bool, before: str) -> News:
+    """Compare source files and live zone with the ledger."""
+    mapping, book = processed.mapping(config), ledger.load(zone)
+    files = ingest.origins(config.source.events.url)
+    states = {origin: processed.file_state(file) for file, origin in files.items()}
+    changed = book is not None and any(book.history.get(name, state) != state for name, state in states.items())
+    anew = force or book is None or book.fingerprint != mapping or changed
+    if anew or book is None:
+        book = Ledger(mapping, run=book.run if book else 0, released=book.released if book else [])
+    new = {file for file, origin in files.items() if origin not in book.history}
+    pieces = [piece for piece in source.pieces(config.source.events.url, ingest.PIECE_ROWS) if piece.url in new]
+    return News(book, anew, pieces, states, live_files.live_files(zone), before)
+
+
+def take_in(config: Config, zone: artifacts.Zones, news: News, session: Session, log: Log) -> None:
+    """Take in what is new, and publish the processed zone."""
+    book, now_ms = news.book, int(time.time() * 1000)
+    artifacts.drop_manifest(zone.processed)
+    statics.run(config, zone.processed)
+    if news.some:
+        if news.anew:
+            ledger.sweep(book, zone)
+            intake.forget(config, zone)
+            if config.source.time_shift == "end_at_now":
+                args = {"table": config.source.events, "now_ms": now_ms}
+                ends = session.map("newest times", ingest.newest, news.pieces, **args)
+                book.shift = ingest.whole_day_shift(max(ends, default=0), now_ms)
+        elif book.rules != processed.rules(config):
+            log(
+                "the rules of [quality] have changed: rows judged before stay as they are; "
+                "`etl quarantine replay` tries the refused ones again, --force judges all"
+            )
+        batches = intake.history(config, news.pieces, session)
+        batches += intake.gone(config, zone, len(batches)) if news.anew else []
+        batches += intake.live(news.live, book.live, news.before, len(batches))
+        book.rules = processed.rules(config)
+        book.history.update(news.states)
+        intake.mark_taken(book, news.live, news.before)
+        job = Job(config, zone, book.run + 1, book.shift, now_ms)
+        intake.run(book, batches, job, session, log)
+    processed.publish(config, zone, book)
+
+
+def features_fingerprint(config: Config, zone: artifacts.Zones) -> str:
+    """Of the features zone: the processed zone and the settings of features."""
+    made_of = artifacts.read_manifest(zone.processed)["fingerprint"]
+    train = config.train
+    return artifacts.fingerprint(made_of, config.features, train.seed, train.ranker_users)
+
+
+def make_features(config: Config, zone: artifacts.Zones, session: Session, log: Log) -> None:
+    """Fill the features zone, unless it is current."""
+    mark = features_fingerprint(config, zone)
+    if artifacts.is_current(zone.features, mark):
+        return
     # Merlin takes 4 s to import: only when there is something for it to do.
-    from etl import features as features_step
+    from etl import features
 
     artifacts.drop_manifest(zone.features)
-    facts = features_step.run(config, zone, client, log)
-    artifacts.write_manifest(zone.features, prints[2], **facts)
-
-
-def borders(config: Config, shift: int) -> dict[str, int]:
-    """The windows' dates as instants of the shifted log, ms."""
-    windows = {
-        "retrieval_end": config.windows.retrieval_end,
-        "ranker_end": config.windows.ranker_end,
-        "cut": config.windows.cut,
-    }
-    return {name: _midnight(day) + shift for name, day in windows.items()}
-
-
-def _midnight(day: str) -> int:
-    return int(datetime.combine(date.fromisoformat(day), datetime.min.time(), timezone.utc).timestamp() * 1000)
-
-
-def _day(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, timezone.utc).date().isoformat()
-
-
-def _check_log(config: Config, facts: dict[str, Any], cut: int, retrieval_end: int) -> None:
-    """Stop before features when there is nothing to make them of."""
-    where = config.source.events.url
-    if not facts["events"]:
-        raise ArtifactError(
-            f"{where}: no row passed the quality rules ({facts['quarantined_by_reason']}); look at the quarantine and "
-            "correct source.events.columns"
-        )
-    if not facts["log_start"] < retrieval_end < cut <= facts["log_end"]:
-        first, last = (_day(facts[name] - cut + _midnight(config.windows.cut)) for name in ("log_start", "log_end"))
-        raise ArtifactError(
-            f"{where}: the log goes from {first} to {last}, which must enclose windows.retrieval_end "
-            f"({config.windows.retrieval_end}) and windows.cut ({config.windows.cut}); move the windows"
-        )
-
-
-def fingerprints(config: Config) -> tuple[str, str, str]:
-    """Of raw, processed and features: settings, source files and the code of this package."""
-    code = artifacts.fingerprint(*sorted(Path(__file__).parent.glob("*.py")))
-    tables = config.source
-    raw = artifacts.fingerprint(config.name, tables.events, tables.time_shift, _state(tables.events.url), code)
-    attributes = [_state(table.url) for table in (tables.items, tables.users) if table.url]
-    processed = artifacts.fingerprint(raw, tables, config.windows, attributes)
-    train = config.train
-    return raw, processed, artifacts.fingerprint(processed, config.features, train.seed, train.ranker_users)
-
-
-def _state(url: str) -> list[str]:
-    """What tells one version of a source's files from another."""
-    out = []
-    for file in source.locate(url):
-        if file.startswith("synthetic:"):
-            out.append(file)
-            continue
-        filesystem, path = fsspec.core.url_to_fs(file)
-        out.append(f"{path.rsplit('/', 1)[-1]} {filesystem.size(path)} {filesystem.checksum(path)}")
-    return out
+    book = ledger.load(zone)
+    assert book, "the processed zone was published"
+    facts = features.run(config, zone, book.events, session, log)
+    artifacts.write_manifest(zone.features, mark, **facts)

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 
 import fsspec
 import numpy as np
@@ -17,8 +18,11 @@ import pyarrow.parquet as pq
 from pandas.util import hash_pandas_object
 
 from contracts.events import LIMITS
+from contracts.features import MS_PER_DAY
 
 YEAR_2100 = 4_102_444_800_000
+#: A dictionary of values that hardly repeat is built only to be thrown away.
+_HARDLY_REPEATED = frozenset({"event_id", "event_time", "offset"})
 
 
 def clear(url: str) -> None:
@@ -28,12 +32,37 @@ def clear(url: str) -> None:
         filesystem.rm(path, recursive=True)
 
 
+def remove(pattern: str) -> None:
+    """Remove the files that match a pattern."""
+    filesystem, path = fsspec.core.url_to_fs(pattern)
+    for found in filesystem.glob(path):
+        filesystem.rm_file(found)
+
+
 def write(table: pa.Table, url: str) -> None:
     """Write one file."""
     filesystem, path = fsspec.core.url_to_fs(url)
     filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+    names = table.column_names
+    repeated = [name for name in names if name not in _HARDLY_REPEATED] if _HARDLY_REPEATED & {*names} else True
     with filesystem.open(path, "wb") as stream:
-        pq.write_table(table, stream, compression="zstd")
+        pq.write_table(table, stream, compression="zstd", use_dictionary=repeated)
+
+
+def write_parts(tables: Iterable[pa.Table], url: str) -> None:
+    """Write tables of one schema, one after the other, as one file; there must be one at least."""
+    filesystem, path = fsspec.core.url_to_fs(url)
+    filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+    rest = iter(tables)
+    first = next(rest)
+    with filesystem.open(path, "wb") as stream, pq.ParquetWriter(stream, first.schema, compression="zstd") as writer:
+        for table in itertools.chain([first], rest):
+            writer.write_table(table)
+
+
+def concat(urls: Sequence[str], url: str) -> None:
+    """Put files together, one at a time in memory."""
+    write_parts(map(read, urls), url)
 
 
 def read(url: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -58,25 +87,64 @@ def read_days(url: str, names: Sequence[str], columns: Sequence[str] | None = No
     return _dataset(filesystem, files).to_table(columns=None if columns is None else list(columns))
 
 
-def write_by_day(table: pa.Table, url: str, name: str) -> None:
-    """Write rows under ``day=YYYY-MM-DD/`` by ``event_time``; ``day=unknown`` where there is no possible time."""
+def by_day(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """Rows by the day of ``event_time``, order kept: ``day=YYYY-MM-DD``, ``day=unknown`` where the time is impossible.
+
+    The rows of a log that is sorted by time are only sliced.
+    """
     time = table.column("event_time")
     possible = pc.and_(pc.greater_equal(time, LIMITS.min_event_time), pc.less(time, YEAR_2100))
-    known = pc.fill_null(possible, False)
-    date = pc.cast(pc.cast(pc.cast(pc.if_else(known, time, 0), pa.timestamp("ms")), pa.date32()), pa.string())
-    write_split(table.append_column("day", pc.if_else(known, date, "unknown")), url, "day", name)
+    ms = np.asarray(pc.fill_null(pc.if_else(possible, time, None), -1))
+    day = np.where(ms < 0, -1, ms // MS_PER_DAY)
+    if np.any(day[1:] < day[:-1]):
+        order = np.argsort(day, kind="stable")
+        table, day = table.take(pa.array(order)), day[order]
+    bounds = np.concatenate([[0], np.flatnonzero(np.diff(day)) + 1, [len(day)]]) if len(day) else np.zeros(1, int)
+    for start, stop in zip(bounds, bounds[1:]):
+        name = "unknown" if day[start] < 0 else str(np.datetime64(int(day[start]), "D"))
+        yield f"day={name}", table.slice(start, stop - start)
 
 
-def write_split(table: pa.Table, url: str, column: str, name: str) -> None:
-    """Write rows under ``column=value/``, order kept; the column itself goes into the folder's name."""
+def write_split(table: pa.Table, groups: np.ndarray, folder: str, name: str) -> None:
+    """Write the rows of every group, order kept, to ``<folder><group>/<name>.parquet``."""
+    order = np.argsort(groups, kind="stable")
+    present, first = np.unique(groups[order], return_index=True)
+    rows = table.take(pa.array(order))
+    for group, start, stop in zip(present, first, [*first[1:], len(groups)]):
+        write(rows.slice(start, stop - start), f"{folder}{group}/{name}.parquet")
+
+
+def read_all(urls: Sequence[str], columns: Sequence[str]) -> pa.Table:
+    """The rows of some files, in their order."""
+    return pa.concat_tables([read(url, columns) for url in urls])
+
+
+def count(url: str) -> int:
+    """Rows of a file."""
     filesystem, path = fsspec.core.url_to_fs(url)
-    filesystem.makedirs(path, exist_ok=True)
-    codes = pc.dictionary_encode(table.column(column)).combine_chunks()
-    order = np.argsort(codes.indices.to_numpy(), kind="stable")
-    bounds = np.searchsorted(codes.indices.to_numpy()[order], np.arange(len(codes.dictionary) + 1))
-    rows = table.drop([column]).take(pa.array(order))
-    for value, start, stop in zip(codes.dictionary.to_pylist(), bounds, bounds[1:]):
-        write(rows.slice(start, stop - start), f"{url}/{column}={value}/{name}.parquet")
+    with filesystem.open(path, "rb") as stream:
+        return pq.ParquetFile(stream).metadata.num_rows
+
+
+def move(url: str, to: str) -> None:
+    """Move a file."""
+    filesystem, path = fsspec.core.url_to_fs(url)
+    target = fsspec.core.url_to_fs(to)[1]
+    filesystem.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
+    filesystem.mv(path, target)
+
+
+def write_bytes(content: bytes, url: str) -> None:
+    """Write a file of bytes."""
+    filesystem, path = fsspec.core.url_to_fs(url)
+    filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+    filesystem.pipe_file(path, content)
+
+
+def read_bytes(url: str, start: int | None = None, stop: int | None = None) -> bytes:
+    """The bytes ``start`` to ``stop`` of a file."""
+    filesystem, path = fsspec.core.url_to_fs(url)
+    return filesystem.cat_file(path, start=start, end=stop)
 
 
 def hash64(texts: np.ndarray) -> np.ndarray:

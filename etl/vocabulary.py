@@ -1,6 +1,9 @@
-"""The NVTabular workflow: vocabularies and statistics of the interactions before the cut, and their tables for serving.
+"""Vocabularies and statistics of the interactions before the cut, and the NVTabular workflow that applies them.
 
-``encodings.json`` says in JSON what the saved workflow does; tests/etl transforms raw values through both and compares.
+Counting is done where the rows are (``etl/grouping.py``, ``etl/features.py``); from the counts of items and users
+follow those of their attributes, so no row is read for them. A later run extends the vocabulary: what has a code keeps
+it, so that embeddings stay valid, and what is new comes behind. ``encodings.json`` says in JSON what the saved workflow
+does; tests/etl transforms raw values through both and compares.
 """
 
 # pyright: reportMissingImports=false
@@ -10,15 +13,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import dask.dataframe as dd
 import fsspec
+import numpy as np
 import nvtabular as nvt
 import pandas as pd
 from merlin.core.dispatch import get_lib
-from merlin.core.utils import set_dask_client
 from merlin.io.worker import clean_worker_cache
+from merlin.schema import ColumnSchema, Schema
 from nvtabular import ops
 
+from contracts import artifacts
 from contracts.config import Config
 from contracts.features import NULL
 from etl import store
@@ -48,57 +52,92 @@ def columns(config: Config) -> tuple[list[str], list[str]]:
     return ["user_id", "item_id", *features.user_categorical, *features.item_categorical], list(features.item_numeric)
 
 
-def fit(config: Config, parts: list[str], items: str, users: str, cut: int, folder: str, client: Any) -> Encodings:
-    """Fit the workflow on the interactions before ``cut`` of some files, save it to ``folder``, return its encodings.
+def fingerprint(config: Config) -> str:
+    """Of what a vocabulary means: with another one, codes are given anew."""
+    features, source = config.features, config.source
+    tables = [(table.url, table.columns) for table in (source.items, source.users)]
+    kept = (features.user_categorical, features.item_categorical, features.item_numeric, features.min_item_count)
+    return artifacts.fingerprint(config.name, source.events, *tables, kept)
 
-    A value of an item column with fewer than ``min_item_count`` interactions belongs to no item of the catalogue, so
-    one threshold serves them all.
+
+def extended(known: list[str], counts: pd.Series, least: int) -> list[str]:
+    """A vocabulary by code: ``known`` as it was, then new values by falling count, of equals by value.
+
+    Args:
+        known: the vocabulary so far.
+        counts: value -> interactions before the cut; "" is no value.
+        least: interactions that a new value needs.
+
+    Example:
+        >>> extended(["b"], pd.Series({"a": 2, "b": 0, "c": 5, "d": 1}), 2)
+        ['b', 'c', 'a']
     """
+    new = counts[(counts >= least) & (counts.index != "")].drop(known, errors="ignore")
+    frame = pd.DataFrame({"value": new.index.to_numpy(object), "n": new.to_numpy()})
+    return [*known, *frame.sort_values(["n", "value"], ascending=[False, True])["value"]]
+
+
+def encodings(
+    config: Config, before: Encodings, item_counts: pd.Series, user_counts: pd.Series, processed: str
+) -> Encodings:
+    """Every column's vocabulary or statistics.
+
+    Args:
+        config: the data set.
+        before: the encodings to extend; empty for new ones.
+        item_counts: item id -> interactions before the cut.
+        user_counts: user id -> interactions before the cut.
+        processed: the zone with ``items.parquet`` and ``users.parquet``.
+    """
+    features = config.features
+    least = features.min_item_count
+    out: Encodings = {
+        "user_id": extended(before.get("user_id", []), user_counts, 1),
+        "item_id": extended(before.get("item_id", []), item_counts, least),
+    }
+    for table, key, names, counts, threshold in (
+        ("users", "user_id", features.user_categorical, user_counts, 1),
+        ("items", "item_id", features.item_categorical, item_counts, least),
+    ):
+        known = store.read(f"{processed}/{table}.parquet").to_pandas().set_index(key).reindex(counts.index)
+        for name in names:
+            sums = counts.groupby(known[name].fillna("").to_numpy(object)).sum()
+            out[name] = extended(before.get(name, []), sums, threshold)
+    known = store.read(f"{processed}/items.parquet").to_pandas().set_index("item_id").reindex(item_counts.index)
+    for name in features.item_numeric:
+        out[name] = _statistics(known[name].to_numpy(np.float64), item_counts.to_numpy(np.float64))
+    return out
+
+
+def _statistics(values: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+    """Mean and sample standard deviation of values that occur ``weights`` times each; NaN is left out."""
+    there = ~np.isnan(values)
+    values, weights = values[there], weights[there]
+    total = weights.sum()
+    if not total:
+        return {"mean": 0.0, "std": 1.0}
+    mean = float((values * weights).sum() / total)
+    variance = float((weights * (values - mean) ** 2).sum() / max(total - 1, 1))
+    return {"mean": mean, "std": variance**0.5 or 1.0}
+
+
+def save(config: Config, encoded: Encodings, folder: str) -> None:
+    """Save the NVTabular workflow that gives these codes."""
     categorical, numeric = columns(config)
-    threshold = dict.fromkeys(categorical, 1)
-    threshold.update(dict.fromkeys(("item_id", *config.features.item_categorical), config.features.min_item_count))
     path = folder if "://" in folder else fsspec.core.url_to_fs(folder)[1]
-    encode = NullSafeCategorify(freq_threshold=threshold, out_path=f"{path}/fit", dtype="int64")
+    lib = get_lib()
+    vocabularies = {name: lib.Series(encoded[name], dtype="object") for name in categorical}
+    encode = NullSafeCategorify(vocabs=vocabularies, out_path=f"{path}/fit", dtype="int64")
     normalize = ops.Normalize()
     graph = categorical >> encode
     if numeric:
         graph = graph + (numeric >> normalize >> ops.FillMissing(0.0))
     workflow = nvt.Workflow(graph)
-    # Threads of this process would share Merlin's caches with it, so there the fit is serial.
-    set_dask_client(None if str(client.scheduler.address).startswith("inproc") else client)
-    meta = load(parts[0], items, users, cut, categorical, numeric).head(0)
-    shared = {"items": items, "users": users, "cut": cut, "names": categorical, "numeric": numeric}
-    frame = dd.from_map(load, parts, **shared, meta=meta)  # pyright: ignore[reportPrivateImportUsage]
-    workflow.fit(nvt.Dataset(frame))
-    tables = {name: _in_order(encode.categories[name], name) for name in categorical}
+    kinds = [ColumnSchema(name, dtype="str") for name in categorical]
+    kinds += [ColumnSchema(name, dtype="float64") for name in numeric]
+    workflow.fit_schema(Schema(kinds))
+    for name in numeric:
+        normalize.means[name], normalize.stds[name] = encoded[name]["mean"], encoded[name]["std"]
     clean_worker_cache()
     workflow.save(path)
     store.clear(f"{folder}/fit")
-    statistics = {name: {"mean": float(normalize.means[name]), "std": float(normalize.stds[name])} for name in numeric}
-    return {**tables, **statistics}
-
-
-def load(part: str, items: str, users: str, cut: int, names: list[str], numeric: list[str]) -> Any:
-    """Interactions of one file before the cut, with the columns of their item and user; a missing value is null."""
-    lib = get_lib()
-    rows = lib.read_parquet(part, columns=["user_id", "item_id", "event_time"])
-    rows = rows[rows["event_time"] < cut]
-    frame = rows.merge(lib.read_parquet(items), on="item_id", how="left").merge(
-        lib.read_parquet(users), on="user_id", how="left"
-    )
-    frame = frame[[*names, *numeric]].reset_index(drop=True)
-    for name in names:
-        frame[name] = frame[name].mask(frame[name] == "", None).astype("object")
-    return frame
-
-
-def _in_order(path: str, name: str) -> list[str]:
-    """Sort a fitted vocabulary by falling count, then by value, on disk too.
-
-    Categorify's order among equals is the sort's whim, another on a GPU; ours is the same wherever it was fitted.
-    """
-    table = pd.read_parquet(path)
-    labels = table.index
-    table = table.dropna(subset=[name]).sort_values([f"{name}_size", name], ascending=[False, True])
-    table.set_index(labels[: len(table)]).to_parquet(path)
-    return table[name].tolist()
