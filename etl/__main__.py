@@ -1,4 +1,4 @@
-"""``python -m etl run|check|behaviour``: the stage's command line; the last line on stdout is one JSON object."""
+"""``python -m etl run|check|quarantine|behaviour``: the stage's command line; the last line on stdout is JSON."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.table import Table
@@ -36,13 +37,7 @@ def _run(options: argparse.Namespace) -> dict[str, object]:
 
     config = settings.load(options.config)
     check.columns(config, options.config)
-    started = time.monotonic()
-    figures = stage.run(
-        config,
-        stack_settings(),
-        options.force,
-        lambda step: CONSOLE.print(f"[dim]{time.monotonic() - started:6.1f} s[/] etl {config.name}: {step}"),
-    )
+    figures = stage.run(config, stack_settings(), options.force, _logger(config.name), options.live)
     table = Table(title=f"etl {config.name}", show_header=False)
     for name, value in figures.items():
         table.add_row(name, f"{value:,}" if type(value) is int else str(value))
@@ -57,6 +52,29 @@ def _check(options: argparse.Namespace) -> dict[str, object]:
     return {"name": config.name, "columns": check.columns(config, options.config)}
 
 
+def _logger(name: str) -> Callable[[str], None]:
+    """Says a line on standard error, with the seconds since now."""
+    started = time.monotonic()
+
+    def log(line: str) -> None:
+        style = "bold red" if line.startswith("ALERT") else ""
+        CONSOLE.print(f"[dim]{time.monotonic() - started:6.1f} s[/] etl {name}: ", end="")
+        CONSOLE.print(line, style=style, markup=False, highlight=False)
+
+    return log
+
+
+def _quarantine(options: argparse.Namespace) -> dict[str, object]:
+    import etl.lean  # noqa: F401
+    from etl import decisions
+
+    config = settings.load(options.config)
+    choice = decisions.Choice(options.reason, options.day, options.limit)
+    figures = decisions.decide(config, stack_settings(), options.action, choice, _logger(config.name))
+    decisions.tell(CONSOLE, options.action, figures)
+    return figures
+
+
 def _behaviour(options: argparse.Namespace) -> dict[str, object]:
     from etl import parity
 
@@ -66,14 +84,31 @@ def _behaviour(options: argparse.Namespace) -> dict[str, object]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m etl", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="run|check|behaviour")
+    commands = parser.add_subparsers(required=True, metavar="run|check|quarantine|behaviour")
     run = commands.add_parser("run", help="ingest, quality and features; skips what is current")
     run.add_argument("config", help="a file of configs/")
-    run.add_argument("--force", action="store_true", help="run again though nothing changed")
+    run.add_argument("--force", action="store_true", help="take everything in anew, though nothing changed")
+    live = "live records that are taken in: those of days that are over (UTC), all, or none (default: closed)"
+    run.add_argument("--live", choices=("closed", "all", "none"), default="closed", help=live)
     run.set_defaults(function=_run)
     check = commands.add_parser("check", help="check the configuration and the columns of its source files")
     check.add_argument("config", help="a file of configs/")
     check.set_defaults(function=_check)
+    quarantine = commands.add_parser("quarantine", help="what was refused or held back, and what becomes of it")
+    actions = quarantine.add_subparsers(required=True, metavar="list|show|replay|release|drop", dest="action")
+    for name, text in (
+        ("list", "refused rows by day and reason, and the days that are held back"),
+        ("show", "some of the rows"),
+        ("replay", "judge refused rows again, by the rules as they are now"),
+        ("release", "let a day that is held back pass"),
+        ("drop", "give rows or a held day up; the raw zone keeps them"),
+    ):
+        action = actions.add_parser(name, help=text, description=text)
+        action.add_argument("config", help="a file of configs/")
+        action.add_argument("--reason", default="", help="only rows refused for this reason")
+        action.add_argument("--day", default="", help="only this day: 2024-03-01, or as list names it (history/day=…)")
+        action.add_argument("--limit", type=int, default=20, help="most rows to show (default 20)")
+        action.set_defaults(function=_quarantine)
     behaviour = commands.add_parser("behaviour", help="behaviour rows of (user_id, as_of) pairs from a file of events")
     for name, text in (
         ("--events", "Parquet: event fields; a category column is taken where there is one"),

@@ -174,8 +174,7 @@ def _rows(batch: Batch, job: Job) -> tuple[pa.Table, pa.Table]:
         rows = source.read(batch.piece, list(table.columns.values()))
         rows = ingest.map_rows(rows, table, job.config.name, batch.origin, batch.piece.start, job.shift)
         for day, found in store.by_day(rows):
-            name = f"{raw_key(batch.origin)}-{batch.piece.start:010d}.parquet"
-            store.write(found, f"{job.zone.raw}/history/{day}/{name}")
+            store.write(found, f"{job.zone.raw}/history/{day}/{raw_name(batch.origin, batch.piece.start)}")
         return rows, REFUSED.empty_table()
     tables = []
     for url, first in batch.files:
@@ -186,6 +185,11 @@ def _rows(batch: Batch, job: Job) -> tuple[pa.Table, pa.Table]:
     found = pa.concat_tables([table.cast(REFUSED) for table in tables])
     chosen = pc.equal(found.column("reason"), batch.reason)
     return raw(found.filter(chosen)), found.filter(pc.invert(chosen))
+
+
+def raw_name(origin: str, start: int) -> str:
+    """The name of the raw files, one a day, of the piece of a source file that begins with row ``start``."""
+    return f"{raw_key(origin)}-{start:010d}.parquet"
 
 
 def raw_key(origin: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -45,9 +46,9 @@ def origins(url: str) -> dict[str, str]:
         >>> origins("memory://shop/*/log.csv")  # doctest: +SKIP
         {'memory://shop/2024/log.csv': '2024/log.csv'}
     """
-    files = source.locate(url)
-    common = os.path.commonpath([file.rpartition("/")[0] for file in files])
-    return {file: file[len(common) :].lstrip("/") for file in files}
+    paths = {file: fsspec.core.url_to_fs(file)[1] if "://" in file else file for file in source.locate(url)}
+    common = os.path.commonpath([path.rpartition("/")[0] for path in paths.values()])
+    return {file: path[len(common) :].lstrip("/") for file, path in paths.items()}
 
 
 def whole_day_shift(log_end: int, now_ms: int) -> int:

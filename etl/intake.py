@@ -38,10 +38,12 @@ def history(config: Config, pieces: Sequence[source.Piece], session: Session) ->
     return [Batch(i, piece=piece, origin=origins[piece.url], newest=newest[i]) for i, piece in enumerate(pieces)]
 
 
-def forget(config: Config, zone: artifacts.Zones) -> None:
-    """Remove the raw rows of source files that are there, before they are taken in anew."""
-    for origin in ingest.origins(config.source.events.url).values():
-        store.remove(f"{zone.raw}/history/*/{admission.raw_key(origin)}-*.parquet")
+def forget(config: Config, zone: artifacts.Zones, pieces: Sequence[source.Piece]) -> None:
+    """Remove raw files of source files that are there which no piece of them wrote: they were cut otherwise before."""
+    origins = ingest.origins(config.source.events.url)
+    written = {admission.raw_name(origins[piece.url], piece.start) for piece in pieces}
+    for origin in origins.values():
+        store.remove(f"{zone.raw}/history/*/{admission.raw_key(origin)}-*.parquet", keep=written)
 
 
 def gone(config: Config, zone: artifacts.Zones, start: int) -> list[Batch]:
@@ -98,19 +100,21 @@ def run(book: Ledger, batches: Sequence[Batch], job: Job, session: Session, log:
         log: for what a person must know: the alert of each day that is held back.
         open_day: the partition that may not be complete yet: few rows of it are no reason to hold it back.
     """
+    ledger.sweep(ledger.load(job.zone) or book, job.zone)
     taken = session.map("rows judged", admission.take, list(batches), job=job)
     book.rows += sum(each.rows for each in taken)
-    before = _accepted_days(book, job.zone)
+    before, passed = _accepted_days(book, job.zone), {}
     new = _day_summaries(taken)
     for partition in sorted(new):
         why = _why_held(partition, new[partition], before, book, job, open_day)
         if why:
-            book.held[partition] = Held(why, _hold(partition, taken, job))
+            waiting = book.held.get(partition, Held([], {}))
+            book.held[partition] = Held(why, {**waiting.files, **_hold(partition, taken, job)})
             log(f"ALERT: {partition} is held back: {'; '.join(why)}. Look at it: python -m etl quarantine list CONFIG")
         else:
-            before[partition] = (
-                summary.merged([before[partition], new[partition]]) if partition in before else new[partition]
-            )
+            passed[partition] = new[partition]
+            known = [before[partition]] if partition in before else []
+            before[partition] = summary.merged([*known, new[partition]])
     taken = [_rehash(each, job) for each in taken]
     _refuse_copies(book, taken, job, session)
     for each in taken:
@@ -118,10 +122,9 @@ def run(book: Ledger, batches: Sequence[Batch], job: Job, session: Session, log:
         for part in each.parts.values():
             book.events.update(part.events)
             book.refused.update(part.refused)
-    accepted = {partition: found for partition, found in new.items() if partition not in book.held}
-    if accepted:
+    if passed:
         book.summaries.append(f"r{job.run:05d}.json")
-        artifacts.write_json(f"{job.zone.processed}/{ledger.SUMMARIES}/{book.summaries[-1]}", accepted)
+        artifacts.write_json(f"{job.zone.processed}/{ledger.SUMMARIES}/{book.summaries[-1]}", passed)
     ledger.commit(book, job.zone)
 
 

@@ -109,8 +109,6 @@ def take_in(config: Config, zone: artifacts.Zones, news: News, session: Session,
     statics.run(config, zone.processed)
     if news.some:
         if news.anew:
-            ledger.sweep(book, zone)
-            intake.forget(config, zone)
             if config.source.time_shift == "end_at_now":
                 args = {"table": config.source.events, "now_ms": now_ms}
                 ends = session.map("newest times", ingest.newest, news.pieces, **args)
@@ -127,7 +125,10 @@ def take_in(config: Config, zone: artifacts.Zones, news: News, session: Session,
         book.history.update(news.states)
         intake.mark_taken(book, news.live, news.before)
         job = Job(config, zone, book.run + 1, book.shift, now_ms)
-        intake.run(book, batches, job, session, log)
+        today = datetime.fromtimestamp(now_ms / 1000, timezone.utc)
+        intake.run(book, batches, job, session, log, open_day=f"live/day={today:%Y-%m-%d}")
+        if news.anew:
+            intake.forget(config, zone, news.pieces)
     processed.publish(config, zone, book)
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import fsspec
 import numpy as np
@@ -32,11 +32,12 @@ def clear(url: str) -> None:
         filesystem.rm(path, recursive=True)
 
 
-def remove(pattern: str) -> None:
-    """Remove the files that match a pattern."""
+def remove(pattern: str, keep: Collection[str]) -> None:
+    """Remove the files that match a pattern, but those of the names in ``keep``."""
     filesystem, path = fsspec.core.url_to_fs(pattern)
     for found in filesystem.glob(path):
-        filesystem.rm_file(found)
+        if found.rsplit("/", 1)[-1] not in keep:
+            filesystem.rm_file(found)
 
 
 def write(table: pa.Table, url: str) -> None:

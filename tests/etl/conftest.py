@@ -75,12 +75,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     }
     jobs["pieces"]["constants"] = {
         "etl.ingest.PIECE_ROWS": 9_000,
-        "etl.quality.DAYS": 5,
-        "etl.grouping.DAYS": 7,
+        "etl.grouping.ROWS_A_SPLIT": 3_500,
         "etl.grouping.ROWS_A_GROUP": 6_000,
+        "etl.rows.QUERIES": 1_000,
         "etl.profile.PAIRS": 1_000,
     }
-    jobs["broken"]["broken"] = ["etl.features._write_whole"]
+    jobs["broken"]["broken"] = ["etl.features._add_silent"]
     jobs["again"], jobs["repaired"] = jobs["base"], {**jobs["broken"], "broken": []}
     workflow = folder / "root/base/features/workflow"
     values = {"transform": str(workflow), "values": str(folder / "raw.parquet"), "out": str(folder / "codes.parquet")}

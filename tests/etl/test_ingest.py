@@ -26,8 +26,7 @@ NOON_MS = 1_496_318_400_000
 
 def mapped(rows: pa.Table, table: EventTable | None = None, shift: int = 0) -> list[dict[str, object]]:
     table = table or EventTable("x.parquet", COLUMNS)
-    piece = source.Piece("x.parquet", 0, 10, 10 + rows.num_rows)
-    return ingest.map_rows(rows, table, "shop", piece, shift).to_pylist()
+    return ingest.map_rows(rows, table, "shop", "x.parquet", 10, shift).to_pylist()
 
 
 def test_numbers_become_ids_and_every_row_gets_an_id_of_its_place() -> None:
@@ -36,7 +35,7 @@ def test_numbers_become_ids_and_every_row_gets_an_id_of_its_place() -> None:
     )
     first, second = mapped(rows, shift=MS_PER_DAY)
     assert (first["user_id"], first["item_id"], first["quantity"], first["value"]) == ("7", "1", 1, 0.5)
-    assert (first["event_id"], second["event_id"]) == ("shop-0-10", "shop-0-11")
+    assert (first["event_id"], second["event_id"]) == ("shop-x.parquet-10", "shop-x.parquet-11")
     assert first["event_type"] == "purchase" and first["event_time"] == NOON_MS + MS_PER_DAY
     assert second["value"] is None and first["session_id"] is None and first["unreadable"] is None
 

@@ -1,9 +1,8 @@
-"""The quality rules: the collector's verdict on every row, and duplicates wherever they lie."""
+"""The quality rules: the collector's verdict on every row, and the data set's own after it."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,14 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts import artifacts
-from contracts.config import load
+from contracts.config import QualitySettings
 from contracts.errors import EventError
 from contracts.events import FIELDS, LIMITS, Reason, validate
-from etl import cluster, ingest, quality, store
+from etl import ingest, quality
+from etl.quality import Context
 from tests import strategies
 
-ROOT = Path(__file__).parents[2]
 #: What a typed table can hold of wrong values, by field.
 WRONG: dict[str, st.SearchStrategy[Any]] = {
     "event_type": st.sampled_from(["teleport", "Purchase"]),
@@ -47,7 +45,7 @@ def verdicts(table: list[dict[str, Any]]) -> list[str | None]:
     columns = pa.Table.from_pylist(
         [{**row, "unreadable": row.get("unreadable")} for row in table], schema=ingest.SCHEMA
     )
-    found, rules = quality.judge(columns, strategies.NOW_MS)
+    found, rules = quality.judge(columns, Context(strategies.NOW_MS))
     return [None if index < 0 else rules[index].reason.value for index in found]
 
 
@@ -92,33 +90,35 @@ def test_each_rule_has_its_reason(change: dict[str, Any], reason: Reason | None)
     assert verdicts([{**GOOD, **change}]) == [reason.value if reason else None]
 
 
-def test_of_events_with_one_id_the_first_day_s_first_row_stays(tmp_path: Path) -> None:
-    """Across tasks as within one; a refused row takes no id, and a day may lose all."""
-    zone = artifacts.Zones(str(tmp_path))
-    day = 86_400_000
-    start = strategies.NOW_MS - 60 * day
-    made = [
-        {**GOOD, "event_id": f"e{i % 50}", "event_time": start + (i // 2) * day // 2, "item_id": f"i{i}"}
-        for i in range(120)
-    ]
-    made.append({**GOOD, "event_id": "e7", "event_time": start - day, "quantity": 999, "item_id": "refused"})
-    store.write_by_day(pa.Table.from_pylist(made, schema=ingest.SCHEMA), f"{zone.raw}/history", "part-0")
-    with cluster.connect("", len(made)) as client:
-        facts = quality.run(load(ROOT / "configs/smoke.toml"), zone, client, strategies.NOW_MS)
-    kept = store.read_days(f"{zone.processed}/events", store.days(f"{zone.processed}/events")).to_pandas()
-    assert sorted(kept["item_id"], key=lambda item: int(item[1:])) == [f"i{i}" for i in range(50)]
-    assert facts["events"] == 50 and facts["quarantined"] == 71
-    assert facts["quarantined_by_reason"] == {"duplicate": 70, "quantity_out_of_range": 1}
-    refused = store.read_days(zone.quarantine, store.days(zone.quarantine)).to_pandas()
-    assert len(refused) == 71
-    assert (facts["log_start"], facts["log_end"]) == (kept["event_time"].min(), kept["event_time"].max())
+@pytest.mark.parametrize(
+    ("rules", "row", "reason"),
+    [
+        ({"allowed": {"region": ("north", "south")}}, {"region": "east"}, Reason.NOT_ALLOWED),
+        ({"allowed": {"region": ("north", "south")}}, {"region": "north"}, None),
+        ({"allowed": {"region": ("north", "south")}}, {}, None),
+        ({"ranges": {"value": (0.0, 10.0)}}, {"value": 10.01}, Reason.OUT_OF_RANGE),
+        ({"ranges": {"value": (0.0, 10.0)}}, {"value": 10.0}, None),
+        ({"ranges": {"quantity": (2.0, 5.0)}}, {"quantity": 1}, Reason.OUT_OF_RANGE),
+        ({"required": {"purchase": ("quantity",)}}, {}, Reason.MISSING_FIELD),
+        ({"required": {"click": ("quantity",)}}, {}, None),
+        ({"references": ("item_id",)}, {"item_id": "unheard-of"}, Reason.UNKNOWN_REFERENCE),
+        ({"references": ("item_id",)}, {"item_id": "i"}, None),
+        # The contract's reasons come first.
+        ({"ranges": {"quantity": (2.0, 5.0)}}, {"quantity": 500}, Reason.QUANTITY_OUT_OF_RANGE),
+    ],
+)
+def test_a_data_set_s_own_rules_refuse_what_they_name_and_nothing_else(
+    rules: dict[str, Any], row: dict[str, Any], reason: Reason | None
+) -> None:
+    table = pa.Table.from_pylist([{**GOOD, **row}, GOOD | {"quantity": 3}], schema=ingest.SCHEMA)
+    context = Context(strategies.NOW_MS, QualitySettings(**rules), {"item_id": pa.array(["i", "j"])})
+    verdict, found = quality.judge(table, context)
+    assert [found[v].reason if v >= 0 else None for v in verdict] == [reason, None]
 
 
-def test_hashes_that_collide_cost_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "hash64", lambda texts: np.zeros(len(texts), np.uint64))
-    zone = artifacts.Zones(str(tmp_path))
-    made = [{**GOOD, "event_id": f"e{i}"} for i in range(5)] + [{**GOOD, "event_id": "e3"}]
-    store.write_by_day(pa.Table.from_pylist(made, schema=ingest.SCHEMA), f"{zone.raw}/history", "part-0")
-    with cluster.connect("", len(made)) as client:
-        facts = quality.run(load(ROOT / "configs/smoke.toml"), zone, client, strategies.NOW_MS)
-    assert (facts["events"], facts["quarantined"]) == (5, 1)
+def test_a_row_that_falls_far_behind_the_newest_before_it_is_out_of_order() -> None:
+    table = pa.Table.from_pylist([GOOD] * 3, schema=ingest.SCHEMA)
+    context = Context(strategies.NOW_MS, QualitySettings(max_disorder_hours=1))
+    verdict, found = quality.judge(table, context, np.array([0, 3_600_000, 3_600_001]))
+    assert verdict.tolist() == [-1, -1, 0] and found[0].reason is Reason.OUT_OF_ORDER
+    assert quality.judge(table, context)[0].tolist() == [-1, -1, -1], "a replayed row has no order any more"
