@@ -1,8 +1,8 @@
 """Whether a peer computed what Trireme did, value by value, in bounded memory.
 
-Both sides are split by a hash of their key into files of some hundred thousand rows; each pair of files is sorted by the
-key and compared: text and integers exactly, floats to ``RELATIVE``, lists element by element. Columns that only one
-side has are left out.
+Both sides are split by a hash of their key into files of some hundred thousand rows; each pair of files is sorted by
+the key and compared: text and integers exactly, floats to ``RELATIVE``, lists element by element. Columns that only
+one side has are left out.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def difference(zones: Path, peer: Path, scratch: Path, outputs: tuple[Output, ..
 
 
 def split(source: Path, output: Output, folder: Path, parts: int = 0) -> list[Path]:
-    """Rows by hash of their key, in Arrow files; as many as the size asks for unless ``parts`` says. Kept when there."""
+    """Rows by hash of their key, in ``parts`` Arrow files; 0: as the size asks for, and kept when they are there."""
     if parts == 0 and folder.exists():
         return sorted(folder.iterdir())
     table = ds.dataset(source, format="parquet", partitioning=None)

@@ -1,4 +1,4 @@
-"""A seeded log of any length in constant memory: a Parquet file every million rows (four at least), in order of arrival.
+"""A seeded log of any length in constant memory: files of a million rows (four at least), in order of arrival.
 
 Users have favourite categories and a home region, items follow Zipf's law, a third of a session's events share the
 instant of the one before and a quarter is about its item. Planted: ``BAD_SHARE`` rows that break one rule each, and

@@ -1,4 +1,7 @@
-"""One tool, run in a process of its own: how long it took, and the most memory that any process of its tree held."""
+"""One tool, run in a process of its own: how long it took, and the most memory that any process of its tree held.
+
+Processor time is noted as well, for on a shared machine wall time is the neighbours' too.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -27,14 +30,23 @@ class Measured:
     Attributes:
         seconds: wall time of the process, the start of its cluster or session excepted.
         start_seconds: that start, as the tool itself measured it; 0 where it has none.
+        cpu_seconds: processor time of its whole tree, the start included.
         peak_rss_mib: most resident memory of any one process of its tree, MiB.
         figures: the JSON object of its last line.
     """
 
     seconds: float
     start_seconds: float
+    cpu_seconds: float
     peak_rss_mib: float
     figures: dict[str, Any]
+
+
+class Seen(NamedTuple):
+    """A process's peak of resident memory, KiB, and its processor time."""
+
+    peak_kib: int
+    cpu_seconds: float
 
 
 class ToolError(Exception):
@@ -49,13 +61,13 @@ def run(argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path) -> Me
     Raises:
         ToolError: when it fails.
     """
-    peaks: dict[int, int] = {}
+    seen: dict[int, Seen] = {}
     started = time.monotonic()
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as errors:
         child = subprocess.Popen(argv, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=errors, text=True)
         done = threading.Event()
-        watcher = threading.Thread(target=_watch, args=(child.pid, peaks, done))
+        watcher = threading.Thread(target=_watch, args=(child.pid, seen, done))
         watcher.start()
         try:
             said = child.communicate()[0]
@@ -69,25 +81,31 @@ def run(argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path) -> Me
         raise ToolError(f"{' '.join(argv)} ended with exit code {child.returncode}; the end of {log}:\n{tail}")
     figures = json.loads(said.splitlines()[-1])
     start = float(figures.get("cluster_seconds", 0.0))
-    return Measured(seconds - start, start, max(peaks.values(), default=0) / 1024, figures)
+    return Measured(
+        seconds=seconds - start,
+        start_seconds=start,
+        cpu_seconds=sum(process.cpu_seconds for process in seen.values()),
+        peak_rss_mib=max((process.peak_kib for process in seen.values()), default=0) / 1024,
+        figures=figures,
+    )
 
 
-def _watch(pid: int, peaks: dict[int, int], done: threading.Event) -> None:
-    """Note every process's peak, KiB, until told that all is done."""
+def _watch(pid: int, seen: dict[int, Seen], done: threading.Event) -> None:
+    """Look at every process of the tree until told that all is done; both figures only rise while a process lives."""
     while not done.wait(LOOK_SECONDS):
         with contextlib.suppress(psutil.Error):
             root = psutil.Process(pid)
             for process in (root, *root.children(recursive=True)):
-                peak = _peak(process.pid)
-                peaks[process.pid] = max(peaks.get(process.pid, 0), peak)
+                with contextlib.suppress(psutil.Error, OSError):  # it has just ended
+                    seen[process.pid] = _look(process)
 
 
-def _peak(pid: int) -> int:
-    try:
-        found = _PEAK.search(Path(f"/proc/{pid}/status").read_text())
-    except OSError:  # it has just ended
-        return 0
-    return int(found.group(1)) if found else 0
+def _look(process: psutil.Process) -> Seen:
+    found = _PEAK.search(Path(f"/proc/{process.pid}/status").read_text())
+    if not found:  # ended, and not yet waited for
+        raise psutil.ZombieProcess(process.pid)
+    times = process.cpu_times()
+    return Seen(int(found.group(1)), times.user + times.system)
 
 
 def _end(child: subprocess.Popen[str]) -> None:

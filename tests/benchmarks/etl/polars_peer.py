@@ -79,13 +79,12 @@ def buckets(events: pl.LazyFrame, vocabulary: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def interactions(
-    events: pl.LazyFrame, source: Path, vocabulary: pl.DataFrame
-) -> tuple[pl.DataFrame, list[str]]:
-    """Every interaction with the code and category of its item; and the categories, sorted."""
+def interactions(events: pl.LazyFrame, source: Path, vocabulary: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Every interaction of window A with the code and category of its item; and the categories, sorted."""
     items = pl.scan_parquet(source / "items.parquet").select("item_id", pl.col("category").fill_null(""))
     log = (
-        events.select("user_id", "event_time", "event_id", "item_id", pl.col("region").fill_null(""))
+        events.filter(TIME < case.RETRIEVAL_END_MS)
+        .select("user_id", "event_time", "event_id", "item_id", pl.col("region").fill_null(""))
         .join(items, on="item_id", how="left")
         .join(vocabulary.lazy(), on="item_id", how="left")
         .with_columns(pl.col("category").fill_null(""), USER.cast(pl.Categorical), ITEM.cast(pl.Categorical))
@@ -114,7 +113,7 @@ def history(log: pl.DataFrame) -> pl.DataFrame:
         .with_columns(place=pl.int_range(pl.len()))
         .with_columns(
             start=filled(pl.col("place"), new_user),
-            opens=new_user | (TIME != TIME.shift()),
+            opens=new_user | (TIME.shift() != TIME),
             session=filled(pl.col("place"), new_user | (TIME.diff() > case.SESSION_GAP_MS)),
             new=(pl.col("user").cast(pl.UInt64) * (1 << 32) + ITEM.to_physical()).is_first_distinct(),
             times_here=pl.int_range(1, pl.len() + 1, dtype=pl.UInt32).over("user", region),
@@ -127,7 +126,9 @@ def history(log: pl.DataFrame) -> pl.DataFrame:
             most=pl.when(pl.col("region") != "").then(pl.col("times_here")).otherwise(0) + pl.col("start"),
         )
         .with_columns(
-            leader=filled(pl.col("place"), pl.col("most") > pl.max_horizontal(pl.col("most").cum_max().shift(), "start"))
+            leader=filled(
+                pl.col("place"), pl.col("most") > pl.max_horizontal(pl.col("most").cum_max().shift(), "start")
+            )
         )
         .collect()
     )
@@ -143,7 +144,7 @@ def training_rows(log: pl.DataFrame, categories: list[str]) -> pl.DataFrame:
     place, earlier = pl.col("place"), pl.col("earlier")
     targets = (
         log.lazy()
-        .filter((TIME < case.RETRIEVAL_END_MS) & pl.col("new") & pl.col("item_code").is_not_null())
+        .filter(pl.col("new") & pl.col("item_code").is_not_null())
         .group_by("instant", maintain_order=True)
         .agg(pl.col("region").first(), pl.col("item_code").alias("target_item_codes"))
     )
@@ -179,7 +180,9 @@ def with_values(queries: pl.DataFrame, log: pl.DataFrame) -> pl.DataFrame:
     codes = log["item_code"].fill_null(case.OUT_OF_VOCABULARY)
     own_leader = pl.col("leader") >= pl.col("start")
     counts = {
-        f"category_counts_{hours}h": gathered(log[f"sum_{hours}h"], counted, 0.5 ** (since / (hours * case.MS_PER_HOUR)))
+        f"category_counts_{hours}h": gathered(
+            log[f"sum_{hours}h"], counted, 0.5 ** (since / (hours * case.MS_PER_HOUR))
+        )
         for hours in case.HALF_LIVES_HOURS
     }
     return queries.select(
@@ -190,7 +193,9 @@ def with_values(queries: pl.DataFrame, log: pl.DataFrame) -> pl.DataFrame:
         recent_item_codes=gathered(codes, recent),
         interaction_count="earlier",
         last_event_time="last_event_time",
-        session_start_time=pl.when(pl.col("earlier") > 0).then(log["event_time"].gather(queries["session"])).otherwise(0),
+        session_start_time=pl.when(pl.col("earlier") > 0)
+        .then(log["event_time"].gather(queries["session"]))
+        .otherwise(0),
         session_interactions=pl.col("place") - pl.col("session"),
         count_categories=gathered(log["category"], counted),
         **counts,
