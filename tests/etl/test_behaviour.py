@@ -117,7 +117,7 @@ def test_what_happens_at_or_after_an_instant_never_changes_its_row(
 def feature_row(log: Sequence[Interaction], as_of: int) -> dict[str, Any]:
     """Both views of one user."""
     built = history.build(table({"u": log}))
-    return rows.features(built, built.number(["u"]), np.array([as_of]), SMOKE, seen=True).to_pylist()[0]
+    return rows.features(built, built.number(["u"]), np.array([as_of]), SMOKE, seen=True).table.to_pylist()[0]
 
 
 def test_the_parity_command_computes_the_rows_of_given_pairs(tmp_path: Path) -> None:
