@@ -12,7 +12,7 @@ from contracts.config import FeatureSettings
 from contracts.features import MS_PER_HOUR, count_column
 from etl import device
 from etl.device import Array
-from etl.history import History, ItemLists
+from etl.history import History, ItemLists, first_not_before
 
 
 def rows(history: History, user: Array, as_of: Array, settings: FeatureSettings) -> pa.Table:
@@ -33,13 +33,16 @@ def rows(history: History, user: Array, as_of: Array, settings: FeatureSettings)
     position, sizes = recent_positions(low, high, settings.recent_items)
     session = xp.maximum(_session_starts(history, settings)[last], high - sizes) if len(history.time) else last
     last_time = xp.where(some, times[last], 0)
+    session_start = xp.where(some, times[xp.where(some, session, 0)], 0)
+    dwelt = _session_dwell(history, xp.asarray(user), xp.asarray(as_of), session_start, settings)
     columns = {
         "recent_item_ids": device.lists(device.strings(history.items, history.item[position]), sizes),
         "recent_event_times": device.lists(history.time[position], sizes),
         "interaction_count": device.to_host(high - low),
         "last_event_time": device.to_host(last_time),
-        "session_start_time": device.to_host(xp.where(some, times[xp.where(some, session, 0)], 0)),
+        "session_start_time": device.to_host(session_start),
         "session_interactions": device.to_host(xp.where(some, high - session, 0)),
+        "session_dwell_ms": device.to_host(xp.where(some, dwelt, 0)),
     }
     return pa.table({**columns, **_counts(history, low, high, last_time, settings)})
 
@@ -61,6 +64,20 @@ def _session_starts(history: History, settings: FeatureSettings) -> Array:
     first = device.changes(history.user)
     first[1:] |= history.time[1:] - history.time[:-1] > settings.session_gap_minutes * 60_000
     return device.run_starts(first)
+
+
+def _session_dwell(
+    history: History, user: Array, as_of: Array, session_start: Array, settings: FeatureSettings
+) -> Array:
+    """Dwell reported from ``session_start`` on and strictly before ``as_of``, ms, of the newest reports."""
+    xp = device.arrays()
+    dwells, number = history.dwells, xp.maximum(user, 0)
+    if not len(dwells.time):
+        return xp.zeros(len(user), int)
+    low = dwells.start[number]
+    end = first_not_before(dwells.time, low, dwells.start[number + 1], as_of)
+    begin = first_not_before(dwells.time, low, end, session_start)
+    return dwells.until[end] - dwells.until[xp.maximum(begin, end - settings.recent_items)]
 
 
 def _counts(

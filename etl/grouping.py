@@ -51,6 +51,7 @@ def _split(days: tuple[str, ...], number: int, processed: str, category: str, fo
     events = store.read_days(f"{processed}/events", days, names)
     items = store.read(f"{processed}/items.parquet", ["item_id", category])
     rows = with_category(interactions(events).drop(["event_type"]), items, category)
+    rows = rows.append_column("dwell_ms", pa.nulls(rows.num_rows, pa.int64()))
     users = pc.dictionary_encode(rows.column("user_id")).combine_chunks()
     hashes = store.hash64(np.array(users.dictionary.to_pylist(), object)) % np.uint64(count)
     groups = hashes[users.indices.to_numpy()].astype(np.int64) if len(hashes) else np.empty(0, np.int64)

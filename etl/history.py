@@ -1,4 +1,4 @@
-"""Users' interactions as sorted arrays, and where a query instant cuts them.
+"""Users' interactions and reports of dwell as sorted arrays, and where a query instant cuts them.
 
 A ``History`` holds all interactions of some users, sorted by (user, time, event id); text columns are numbers into
 sorted tables of names, so that all work on it is array work, on either kind of array (``etl/device.py``). A query is a
@@ -17,11 +17,27 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contracts.events import INTERACTIONS, EventType
+from contracts.features import MS_PER_DAY
 from etl import device
 from etl.device import Array
 
-#: Columns that ``build`` reads.
-COLUMNS = ("user_id", "item_id", "event_time", "event_id", "region", "category")
+#: Columns that ``build`` reads. ``dwell_ms`` (int64) is null in an interaction and tells a report of dwell from one.
+COLUMNS = ("user_id", "item_id", "event_time", "event_id", "region", "category", "dwell_ms")
+
+
+class Dwells(NamedTuple):
+    """Reports of dwell of a history's users, sorted like its interactions.
+
+    Attributes:
+        start: int64 ``[users + 1]``: a user's reports lie at ``start[u]:start[u + 1]``.
+        time: int64 ``[reports]``, ms.
+        until: int64 ``[reports + 1]``: the sum of the milliseconds of all reports before each position.
+    """
+
+    start: Array
+    time: Array
+    until: Array
 
 
 class ItemLists(NamedTuple):
@@ -33,7 +49,7 @@ class ItemLists(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class History:
-    """Interactions ``[n]`` of ``len(users)`` users.
+    """Interactions ``[n]`` of ``len(users)`` users, each of whom has one.
 
     Attributes:
         users, items, categories, regions: sorted names (on the host); "" is among the regions and categories when it
@@ -41,6 +57,7 @@ class History:
         start: int64 ``[users + 1]``: a user's interactions lie at ``start[u]:start[u + 1]``.
         user, item, category, region: int64 ``[n]``, numbers into the names.
         time: int64 ``[n]``, ms.
+        dwells: what these users reported.
     """
 
     users: Any
@@ -53,6 +70,7 @@ class History:
     category: Array
     region: Array
     time: Array
+    dwells: Dwells
 
     def number(self, users: Sequence[str] | Any) -> Array:
         """User numbers of ids; -1 for a user without interactions."""
@@ -76,27 +94,58 @@ class History:
         return low, first_not_before(self.time, low, xp.where(known, self.start[number + 1], 0), as_of)
 
 
+def foldable(events: pa.Table) -> pa.Table:
+    """The interactions and reports of dwell among events; ``dwell_ms`` replaces ``event_type`` and ``value``."""
+    kind = events.column("event_type")
+    dwell = pc.and_(pc.equal(kind, EventType.DWELL.value), pc.is_valid(events.column("value")))
+    wanted = pc.or_(dwell, pc.is_in(kind, value_set=pa.array(sorted(each.value for each in INTERACTIONS))))
+    # ``contracts.folds.dwell_ms``: whole milliseconds, a day at most.
+    ms = pc.cast(pc.min_element_wise(events.column("value"), float(MS_PER_DAY)), pa.int64(), safe=False)
+    ms = pc.if_else(dwell, ms, pa.scalar(None, pa.int64()))
+    return events.drop(["event_type", "value"]).append_column("dwell_ms", ms).filter(wanted)
+
+
 def build(rows: pa.Table) -> History:
-    """Sort a table of interactions (``COLUMNS``, each event id once) into a ``History``."""
+    """Sort a table of interactions and reports of dwell (``COLUMNS``, each event id once) into a ``History``."""
     xp = device.arrays()
+    reports = rows.filter(pc.is_valid(rows.column("dwell_ms")))
+    if reports.num_rows:
+        rows = rows.filter(pc.is_null(rows.column("dwell_ms")))
     names, number = {}, {}
     for column in ("user_id", "item_id", "region", "category"):
         names[column], number[column] = device.numbered(rows.column(column))
-    user, time = number["user_id"], device.numbers(rows.column("event_time"))
-    order = _untied(device.order_by(user, time), user, time, rows.column("event_id"))
-    user = user[order]
+    user, time, order = _sorted(number["user_id"], rows)
+    everyone = xp.arange(len(names["user_id"]) + 1)
     return History(
         users=names["user_id"],
         items=names["item_id"],
         categories=names["category"],
         regions=names["region"],
-        start=xp.searchsorted(user, xp.arange(len(names["user_id"]) + 1)),
+        start=xp.searchsorted(user, everyone),
         user=user,
         item=number["item_id"][order],
         category=number["category"][order],
         region=number["region"][order],
-        time=time[order],
+        time=time,
+        dwells=_dwells(reports, names["user_id"], everyone),
     )
+
+
+def _dwells(rows: pa.Table, users: Any, everyone: Array) -> Dwells:
+    """What is reported of somebody without interactions belongs to no session, and goes."""
+    xp = device.arrays()
+    number = pc.index_in(rows.column("user_id"), value_set=pa.array(users, pa.string()))
+    rows, number = rows.filter(pc.is_valid(number)), number.drop_null()
+    user, time, order = _sorted(device.numbers(pc.cast(number, pa.int64())), rows)
+    ms = device.numbers(rows.column("dwell_ms"))[order]
+    return Dwells(xp.searchsorted(user, everyone), time, xp.concatenate([xp.zeros(1, int), xp.cumsum(ms)]))
+
+
+def _sorted(user: Array, rows: pa.Table) -> tuple[Array, Array, Array]:
+    """User and time by (user, time, event id), and the rows' positions in this order."""
+    time = device.numbers(rows.column("event_time"))
+    order = _untied(device.order_by(user, time), user, time, rows.column("event_id"))
+    return user[order], time[order], order
 
 
 def _untied(order: Array, user: Array, time: Array, event_id: pa.ChunkedArray) -> Array:
@@ -118,7 +167,7 @@ def _untied(order: Array, user: Array, time: Array, event_id: pa.ChunkedArray) -
 def first_not_before(time: Array, low: Array, high: Array, instant: Array) -> Array:
     """The first position in ``[low, high)`` whose time is not before ``instant``, ``high`` when there is none.
 
-    A bisection of all queries at once, int64 ``[queries]``; ``time`` rises within each range and is not empty.
+    A bisection of all queries at once, int64 ``[queries]``; ``time`` rises within each range.
     """
     xp = device.arrays()
     longest = int((high - low).max()) if len(low) else 0

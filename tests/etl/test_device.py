@@ -25,7 +25,7 @@ CATALOGUE = [f"i{n}" for n in range(0, 30, 2)]
 
 
 def events(seed: int, size: int = 600) -> pa.Table:
-    """Interactions of a few users, many of them of one instant, in any order."""
+    """Interactions and reports of dwell of a few users, many of them of one instant, in any order."""
     rng = np.random.default_rng(seed)
     time = 1_600_000_000_000 + rng.integers(0, 400, size) * 600_000
     region = np.array(["", "east", "west", "été"], object)[rng.integers(0, 4, size)]
@@ -36,6 +36,7 @@ def events(seed: int, size: int = 600) -> pa.Table:
         "event_id": [f"e{n}" for n in rng.permutation(size)],
         "region": [name or None for name in region],
         "category": [f"c{n}" for n in rng.integers(0, 5, size)],
+        "dwell_ms": pa.array(rng.integers(0, 9_000, size), mask=rng.random(size) < 0.8),
     }
     return pa.table(columns)
 
