@@ -128,5 +128,6 @@ def ranker_continuous(settings: FeatureSettings) -> tuple[str, ...]:
         *recent,
         *seen,
         "evidence",
+        "session_dwell",
         *settings.item_numeric,
     )
