@@ -76,12 +76,13 @@ def user_behaviour(settings: FeatureSettings) -> FeatureView:
         Feature("last_event_time", ValueType.INT64, "Time of the newest interaction, ms; 0 = never.", 0),
         Feature("session_start_time", ValueType.INT64, "Start of the newest session, ms; 0 = never.", 0),
         Feature("session_interactions", ValueType.INT64, "Interactions of the newest session.", 0),
+        Feature("session_dwell_ms", ValueType.INT64, "Dwell reported since the newest session began, ms.", 0),
         Feature("count_categories", strings, f"Values of {settings.category!r} with a count, sorted.", ()),
     ]
     for hours in settings.count_half_lives_hours:
         doc = f"Interactions by category, half-life {hours} h, stated as of last_event_time."
         features.append(Feature(count_column(hours), ValueType.DOUBLE_LIST, doc, ()))
-    return FeatureView("user_behaviour", "user_id", stream=True, version=1, features=tuple(features))
+    return FeatureView("user_behaviour", "user_id", stream=True, version=2, features=tuple(features))
 
 
 def user_profile(settings: FeatureSettings) -> FeatureView:
@@ -127,5 +128,6 @@ def ranker_continuous(settings: FeatureSettings) -> tuple[str, ...]:
         *recent,
         *seen,
         "evidence",
+        "session_dwell",
         *settings.item_numeric,
     )

@@ -1,9 +1,9 @@
-"""How knowledge changes: ``update(state, interaction)`` and ``row(state)``, pure and without I/O.
+"""How knowledge changes: ``update(state, event)`` and ``row(state)``, pure and without I/O.
 
-Everything here is a function of the *set* of a user's interactions: the newest N, exponentially decayed sums (forward
-decay, Cormode et al., ICDE 2009), and sessions read off the newest N. So the order of arrival does not matter
-within the lateness bound, a duplicate changes nothing, and ``etl/behaviour.py`` can compute the same from a sorted
-table.
+Everything here is a function of the *set* of a user's events: the newest N, exponentially decayed sums (forward
+decay, Cormode et al., ICDE 2009), sessions read off the newest N, and the dwell reported since the newest began. So the
+order of arrival does not matter within the lateness bound, a duplicate changes nothing, and ``etl/behaviour.py`` can
+compute the same from a sorted table.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.config import FeatureSettings
-from contracts.features import MS_PER_HOUR, count_column
+from contracts.features import MS_PER_DAY, MS_PER_HOUR, count_column
+
+#: Of ``encode_state``: another one means that the online store must be rebuilt.
+STATE_VERSION = 2
 
 
 class Interaction(NamedTuple):
@@ -30,8 +33,19 @@ class Interaction(NamedTuple):
     category: str
 
 
+class Dwell(NamedTuple):
+    """A report of time spent, as behaviour features see it: no interaction, so it neither starts nor extends a session.
+
+    ``ms`` is that of ``dwell_ms``; tuples order by time, then event id.
+    """
+
+    event_time: int
+    event_id: str
+    ms: int
+
+
 class Outcome(str, Enum):
-    """What an update did with an interaction."""
+    """What an update did with an event."""
 
     APPLIED = "applied"
     DUPLICATE = "duplicate"
@@ -40,12 +54,15 @@ class Outcome(str, Enum):
 
 @dataclasses.dataclass(frozen=True)
 class UserState:
-    """A user's folded interactions.
+    """A user's folded events.
 
     Attributes:
-        recent: the newest N, newest first.
+        recent: the newest N interactions, newest first.
+        interaction_count: interactions ever.
+        last_event_time: of the newest interaction, ms.
         counts: category -> one decayed sum per half-life, stated as of ``last_event_time``.
-        known: event id -> time, of the interactions within the lateness bound: what recognises duplicates.
+        known: event id -> time, of the events within the lateness bound: what recognises duplicates.
+        dwells: the newest N reports of dwell, newest first.
     """
 
     recent: tuple[Interaction, ...] = ()
@@ -53,42 +70,50 @@ class UserState:
     last_event_time: int = 0
     counts: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict[str, tuple[float, ...]])
     known: Mapping[str, int] = dataclasses.field(default_factory=dict[str, int])
+    dwells: tuple[Dwell, ...] = ()
+
+    @property
+    def newest(self) -> int:
+        """Time of the newest event of either kind, ms: what lateness is measured against."""
+        return max(self.last_event_time, self.dwells[0].event_time) if self.dwells else self.last_event_time
 
 
 EMPTY = UserState()
 
 
-def update(state: UserState, new: Interaction, settings: FeatureSettings) -> tuple[UserState, Outcome]:
-    """Fold one interaction in.
+def update(state: UserState, new: Interaction | Dwell, settings: FeatureSettings) -> tuple[UserState, Outcome]:
+    """Fold one event in.
 
-    An interaction older than the user's newest by more than ``lateness_hours`` is refused as late (the batch has it).
+    An event older than the user's newest by more than ``lateness_hours`` is refused as late (the batch has it).
     """
-    horizon = state.last_event_time - settings.lateness_hours * MS_PER_HOUR
-    if new.event_time < horizon:
+    bound = settings.lateness_hours * MS_PER_HOUR
+    if new.event_time < state.newest - bound:
         return state, Outcome.LATE
     if new.event_id in state.known:
         return state, Outcome.DUPLICATE
-    newest = max(state.last_event_time, new.event_time)
-    recent = sorted((*state.recent, new), reverse=True)[: settings.recent_items]
-    counts = _decayed(state.counts, newest - state.last_event_time, settings)
-    weights = _weights(newest - new.event_time, settings)
-    held = counts.get(new.category, (0.0,) * len(weights))
-    counts[new.category] = tuple(a + b for a, b in zip(held, weights))
-    horizon = newest - settings.lateness_hours * MS_PER_HOUR
+    horizon = max(state.newest, new.event_time) - bound
     known = {event_id: time for event_id, time in state.known.items() if time >= horizon}
     known[new.event_id] = new.event_time
-    return UserState(tuple(recent), state.interaction_count + 1, newest, counts, known), Outcome.APPLIED
+    if isinstance(new, Dwell):
+        dwells = sorted((*state.dwells, new), reverse=True)[: settings.recent_items]
+        return dataclasses.replace(state, known=known, dwells=tuple(dwells)), Outcome.APPLIED
+    last = max(state.last_event_time, new.event_time)
+    recent = sorted((*state.recent, new), reverse=True)[: settings.recent_items]
+    counts = _decayed(state.counts, last - state.last_event_time, settings)
+    weights = _weights(last - new.event_time, settings)
+    held = counts.get(new.category, (0.0,) * len(weights))
+    counts[new.category] = tuple(a + b for a, b in zip(held, weights))
+    return UserState(tuple(recent), state.interaction_count + 1, last, counts, known, state.dwells), Outcome.APPLIED
 
 
-def fold(log: Sequence[Interaction], settings: FeatureSettings) -> UserState:
-    """The state after a whole log in one go: equal to ``update`` over ``sorted(log)``, and some hundred times faster.
+def fold(log: Sequence[Interaction | Dwell], settings: FeatureSettings) -> UserState:
+    """The state after a whole log in one go: equal to ``update`` over the log in order, and some hundred times faster.
 
     ``log`` holds each event id once.
     """
-    if not log:
-        return EMPTY
-    ordered = sorted(log, reverse=True)
-    last = ordered[0].event_time
+    ordered = sorted((x for x in log if isinstance(x, Interaction)), reverse=True)
+    dwells = sorted((x for x in log if isinstance(x, Dwell)), reverse=True)
+    last = ordered[0].event_time if ordered else 0
     times = np.fromiter((x.event_time for x in ordered), np.int64, len(ordered))
     codes: dict[str, int] = {}
     index = np.fromiter((codes.setdefault(x.category, len(codes)) for x in ordered), np.int64, len(ordered))
@@ -97,14 +122,22 @@ def fold(log: Sequence[Interaction], settings: FeatureSettings) -> UserState:
         for hours in settings.count_half_lives_hours
     ]
     counts = {name: tuple(float(s[code]) for s in sums) for name, code in codes.items()}
-    horizon = last - settings.lateness_hours * MS_PER_HOUR
-    known = {x.event_id: x.event_time for x in ordered if x.event_time >= horizon}
-    return UserState(tuple(ordered[: settings.recent_items]), len(ordered), last, counts, known)
+    kept = tuple(dwells[: settings.recent_items])
+    state = UserState(tuple(ordered[: settings.recent_items]), len(ordered), last, counts, dwells=kept)
+    horizon = state.newest - settings.lateness_hours * MS_PER_HOUR
+    known = {x.event_id: x.event_time for x in log if x.event_time >= horizon}
+    return dataclasses.replace(state, known=known)
+
+
+def dwell_ms(value: float) -> int:
+    """The ``value`` of a DWELL event as whole milliseconds, a day at most (a tab left open is no interest)."""
+    return int(min(value, MS_PER_DAY))
 
 
 def row(state: UserState, settings: FeatureSettings) -> dict[str, Any]:
     """The raw row of the ``user_behaviour`` view."""
     start, length = session([x.event_time for x in state.recent], settings)
+    dwelt = sum(x.ms for x in state.dwells if x.event_time >= start) if length else 0
     categories = sorted(state.counts)
     document: dict[str, Any] = {
         "recent_item_ids": [x.item_id for x in state.recent],
@@ -113,6 +146,7 @@ def row(state: UserState, settings: FeatureSettings) -> dict[str, Any]:
         "last_event_time": state.last_event_time,
         "session_start_time": start,
         "session_interactions": length,
+        "session_dwell_ms": dwelt,
         "count_categories": categories,
     }
     for i, hours in enumerate(settings.count_half_lives_hours):
@@ -145,21 +179,27 @@ def value(document: Mapping[str, Any], as_of: int, half_life_hours: int) -> npt.
 
 def encode_state(state: UserState) -> bytes:
     """A state as JSON bytes: what the processor keeps in Redis beside the row."""
-    return json.dumps(
-        [1, state.recent, state.interaction_count, state.last_event_time, dict(state.counts), dict(state.known)],
-        separators=(",", ":"),
-    ).encode()
+    held = [state.recent, state.interaction_count, state.last_event_time, dict(state.counts), dict(state.known)]
+    return json.dumps([STATE_VERSION, *held, state.dwells], separators=(",", ":")).encode()
 
 
 def decode_state(data: bytes | None) -> UserState:
     """The inverse of ``encode_state``; None is a user never seen."""
     if data is None:
         return EMPTY
-    version, recent, count, last, counts, known = json.loads(data)
-    if version != 1:
-        raise ValueError(f"expected a user state of version 1, got {version}: rebuild the online store from the lake")
+    version, *held = json.loads(data)
+    if version != STATE_VERSION:
+        raise ValueError(
+            f"expected a user state of version {STATE_VERSION}, got {version}: rebuild the online store from the lake"
+        )
+    recent, count, last, counts, known, dwells = held
     return UserState(
-        tuple(Interaction(*x) for x in recent), count, last, {k: tuple(v) for k, v in counts.items()}, known
+        recent=tuple(Interaction(*x) for x in recent),
+        interaction_count=count,
+        last_event_time=last,
+        counts={k: tuple(v) for k, v in counts.items()},
+        known=known,
+        dwells=tuple(Dwell(*x) for x in dwells),
     )
 
 

@@ -6,15 +6,16 @@ two on random logs.
 
 from __future__ import annotations
 
-import numpy as np
 import pyarrow as pa
 
 from contracts.config import FeatureSettings
 from contracts.features import MS_PER_HOUR, count_column
-from etl.history import History, count_earlier, lists, ranges, take
+from etl import device
+from etl.device import Array
+from etl.history import History, ItemLists, first_not_before
 
 
-def rows(history: History, user: np.ndarray, as_of: np.ndarray, settings: FeatureSettings) -> pa.Table:
+def rows(history: History, user: Array, as_of: Array, settings: FeatureSettings) -> pa.Table:
     """Raw behaviour rows, one per query, in the queries' order.
 
     Args:
@@ -23,85 +24,162 @@ def rows(history: History, user: np.ndarray, as_of: np.ndarray, settings: Featur
         as_of: int64 ``[queries]``, ms.
         settings: list lengths, half-lives and the session gap.
     """
-    low, high = history.before(user, as_of)
+    xp = device.arrays()
+    low, high = history.before(xp.asarray(user), xp.asarray(as_of))
     some = high > low
-    last = np.where(some, high - 1, 0)
-    window = np.minimum(high - low, settings.recent_items)
-    position, owner = ranges(high - window, high)
-    # ``position`` rises within a query; the newest comes first, so mirror it within its range.
-    newest_first = (2 * high - window - 1)[owner] - position
-    session = np.maximum(_session_starts(history, settings)[last], high - window) if len(history.time) else last
-    times = history.time if len(history.time) else np.zeros(1, np.int64)
-    last_time = np.where(some, times[last], 0)
+    # Of a query without interactions any position will do: what is read there is thrown away.
+    last = xp.where(some, high - 1, 0)
+    times = history.time if len(history.time) else xp.zeros(1, int)
+    position, sizes = recent_positions(low, high, settings.recent_items)
+    session = xp.maximum(_session_starts(history, settings)[last], high - sizes) if len(history.time) else last
+    last_time = xp.where(some, times[last], 0)
+    session_start = xp.where(some, times[xp.where(some, session, 0)], 0)
+    dwelt = _session_dwell(history, xp.asarray(user), xp.asarray(as_of), session_start, settings)
     columns = {
-        "recent_item_ids": lists(take(history.items, history.item[newest_first]), window),
-        "recent_event_times": lists(pa.array(history.time[newest_first]), window),
-        "interaction_count": high - low,
-        "last_event_time": last_time,
-        "session_start_time": np.where(some, times[np.where(some, session, 0)], 0),
-        "session_interactions": np.where(some, high - session, 0),
+        "recent_item_ids": device.lists(device.strings(history.items, history.item[position]), sizes),
+        "recent_event_times": device.lists(history.time[position], sizes),
+        "interaction_count": device.to_host(high - low),
+        "last_event_time": device.to_host(last_time),
+        "session_start_time": device.to_host(session_start),
+        "session_interactions": device.to_host(xp.where(some, high - session, 0)),
+        "session_dwell_ms": device.to_host(xp.where(some, dwelt, 0)),
     }
-    return pa.table({**columns, **_counts(history, user, as_of, last_time, settings)})
+    return pa.table({**columns, **_counts(history, low, high, last_time, settings)})
 
 
-def _session_starts(history: History, settings: FeatureSettings) -> np.ndarray:
+def recent(history: History, low: Array, high: Array, most: int) -> ItemLists:
+    """Items of the newest interactions of ``[low, high)``, newest first, at most ``most`` a query."""
+    position, sizes = recent_positions(low, high, most)
+    return ItemLists(history.item[position], sizes)
+
+
+def recent_positions(low: Array, high: Array, most: int) -> tuple[Array, Array]:
+    """Positions of the newest interactions of every query, newest first, and how many each query has."""
+    sizes = device.arrays().minimum(high - low, most)
+    return device.falling_ranges(high, sizes), sizes
+
+
+def _session_starts(history: History, settings: FeatureSettings) -> Array:
     """Position of the first interaction of the session that each interaction belongs to, int64 ``[n]``."""
-    gap = np.diff(history.time, prepend=history.time[:1])
-    first = gap > settings.session_gap_minutes * 60_000
-    first[history.start[:-1]] = True
-    return np.maximum.accumulate(np.where(first, np.arange(len(first)), 0))
+    first = device.changes(history.user)
+    first[1:] |= history.time[1:] - history.time[:-1] > settings.session_gap_minutes * 60_000
+    return device.run_starts(first)
+
+
+def _session_dwell(
+    history: History, user: Array, as_of: Array, session_start: Array, settings: FeatureSettings
+) -> Array:
+    """Dwell reported from ``session_start`` on and strictly before ``as_of``, ms, of the newest reports."""
+    xp = device.arrays()
+    dwells, number = history.dwells, xp.maximum(user, 0)
+    if not len(dwells.time):
+        return xp.zeros(len(user), int)
+    low = dwells.start[number]
+    end = first_not_before(dwells.time, low, dwells.start[number + 1], as_of)
+    begin = first_not_before(dwells.time, low, end, session_start)
+    return dwells.until[end] - dwells.until[xp.maximum(begin, end - settings.recent_items)]
 
 
 def _counts(
-    history: History, user: np.ndarray, as_of: np.ndarray, last_time: np.ndarray, settings: FeatureSettings
+    history: History, low: Array, high: Array, last_time: Array, settings: FeatureSettings
 ) -> dict[str, pa.Array]:
     """``count_categories`` and the decayed counts stated as of ``last_time``.
 
-    The log is sorted again by (user, category, time); a pair's count at an instant is its running sum at its last
-    earlier interaction, decayed to ``last_time``. Queries are matched with all pairs of their user, then the empty go.
+    A query's count of a category is the running sum at the newest interaction that it sees of it, decayed to
+    ``last_time``; an empty category has no entry.
     """
-    width = max(len(history.categories), 1)
-    pair = history.user * width + history.category
-    order = np.argsort(pair, kind="stable")
-    pair, time = pair[order], history.time[order]
-    pairs, first = np.unique(pair, return_index=True)
-    bounds = np.searchsorted(pairs, np.arange(len(history.users) + 1) * width)
-    known = user >= 0
-    low = np.where(known, bounds[np.maximum(user, 0)], 0)
-    high = np.where(known, bounds[np.maximum(user, 0) + 1], 0) if len(history.users) else low
-    match, query = ranges(low, high)
-    size = count_earlier(pair, time, pairs[match], as_of[query], first[match])
-    match, query, size = match[size > 0], query[size > 0], size[size > 0]
-    at = first[match] + size - 1
-    sizes = np.bincount(query, minlength=len(user))
-    names = take(history.categories, pairs[match] % width)
-    columns = {"count_categories": lists(names, sizes)}
+    at, query, pairs = _newest_of_each_category(history, low, high)
+    sizes = device.counted(query, len(low))
+    names = device.strings(history.categories, history.category[pairs.order[at]])
+    columns = {"count_categories": device.lists(names, sizes)}
+    age = last_time[query] - pairs.time[at]
     for hours in settings.count_half_lives_hours:
         half_life = hours * MS_PER_HOUR
-        sums = decayed_sums(pair, time, half_life)
-        values = sums[at] * np.exp2(-(last_time[query] - time[at]) / half_life)
-        columns[count_column(hours)] = lists(pa.array(values), sizes)
+        sums = decayed_sums(pairs.first, pairs.time, half_life)
+        values = sums[at] * device.arrays().exp2(-age / half_life)
+        columns[count_column(hours)] = device.lists(values, sizes)
     return columns
 
 
-def decayed_sums(group: np.ndarray, time: np.ndarray, half_life: float) -> np.ndarray:
-    """For a log sorted by (group, time): sums of ``2 ** (-(time[i] - time[j]) / half_life)`` over j <= i of i's group.
+class _Pairs:
+    """The log sorted again, by (user, category, time): the interactions of a pair lie together.
 
-    Float64 ``[n]``, by doubling (Hillis and Steele): after step k an element holds its last 2**k terms. Only sums of
-    positive numbers, so it is exact to rounding whatever the span: no exponent grows with the length of the log, as
-    it would in a cumulative sum of forward-decayed weights (a year in half-lives of an hour is 2 ** 8760).
+    Attributes:
+        order: positions in the history.
+        time: their times.
+        first: where a pair begins, bool.
+        number: which of its user's pairs it is, from 0, int64.
+        many: how many pairs each user has.
+    """
+
+    def __init__(self, history: History):
+        xp = device.arrays()
+        self.order = device.order_by(history.user, history.category)
+        user = history.user[self.order]
+        self.time = history.time[self.order]
+        self.first = device.changes(user) | device.changes(history.category[self.order])
+        self.many = device.counted(user[self.first], len(history.users))
+        self.number = xp.cumsum(self.first) - 1 - (xp.cumsum(self.many) - self.many)[user]
+
+
+def _newest_of_each_category(history: History, low: Array, high: Array) -> tuple[Array, Array, _Pairs]:
+    """The newest interaction of every category that a query sees, by query and category.
+
+    No search: an interaction is a category's newest for exactly those queries of its user that end between it and the
+    next of the pair, and these lie together once the queries are sorted by their end. Then every entry goes to its
+    place among all pairs of the query's user, and places that stayed empty go.
+
+    Returns:
+        Positions in the order of the pairs, the number of each one's query, and the pairs.
+    """
+    xp = device.arrays()
+    pairs = _Pairs(history)
+    n = len(pairs.order)
+    asked = xp.flatnonzero(high > low)
+    end = high[asked] - 1
+    sorted_queries = asked[device.order_by(end)]
+    # ended[p]: queries whose last interaction lies before position p.
+    ended = xp.concatenate([xp.zeros(1, int), xp.cumsum(device.counted(end, n))])
+    following = history.start[history.user[pairs.order] + 1]
+    again = ~pairs.first[1:]
+    following[:-1][again] = pairs.order[1:][again]
+    begin = ended[pairs.order]
+    seen_by = ended[following] - begin
+    query = sorted_queries[device.ranges(begin, seen_by)]
+    entry = device.repeat(xp.arange(n), seen_by)
+    width = xp.zeros(len(low), int)
+    width[asked] = pairs.many[history.user[end]]
+    places = xp.cumsum(width)
+    held = xp.full(int(places[-1]) if len(low) else 0, -1)
+    held[(places - width)[query] + pairs.number[entry]] = entry
+    filled = held >= 0
+    return held[filled], device.repeat(xp.arange(len(low)), width)[filled], pairs
+
+
+def decayed_sums(first: Array, time: Array, half_life: float) -> Array:
+    """Sums of ``2 ** (-(time[i] - time[j]) / half_life)`` over j <= i of i's group, float64 ``[n]``.
+
+    By doubling (Hillis and Steele): after step k an element holds its last 2**k terms. Only sums of positive numbers,
+    so it is exact to rounding whatever the span: no exponent grows with the length of the log, as it would in a
+    cumulative sum of forward-decayed weights (a year in half-lives of an hour is 2 ** 8760).
+
+    Args:
+        first: where a group begins, bool ``[n]``.
+        time: ms, rising within a group.
+        half_life: ms.
 
     Example:
-        >>> decayed_sums(np.array([0, 0, 1]), np.array([0, 10, 10]), 10.0)
+        >>> import numpy as np
+        >>> decayed_sums(np.array([True, False, True]), np.array([0, 10, 10]), 10.0)
         array([1. , 1.5, 1. ])
     """
-    sums = np.ones(len(time))
-    step = 1
-    while step < len(time):
-        same = np.flatnonzero(group[step:] == group[:-step])
-        if not len(same):
-            break
-        decay = np.exp2(-(time[same + step] - time[same]) / half_life)
-        sums[same + step] += sums[same] * decay
+    xp = device.arrays()
+    sums = xp.ones(len(time))
+    place = xp.arange(len(time)) - device.run_starts(first)
+    step, reached = 1, xp.flatnonzero(place >= 1)
+    while len(reached):
+        decay = xp.exp2(-(time[reached] - time[reached - step]) / half_life)
+        sums[reached] += sums[reached - step] * decay
         step *= 2
+        reached = reached[place[reached] >= step]
     return sums

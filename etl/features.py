@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from contracts import artifacts
 from contracts.config import Config
 from contracts.features import FIRST_VALUE, user_profile
-from etl import encoding, grouping, rows, store, vocabulary
+from etl import device, encoding, grouping, rows, store, vocabulary
 from etl.cluster import Session
 from etl.history import History
 from etl.selection import ROWS_A_USER, Chosen, Survey, select
@@ -98,7 +98,7 @@ def survey(group: str, zone: artifacts.Zones, instants: rows.Instants) -> Survey
     """Look through a group, so that rows can be drawn over all groups before any is computed."""
     log = rows.read(group)
     found = rows.targets(log, rows.catalogue_codes(log, _catalogue(zone)))
-    counts = np.bincount(log.user[log.time < instants.cut], minlength=len(log.users))
+    counts = device.to_host(device.counted(log.user[log.time < instants.cut], len(log.users)))
     place = np.cumsum(counts > 0) - 1
     window = instants.window(found.as_of)
     entry = np.flatnonzero((window == 1) | (window == 2))
@@ -119,8 +119,7 @@ def build(
     for window, part in zip(WINDOWS, entries):
         tables = rows.training_rows(log, found, part, ids, config, catalogue, users, seen=window != "A")
         store.write_parts(tables, f"{zone.features}/rows/window={window}/part-{number:05d}.parquet")
-    before = log.users[np.unique(log.user[log.time < instants.cut])]
-    requests = rows.snapshot(log, before, instants.cut, config, users)
+    requests = rows.snapshot(log, log.users_before(instants.cut), instants.cut, config, users)
     stamp = pa.array(np.full(len(log.users), instants.log_end), pa.timestamp("ms", tz="UTC"))
     profiles = rows.snapshot(log, log.users, instants.log_end + 1, config, users).select(_profile_columns(config))
     parts = {
@@ -135,8 +134,7 @@ def build(
 
 def _row_ids(log: History, found: rows.Targets, cut: int, users_before: int) -> np.ndarray:
     """An id for every entry before the cut: from the user's place among all, and the entry's among the user's."""
-    experienced = np.zeros(len(log.users), bool)
-    experienced[log.user[log.time < cut]] = True
+    experienced = device.to_host(device.counted(log.user[log.time < cut], len(log.users))) > 0
     rank = np.cumsum(experienced) - 1 + users_before
     place = np.arange(len(found.user))
     first = np.maximum.accumulate(np.where(np.append(True, np.diff(found.user) != 0)[: len(place)], place, 0))

@@ -16,9 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from contracts.events import INTERACTIONS
 from contracts.features import MS_PER_DAY
-from etl import store
+from etl import history, store
 from etl.cluster import Session
 
 #: Rows of one group, about: what one worker holds in memory at once.
@@ -83,12 +82,6 @@ def run(place: Place, files: Mapping[str, int], session: Session) -> Groups:
     )
 
 
-def interactions(events: pa.Table) -> pa.Table:
-    """The events by which a user shows interest in an item."""
-    kinds = pa.array(sorted(kind.value for kind in INTERACTIONS))
-    return events.filter(pc.is_in(events.column("event_type"), value_set=kinds))
-
-
 def with_category(rows: pa.Table, items: pa.Table, category: str) -> pa.Table:
     """Rows with the ``category`` of their item; "" where the items do not know it, or where nothing is counted by."""
     if not category:
@@ -130,16 +123,16 @@ def _borders(sample: np.ndarray, count: int) -> pa.Array:
 
 def _split(files: list[str], number: int, place: Place) -> tuple[list[int], pa.Table]:
     """Write the rows of some days by group, and their daily counts; the groups, and counts of items before the cut."""
-    names = ["user_id", "item_id", "event_time", "event_id", "event_type", "region"]
+    names = ["user_id", "item_id", "event_time", "event_id", "event_type", "region", "value"]
     events = store.read_all([f"{place.events}/{name}" for name in files], names)
     columns = ["item_id", *([place.category] if place.category else [])]
-    rows = with_category(interactions(events).drop(["event_type"]), store.read(place.items, columns), place.category)
+    rows = with_category(history.foldable(events), store.read(place.items, columns), place.category)
     users = pc.dictionary_encode(rows.column("user_id")).combine_chunks()
     borders = store.read(f"{place.folder}/borders.parquet").column("user_id").to_pandas().to_numpy(object)
     of_user = np.searchsorted(borders, users.dictionary.to_pandas().to_numpy(object))
     groups = of_user[users.indices.to_numpy()] if len(of_user) else np.empty(0, np.int64)
     store.write_split(rows, groups, f"{place.folder}/group=", f"part-{number:05d}")
-    counts = daily_counts(rows)
+    counts = daily_counts(rows.filter(pc.is_null(rows.column("dwell_ms"))))
     store.write(counts, f"{place.folder}/counts/part-{number:05d}.parquet")
     before = counts.filter(pc.less(counts.column("day"), place.cut // MS_PER_DAY))
     totals = before.group_by("item_id").aggregate([("count", "sum")]).rename_columns(["count", "item_id"])

@@ -1,8 +1,8 @@
-"""Users' interactions as sorted arrays, and where a query instant cuts them.
+"""Users' interactions and reports of dwell as sorted arrays, and where a query instant cuts them.
 
 A ``History`` holds all interactions of some users, sorted by (user, time, event id); text columns are numbers into
-sorted tables of names, so that all work on it is array work. A query is a pair (user number, as_of); ``before`` turns
-it into the position behind the user's last strictly earlier interaction.
+sorted tables of names, so that all work on it is array work, on either kind of array (``etl/device.py``). A query is a
+pair (user number, as_of); ``before`` turns it into the position behind the user's last strictly earlier interaction.
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -12,114 +12,168 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-#: Columns that ``build`` reads.
-COLUMNS = ("user_id", "item_id", "event_time", "event_id", "region", "category")
+from contracts.events import INTERACTIONS, EventType
+from contracts.features import MS_PER_DAY
+from etl import device
+from etl.device import Array
+
+#: Columns that ``build`` reads. ``dwell_ms`` (int64) is null in an interaction and tells a report of dwell from one.
+COLUMNS = ("user_id", "item_id", "event_time", "event_id", "region", "category", "dwell_ms")
+
+
+class Dwells(NamedTuple):
+    """Reports of dwell of a history's users, sorted like its interactions.
+
+    Attributes:
+        start: int64 ``[users + 1]``: a user's reports lie at ``start[u]:start[u + 1]``.
+        time: int64 ``[reports]``, ms.
+        until: int64 ``[reports + 1]``: the sum of the milliseconds of all reports before each position.
+    """
+
+    start: Array
+    time: Array
+    until: Array
+
+
+class ItemLists(NamedTuple):
+    """A list of items for every query: flat item numbers, one list after the other, and each list's length."""
+
+    items: Array
+    sizes: Array
 
 
 @dataclasses.dataclass(frozen=True)
 class History:
-    """Interactions ``[n]`` of ``len(users)`` users.
+    """Interactions ``[n]`` of ``len(users)`` users, each of whom has one.
 
     Attributes:
-        users, items, categories, regions: sorted names; "" is among the regions and categories when it occurs.
+        users, items, categories, regions: sorted names (on the host); "" is among the regions and categories when it
+            occurs.
         start: int64 ``[users + 1]``: a user's interactions lie at ``start[u]:start[u + 1]``.
         user, item, category, region: int64 ``[n]``, numbers into the names.
         time: int64 ``[n]``, ms.
+        dwells: what these users reported.
     """
 
-    users: np.ndarray
-    items: np.ndarray
-    categories: np.ndarray
-    regions: np.ndarray
-    start: np.ndarray
-    user: np.ndarray
-    item: np.ndarray
-    category: np.ndarray
-    region: np.ndarray
-    time: np.ndarray
+    users: Any
+    items: Any
+    categories: Any
+    regions: Any
+    start: Array
+    user: Array
+    item: Array
+    category: Array
+    region: Array
+    time: Array
+    dwells: Dwells
 
-    def number(self, users: Sequence[str] | np.ndarray) -> np.ndarray:
+    def number(self, users: Sequence[str] | Any) -> Array:
         """User numbers of ids; -1 for a user without interactions."""
-        wanted = np.asarray(users, object)
-        if not len(self.users):
-            return np.full(len(wanted), -1)
-        found = np.minimum(np.searchsorted(self.users, wanted), len(self.users) - 1)
-        return np.where(self.users[found] == wanted, found, -1)
+        known = pa.array(self.users, pa.string())
+        found = pc.fill_null(pc.index_in(pa.array(users, pa.string()), value_set=known), -1)
+        return device.numbers(pc.cast(found, pa.int64()))
 
-    def before(self, user: np.ndarray, as_of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def users_before(self, instant: int) -> Any:
+        """Ids of the users with an interaction strictly before an instant (ms), sorted."""
+        first = self.time[self.start[:-1]] < instant if len(self.time) else self.start[:-1] < 0
+        return self.users[device.to_host(first)]
+
+    def before(self, user: Array, as_of: Array) -> tuple[Array, Array]:
         """``[low, high)`` of every query: the user's interactions strictly before ``as_of`` (none for user -1)."""
-        low = np.where(user >= 0, self.start[np.maximum(user, 0)], 0)
-        high = low + count_earlier(self.user, self.time, user, as_of, low)
-        return low, np.where(user >= 0, high, low)
+        xp = device.arrays()
+        known = user >= 0
+        number = xp.where(known, user, 0)
+        if not len(self.time):
+            return xp.zeros(len(user), int), xp.zeros(len(user), int)
+        low = xp.where(known, self.start[number], 0)
+        return low, first_not_before(self.time, low, xp.where(known, self.start[number + 1], 0), as_of)
+
+
+def foldable(events: pa.Table) -> pa.Table:
+    """The interactions and reports of dwell among events; ``dwell_ms`` replaces ``event_type`` and ``value``."""
+    kind = events.column("event_type")
+    dwell = pc.and_(pc.equal(kind, EventType.DWELL.value), pc.is_valid(events.column("value")))
+    wanted = pc.or_(dwell, pc.is_in(kind, value_set=pa.array(sorted(each.value for each in INTERACTIONS))))
+    # ``contracts.folds.dwell_ms``: whole milliseconds, a day at most.
+    ms = pc.cast(pc.min_element_wise(events.column("value"), float(MS_PER_DAY)), pa.int64(), safe=False)
+    ms = pc.if_else(dwell, ms, pa.scalar(None, pa.int64()))
+    return events.drop(["event_type", "value"]).append_column("dwell_ms", ms).filter(wanted)
 
 
 def build(rows: pa.Table) -> History:
-    """Sort a table of interactions (``COLUMNS``, each event id once) into a ``History``."""
-    order = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in ("user_id", "event_time", "event_id")])
-    rows = rows.select(COLUMNS).take(order)
-    names, numbers = {}, {}
+    """Sort a table of interactions and reports of dwell (``COLUMNS``, each event id once) into a ``History``."""
+    xp = device.arrays()
+    reports = rows.filter(pc.is_valid(rows.column("dwell_ms")))
+    if reports.num_rows:
+        rows = rows.filter(pc.is_null(rows.column("dwell_ms")))
+    names, number = {}, {}
     for column in ("user_id", "item_id", "region", "category"):
-        names[column], numbers[column] = _numbered(rows.column(column))
-    start = np.searchsorted(numbers["user_id"], np.arange(len(names["user_id"]) + 1))
+        names[column], number[column] = device.numbered(rows.column(column))
+    user, time, order = _sorted(number["user_id"], rows)
+    everyone = xp.arange(len(names["user_id"]) + 1)
     return History(
         users=names["user_id"],
         items=names["item_id"],
         categories=names["category"],
         regions=names["region"],
-        start=start,
-        user=numbers["user_id"],
-        item=numbers["item_id"],
-        category=numbers["category"],
-        region=numbers["region"],
-        time=rows.column("event_time").to_numpy(),
+        start=xp.searchsorted(user, everyone),
+        user=user,
+        item=number["item_id"][order],
+        category=number["category"][order],
+        region=number["region"][order],
+        time=time,
+        dwells=_dwells(reports, names["user_id"], everyone),
     )
 
 
-def count_earlier(
-    group: np.ndarray, time: np.ndarray, wanted: np.ndarray, as_of: np.ndarray, low: np.ndarray
-) -> np.ndarray:
-    """Events of group ``wanted`` strictly before ``as_of``, for a log sorted by (group, time); ``low``: its start.
+def _dwells(rows: pa.Table, users: Any, everyone: Array) -> Dwells:
+    """What is reported of somebody without interactions belongs to no session, and goes."""
+    xp = device.arrays()
+    number = pc.index_in(rows.column("user_id"), value_set=pa.array(users, pa.string()))
+    rows, number = rows.filter(pc.is_valid(number)), number.drop_null()
+    user, time, order = _sorted(device.numbers(pc.cast(number, pa.int64())), rows)
+    ms = device.numbers(rows.column("dwell_ms"))[order]
+    return Dwells(xp.searchsorted(user, everyone), time, xp.concatenate([xp.zeros(1, int), xp.cumsum(ms)]))
 
-    Times become ranks, so that (group, time) fits one int64 key whatever the span of the log.
+
+def _sorted(user: Array, rows: pa.Table) -> tuple[Array, Array, Array]:
+    """User and time by (user, time, event id), and the rows' positions in this order."""
+    time = device.numbers(rows.column("event_time"))
+    order = _untied(device.order_by(user, time), user, time, rows.column("event_id"))
+    return user[order], time[order], order
+
+
+def _untied(order: Array, user: Array, time: Array, event_id: pa.ChunkedArray) -> Array:
+    """``order`` with the events of one user and instant sorted by event id; only these are compared as text."""
+    xp = device.arrays()
+    first = device.changes(user[order]) | device.changes(time[order])
+    tied = ~first
+    tied[:-1] |= ~first[1:]
+    place = xp.flatnonzero(tied)
+    if not len(place):
+        return order
+    instant = xp.cumsum(first)[place]
+    sorted_ids = pc.sort_indices(event_id.take(pa.array(device.to_host(order[place]))))
+    by_id = xp.asarray(sorted_ids.to_numpy()).astype(int)
+    order[place] = order[place[by_id[device.order_by(instant[by_id])]]]
+    return order
+
+
+def first_not_before(time: Array, low: Array, high: Array, instant: Array) -> Array:
+    """The first position in ``[low, high)`` whose time is not before ``instant``, ``high`` when there is none.
+
+    A bisection of all queries at once, int64 ``[queries]``; ``time`` rises within each range.
     """
-    ranks = np.unique(time)
-    width = len(ranks) + 1
-    key = group * width + np.searchsorted(ranks, time)
-    return np.searchsorted(key, wanted * width + np.searchsorted(ranks, as_of)) - low
-
-
-def ranges(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All positions of many ranges, one after the other, and the number of the range that each belongs to.
-
-    Example:
-        >>> ranges(np.array([3, 7]), np.array([5, 8]))
-        (array([3, 4, 7]), array([0, 0, 1]))
-    """
-    size = high - low
-    owner = np.repeat(np.arange(len(low)), size)
-    offset = np.cumsum(size) - size
-    return np.arange(size.sum()) - offset[owner] + low[owner], owner
-
-
-def lists(values: pa.Array, sizes: np.ndarray) -> pa.Array:
-    """Flat values cut into lists of the given sizes."""
-    return pa.ListArray.from_arrays(pa.array(np.concatenate([[0], np.cumsum(sizes)]), pa.int32()), values)
-
-
-def take(names: np.ndarray, numbers: np.ndarray) -> pa.Array:
-    """Names by number, as Arrow strings."""
-    return pa.array(names, pa.string()).take(pa.array(numbers))
-
-
-def _numbered(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
-    encoded = pc.dictionary_encode(pc.fill_null(column, "")).combine_chunks()
-    names = np.array(encoded.dictionary.to_pylist(), object)
-    order = np.argsort(names)
-    rank = np.empty(len(names), np.int64)
-    rank[order] = np.arange(len(names))
-    return names[order], rank[encoded.indices.to_numpy()] if len(names) else np.empty(0, np.int64)
+    xp = device.arrays()
+    longest = int((high - low).max()) if len(low) else 0
+    for _ in range(longest.bit_length()):
+        middle = (low + high) // 2
+        # A range that is used up may lie behind the last event.
+        earlier = (low < high) & (time[xp.minimum(middle, len(time) - 1)] < instant)
+        low, high = xp.where(earlier, middle + 1, low), xp.where(earlier, high, middle)
+    return low

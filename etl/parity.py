@@ -15,12 +15,15 @@ from etl import behaviour, grouping, history, store
 def run(config: Config, root: str, events: str, queries: str, out: str) -> dict[str, Any]:
     """Write ``queries`` (``user_id``, ``as_of``) with their raw behaviour columns to ``out``.
 
-    Of events with one id the first row counts. Without a ``category`` column the categories come from the processed
-    items of the configuration.
+    Of events with one id the first row counts; without a ``value`` column there is no dwell. Without a ``category``
+    column the categories come from the processed items of the configuration.
     """
     rows = store.read(events)
     _, first = np.unique(rows.column("event_id").to_pandas().to_numpy(object), return_index=True)
-    rows = grouping.interactions(rows.take(pa.array(np.sort(first))))
+    rows = rows.take(pa.array(np.sort(first)))
+    if "value" not in rows.column_names:
+        rows = rows.append_column("value", pa.nulls(rows.num_rows, pa.float64()))
+    rows = history.foldable(rows)
     if "region" not in rows.column_names:
         rows = rows.append_column("region", pa.nulls(rows.num_rows, pa.string()))
     if "category" not in rows.column_names:

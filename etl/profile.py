@@ -2,75 +2,71 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import pyarrow as pa
 
-import numpy as np
-
-from etl.history import History, ranges
+from etl import device
+from etl.device import Array
+from etl.history import History, ItemLists
 
 #: Queries are handled in runs of about this many (query, interaction) pairs, so that memory stays bounded.
-PAIRS = 20_000_000
+PAIRS = 4_000_000
 
 
-class Seen(NamedTuple):
-    """Distinct items of every query, newest first: flat item numbers and how many each query has."""
-
-    items: np.ndarray
-    sizes: np.ndarray
-
-
-def home_regions(history: History, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def home_regions(history: History, low: Array, high: Array) -> pa.Array:
     """The region of most interactions in ``[low, high)``; of equals, the one that got there first; "" when none is.
 
     A leader loses only to a region that exceeds it, and counts grow by one, so the leader at an instant is the region
     of the last interaction that set a new maximum.
     """
-    if not len(history.time):
-        return np.full(len(low), "", object)
-    pair = history.user * len(history.regions) + history.region
-    order = np.argsort(pair, kind="stable")
-    first = np.concatenate([[True], np.diff(pair[order]) != 0])
-    run = np.arange(len(pair)) - np.maximum.accumulate(np.where(first, np.arange(len(pair)), 0))
-    count = np.empty(len(pair), np.int64)
-    count[order] = run + 1
-    count[history.regions[history.region] == ""] = 0
+    xp = device.arrays()
+    n = len(history.time)
+    if not n:
+        return pa.array([""] * len(low), pa.string())
+    order = device.order_by(history.user, history.region)
+    first = device.changes(history.user[order]) | device.changes(history.region[order])
+    count = xp.empty(n, int)
+    count[order] = xp.arange(n) - device.run_starts(first) + 1
+    if history.regions[0] == "":
+        count[history.region == 0] = 0
     # One offset a user keeps the running maximum from leaking into the next user.
-    offset = history.user * (len(pair) + 1)
-    running = np.maximum.accumulate(count + offset)
-    previous = np.concatenate([[-1], running[:-1]])
-    record = count + offset > np.maximum(previous, offset)
-    leader = np.maximum.accumulate(np.where(record, np.arange(len(pair)), -1))
-    at = np.where(high > low, leader[np.maximum(high - 1, 0)], -1)
-    return np.where(at >= low, history.regions[history.region[np.maximum(at, 0)]], "")
+    offset = history.user * (n + 1)
+    running = device.running_max(count + offset)
+    record = count > 0
+    record[1:] &= count[1:] + offset[1:] > running[:-1]
+    leader = device.running_max(xp.where(record, xp.arange(n), -1))
+    at = xp.where(high > low, leader[xp.maximum(high - 1, 0)], -1)
+    number = xp.where(at >= low, history.region[xp.maximum(at, 0)], len(history.regions))
+    return device.strings([*history.regions, ""], number)
 
 
-def seen_items(history: History, low: np.ndarray, high: np.ndarray, most: int) -> Seen:
+def seen_items(history: History, low: Array, high: Array, most: int) -> ItemLists:
     """Distinct items of ``[low, high)`` by falling time of their last interaction there, at most ``most`` a query."""
+    xp = device.arrays()
     next_same = neighbours(history)[1]
     # A run may exceed PAIRS by the interactions of its last query.
-    run = np.cumsum(high - low) // PAIRS
+    run = xp.cumsum(high - low) // PAIRS
     parts = []
-    for part in np.unique(run):
-        chosen = run == part
-        position, owner = ranges(low[chosen], high[chosen])
-        position = (low[chosen] + high[chosen] - 1)[owner] - position
-        last = next_same[position] >= high[chosen][owner]
+    for part in range(int(run[-1]) + 1 if len(run) else 0):
+        chosen = xp.flatnonzero(run == part)
+        size, end = (high - low)[chosen], high[chosen]
+        position, owner = device.falling_ranges(end, size), device.repeat(xp.arange(len(chosen)), size)
+        last = next_same[position] >= end[owner]
         position, owner = position[last], owner[last]
-        sizes = np.bincount(owner, minlength=chosen.sum())
-        rank = np.arange(len(owner)) - (np.cumsum(sizes) - sizes)[owner]
-        parts.append(Seen(history.item[position[rank < most]], np.minimum(sizes, most)))
+        size = device.counted(owner, len(chosen))
+        rank = xp.arange(len(owner)) - (xp.cumsum(size) - size)[owner]
+        parts.append(ItemLists(history.item[position[rank < most]], xp.minimum(size, most)))
     if not parts:
-        return Seen(np.empty(0, np.int64), np.empty(0, np.int64))
-    return Seen(np.concatenate([p.items for p in parts]), np.concatenate([p.sizes for p in parts]))
+        return ItemLists(xp.zeros(0, int), xp.zeros(0, int))
+    return ItemLists(xp.concatenate([p.items for p in parts]), xp.concatenate([p.sizes for p in parts]))
 
 
-def neighbours(history: History) -> tuple[np.ndarray, np.ndarray]:
+def neighbours(history: History) -> tuple[Array, Array]:
     """Positions of the previous (-1: none) and next (n: none) interaction of the same user with the same item."""
+    xp = device.arrays()
     n = len(history.time)
-    pair = history.user * len(history.items) + history.item
-    order = np.argsort(pair, kind="stable")
-    same = np.diff(pair[order]) == 0
-    previous, following = np.full(n, -1), np.full(n, n)
-    previous[order[1:][same]] = order[:-1][same]
-    following[order[:-1][same]] = order[1:][same]
+    order = device.order_by(history.user, history.item)
+    same = ~(device.changes(history.user[order]) | device.changes(history.item[order]))[1:]
+    earlier, later = order[:-1][same], order[1:][same]
+    previous, following = xp.full(n, -1), xp.full(n, n)
+    previous[later], following[earlier] = earlier, later
     return previous, following

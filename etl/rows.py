@@ -1,8 +1,5 @@
 """One task a group of users: training rows, requests, truth and profiles from the sorted interactions."""
 
-# pyright: reportAttributeAccessIssue=false
-# (pyarrow.compute makes its functions at import, so pyright sees none of them)
-
 from __future__ import annotations
 
 import dataclasses
@@ -12,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from contracts.config import Config, FeatureSettings
 from contracts.features import FIRST_VALUE
-from etl import behaviour, encoding, history, profile, store
-from etl.history import History, lists, ranges, take
+from etl import behaviour, device, encoding, history, profile, store
+from etl.device import Array
+from etl.history import History, ItemLists
 
 #: Rows of a group are computed so many at a time, so that memory stays bounded.
 QUERIES = 100_000
@@ -46,24 +43,46 @@ class Targets(NamedTuple):
     codes: np.ndarray
     sizes: np.ndarray
 
+    def codes_of(self, chosen: np.ndarray) -> np.ndarray:
+        """The item codes of some entries, one after the other."""
+        starts, sizes = np.cumsum(self.sizes) - self.sizes, self.sizes[chosen]
+        ends = np.cumsum(sizes)
+        return self.codes[np.repeat(starts[chosen] - ends + sizes, sizes) + np.arange(sizes.sum())]
+
 
 def targets(log: History, item_codes: np.ndarray) -> Targets:
     """Every (user, instant) with a catalogue item that the user never met before, and those items."""
-    new = np.flatnonzero((profile.neighbours(log)[0] < 0) & (item_codes[log.item] >= 0))
+    xp = device.arrays()
+    code = xp.asarray(item_codes)[log.item]
+    new = xp.flatnonzero((profile.neighbours(log)[0] < 0) & (code >= 0))
     user, time = log.user[new], log.time[new]
-    first = np.flatnonzero(np.concatenate([[True], (np.diff(user) != 0) | (np.diff(time) != 0)])) if len(new) else new
-    sizes = np.diff(np.concatenate([first, [len(new)]])).astype(np.int64)
-    region = log.regions[log.region[new[first]]]
-    return Targets(user[first], time[first], region, item_codes[log.item[new]], sizes)
+    first = xp.flatnonzero(device.changes(user) | device.changes(time))
+    sizes = xp.concatenate([first[1:], xp.full(min(len(new), 1), len(new))]) - first
+    place = new[first]
+    user, time, region, codes, sizes = map(
+        device.to_host, (log.user[place], log.time[place], log.region[place], code[new], sizes)
+    )
+    return Targets(user, time, log.regions[region], codes, sizes)
 
 
-def features(log: History, user: np.ndarray, as_of: np.ndarray, settings: FeatureSettings, seen: bool) -> pa.Table:
-    """Raw columns of both views, user attributes excepted, as of every query; no seen items without ``seen``."""
-    table = behaviour.rows(log, user, as_of, settings)
-    low, high = log.before(user, as_of)
-    table = table.append_column("home_region", pa.array(profile.home_regions(log, low, high), pa.string()))
+class Known(NamedTuple):
+    """Raw columns of both views, user attributes excepted, a row a query; and two of their lists as item numbers."""
+
+    table: pa.Table
+    recent: ItemLists
+    seen: ItemLists
+
+
+def features(log: History, user: np.ndarray, as_of: np.ndarray, settings: FeatureSettings, seen: bool) -> Known:
+    """What is known as of every query; no seen items without ``seen``."""
+    xp = device.arrays()
+    low, high = log.before(xp.asarray(user), xp.asarray(as_of))
+    recent = behaviour.recent(log, low, high, settings.recent_items)
     found = profile.seen_items(log, low, high if seen else low, settings.max_seen_items)
-    return table.append_column("seen_item_ids", lists(take(log.items, found.items), found.sizes))
+    table = behaviour.rows(log, user, as_of, settings)
+    table = table.append_column("home_region", profile.home_regions(log, low, high))
+    names = device.strings(log.items, found.items)
+    return Known(table.append_column("seen_item_ids", device.lists(names, found.sizes)), recent, found)
 
 
 def training_rows(
@@ -77,7 +96,7 @@ def training_rows(
     seen: bool,
 ) -> Iterator[pa.Table]:
     """The rows of ``features/rows`` for some entries of ``found``, ``QUERIES`` at a time; ``ids`` has those of all."""
-    codes = encoding.codes(log.items, catalogue)
+    codes = device.arrays().asarray(encoding.codes(log.items, catalogue))
     for start in range(0, max(len(entries), 1), QUERIES):
         chosen = entries[start : start + QUERIES]
         table = _training_rows(log, found, chosen, codes, config, users, seen)
@@ -88,24 +107,24 @@ def _training_rows(
     log: History,
     found: Targets,
     chosen: np.ndarray,
-    codes: np.ndarray,
+    codes: Array,
     config: Config,
     users: pd.DataFrame,
     seen: bool,
 ) -> pa.Table:
     user, as_of = found.user[chosen], found.as_of[chosen]
-    table = features(log, user, as_of, config.features, seen)
-    position, _ = ranges((np.cumsum(found.sizes) - found.sizes)[chosen], np.cumsum(found.sizes)[chosen])
+    known = features(log, user, as_of, config.features, seen)
+    table = known.table
     identity = {
-        "user_id": take(log.users, user),
+        "user_id": device.strings(log.users, user),
         "as_of": pa.array(as_of),
         "region": pa.array(found.region[chosen], pa.string()),
         **attributes(log.users[user], users, config),
     }
     coded = {
-        "recent_item_codes": _coded(table.column("recent_item_ids"), codes, log, pa.int64()),
-        "seen_item_codes": _coded(table.column("seen_item_ids"), codes, log, pa.int32()),
-        "target_item_codes": lists(pa.array(found.codes[position], pa.int32()), found.sizes[chosen]),
+        "recent_item_codes": device.lists(codes[known.recent.items], known.recent.sizes, pa.int64()),
+        "seen_item_codes": device.lists(codes[known.seen.items], known.seen.sizes, pa.int32()),
+        "target_item_codes": device.lists(found.codes_of(chosen), found.sizes[chosen], pa.int32()),
     }
     return pa.table({**identity, **{name: table.column(name) for name in table.column_names}, **coded})
 
@@ -119,7 +138,7 @@ def attributes(ids: np.ndarray, users: pd.DataFrame, config: Config) -> dict[str
 
 def snapshot(log: History, ids: np.ndarray, as_of: int, config: Config, users: pd.DataFrame) -> pa.Table:
     """Both views of some users (by id) as of one instant, with ``user_id``."""
-    table = features(log, log.number(ids), np.full(len(ids), as_of), config.features, seen=True)
+    table = features(log, log.number(ids), np.full(len(ids), as_of), config.features, seen=True).table
     columns = {"user_id": pa.array(ids, pa.string()), **attributes(ids, users, config)}
     return pa.table({**columns, **{name: table.column(name) for name in table.column_names}})
 
@@ -134,20 +153,18 @@ def asked(table: pa.Table, as_of: int, k: int) -> pa.Table:
 
 def truth(log: History, found: Targets, item_codes: np.ndarray, catalogue: list[str], cut: int) -> pa.Table:
     """New catalogue items from the cut on, of users who met a catalogue item before it."""
-    experienced = np.zeros(len(log.users), bool)
-    experienced[log.user[(log.time < cut) & (item_codes[log.item] >= 0)]] = True
+    met = device.arrays().asarray(item_codes)[log.item] >= 0
+    experienced = device.to_host(device.counted(log.user[met & (log.time < cut)], len(log.users))) > 0
     chosen = np.flatnonzero((found.as_of >= cut) & experienced[found.user])
-    position, _ = ranges((np.cumsum(found.sizes) - found.sizes)[chosen], np.cumsum(found.sizes)[chosen])
-    users, first = np.unique(found.user[chosen], return_index=True)
-    ends = np.cumsum(found.sizes[chosen])
-    sizes = np.diff(np.concatenate([[0], ends[np.append(first[1:], len(chosen)) - 1]])) if len(users) else first
-    codes = found.codes[position]
-    names = take(np.array(catalogue, object), codes - FIRST_VALUE)
+    codes = found.codes_of(chosen)
+    users, entry = np.unique(found.user[chosen], return_inverse=True)
+    sizes = np.bincount(entry, found.sizes[chosen], len(users)).astype(np.int64)
+    names = device.strings(catalogue, codes - FIRST_VALUE)
     return pa.table(
         {
-            "user_id": take(log.users, users),
-            "item_codes": lists(pa.array(codes, pa.int32()), sizes),
-            "item_ids": lists(names, sizes),
+            "user_id": device.strings(log.users, users),
+            "item_codes": device.lists(codes, sizes, pa.int32()),
+            "item_ids": device.lists(names, sizes),
         }
     )
 
@@ -161,11 +178,3 @@ def catalogue_codes(log: History, catalogue: list[str]) -> np.ndarray:
     """Code of every item of the log; -1 outside the catalogue."""
     found = encoding.codes(log.items, catalogue)
     return np.where(found >= FIRST_VALUE, found, -1)
-
-
-def _coded(column: pa.ChunkedArray, codes: np.ndarray, log: History, kind: pa.DataType) -> pa.Array:
-    """Lists of item ids as lists of codes."""
-    values = column.combine_chunks()
-    numbers = pc.index_in(values.flatten(), value_set=pa.array(log.items, pa.string()))
-    flat = pa.array(codes[numbers.to_numpy(zero_copy_only=False).astype(np.int64)], kind)
-    return pa.ListArray.from_arrays(values.offsets, flat)

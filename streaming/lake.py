@@ -24,8 +24,9 @@ import pyarrow.parquet as pq
 from contracts.artifacts import Zones, fingerprint, read_manifest
 from contracts.config import Config
 from contracts.errors import ArtifactError
-from contracts.events import FIELDS, INTERACTIONS
-from contracts.folds import Interaction
+from contracts.events import FIELDS, INTERACTIONS, EventType
+from contracts.features import user_behaviour
+from contracts.folds import STATE_VERSION, Dwell, Interaction, dwell_ms
 from streaming.updates import Update
 
 _NAME = re.compile(r"/p(?P<partition>\d+)-(?P<incarnation>[0-9a-f]{32})-(?P<first>\d+)-(?P<last>\d+)\.parquet$")
@@ -36,7 +37,16 @@ _ARROW_TYPES = {
     "double": pa.float64(),
     "map": pa.map_(pa.string(), pa.string()),
 }
-_READ = {"user_id": pa.string(), "event_id": pa.string(), "event_time": pa.int64(), "item_id": pa.string()}
+_READ = {
+    "user_id": pa.string(),
+    "event_id": pa.string(),
+    "event_time": pa.int64(),
+    "event_type": pa.string(),
+    "item_id": pa.string(),
+    "value": pa.float64(),
+}
+#: Columns of which ``_folded`` makes what is folded.
+_FOLDED = ("event_time", "event_id", "event_type", "item_id", "value")
 _PLACE = {"partition": pa.int32(), "offset": pa.int64(), "incarnation": pa.string()}
 #: Columns of a live file: the fields of an event, and where the record lay in the topic.
 LIVE_SCHEMA = pa.schema(
@@ -116,8 +126,12 @@ def ends(files: Sequence[LiveFile]) -> dict[str, dict[int, int]]:
 
 
 def origin(config: Config, zones: Zones) -> str:
-    """What the features of the online store are made of: another origin means that they must be rebuilt."""
-    return fingerprint(config.name, read_manifest(zones.processed)["fingerprint"], config.features)
+    """What the features of the online store are made of: another origin means that they must be rebuilt.
+
+    The view's version and the states' are part of it, so that rows and states of other code are made anew.
+    """
+    made_by = user_behaviour(config.features), STATE_VERSION
+    return fingerprint(config.name, read_manifest(zones.processed)["fingerprint"], config.features, *made_by)
 
 
 def categories(config: Config, zones: Zones) -> dict[str, str]:
@@ -138,8 +152,8 @@ def categories(config: Config, zones: Zones) -> dict[str, str]:
 
 def histories(
     zones: Zones, files: Sequence[LiveFile], categories: Mapping[str, str]
-) -> Iterator[tuple[str, list[Interaction]]]:
-    """Each user's interactions, of the processed history and of ``files``; of an event id the first counts.
+) -> Iterator[tuple[str, list[Interaction | Dwell]]]:
+    """Each user's interactions and dwell reports, of the processed history and of ``files``; the first of an id counts.
 
     Raises:
         ArtifactError: when the processed zone has no events.
@@ -153,14 +167,14 @@ def histories(
     order = np.argsort(codes, kind="stable")
     last = np.flatnonzero(np.diff(codes[order], append=-1)) + 1
     table = table.take(order)
-    columns = [table[name].combine_chunks() for name in ("event_time", "event_id", "item_id")]
+    columns = [table[name].combine_chunks() for name in _FOLDED]
     names = users.dictionary.to_pylist()
     start = 0
     for end in last.tolist():
-        once: dict[str, Interaction] = {}
-        for time, event_id, item_id in zip(*(column.slice(start, end - start).to_pylist() for column in columns)):
-            if event_id not in once:
-                once[event_id] = Interaction(time, event_id, item_id, categories.get(item_id, ""))
+        once: dict[str, Interaction | Dwell] = {}
+        for values in zip(*(column.slice(start, end - start).to_pylist() for column in columns)):
+            if values[1] not in once:
+                once[values[1]] = _folded(categories, *values)
         yield names[codes[order[start]]], list(once.values())
         start = end
 
@@ -168,7 +182,7 @@ def histories(
 def beyond(
     files: Sequence[LiveFile], folded: Mapping[str, Mapping[int, int]], categories: Mapping[str, str]
 ) -> list[Update]:
-    """The interactions of live records at or beyond the offsets in ``folded``, in the order of their time.
+    """What is to be folded of live records at or beyond the offsets in ``folded``, in the order of time.
 
     Args:
         files: live files.
@@ -183,28 +197,36 @@ def beyond(
     if not fresh:
         return []
     found = [
-        Update(row["user_id"], Interaction(row["event_time"], row["event_id"], row["item_id"], category))
+        Update(row["user_id"], _folded(categories, *(row[name] for name in _FOLDED)))
         for row in _live(fresh).to_pylist()
         if row["offset"] >= first(row["incarnation"], row["partition"])
-        for category in [categories.get(row["item_id"], "")]
     ]
-    return sorted(found, key=lambda each: each.interaction)
+    return sorted(found, key=lambda each: each.event[:2])
+
+
+def _folded(
+    categories: Mapping[str, str], time: int, event_id: str, kind: str, item_id: str, value: float
+) -> Interaction | Dwell:
+    if kind == EventType.DWELL.value:
+        return Dwell(time, event_id, dwell_ms(value))
+    return Interaction(time, event_id, item_id, categories.get(item_id, ""))
 
 
 def _history(zones: Zones) -> pa.Table:
     filesystem, path = fsspec.core.url_to_fs(f"{zones.processed}/events")
     if not filesystem.exists(path):
         raise ArtifactError(f"{zones.processed}/events is not there: run `python -m etl run` first")
-    return _interactions(ds.dataset(path, filesystem=filesystem, format="parquet"), _READ)
+    return _foldable(ds.dataset(path, filesystem=filesystem, format="parquet"), _READ)
 
 
 def _live(files: Sequence[LiveFile]) -> pa.Table:
     paths = [file.path for file in files]
     dataset = ds.dataset(paths, filesystem=files[0].filesystem, format="parquet", schema=LIVE_SCHEMA)
-    return _interactions(dataset, {**_READ, **_PLACE})
+    return _foldable(dataset, {**_READ, **_PLACE})
 
 
-def _interactions(dataset: Any, columns: Mapping[str, pa.DataType]) -> pa.Table:
-    kinds = [kind.value for kind in INTERACTIONS]
-    wanted = ds.field("event_type").isin(kinds) & ds.field("user_id").is_valid() & ds.field("item_id").is_valid()
+def _foldable(dataset: Any, columns: Mapping[str, pa.DataType]) -> pa.Table:
+    kind, dwell = ds.field("event_type"), EventType.DWELL.value
+    wanted = kind.isin([kind.value for kind in INTERACTIONS]) | ((kind == dwell) & ds.field("value").is_valid())
+    wanted = wanted & ds.field("user_id").is_valid() & ds.field("item_id").is_valid()
     return dataset.to_table(columns=list(columns), filter=wanted).cast(pa.schema(list(columns.items())))

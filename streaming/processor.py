@@ -97,7 +97,7 @@ def step(
     store: OnlineStore, position: Position, records: list[Any], categories: dict[str, str], config: Config
 ) -> Position:
     """Fold one polled batch in and state what became of it; the new position."""
-    batch, passed = updates.interactions((record.value for record in records), categories)
+    batch, passed = updates.foldable((record.value for record in records), categories)
     offsets: dict[int, int] = {}
     for record in records:
         offsets[record.partition] = max(offsets.get(record.partition, 0), record.offset + 1)

@@ -40,7 +40,7 @@ class Made(NamedTuple):
     Attributes:
         position: where the processor goes on.
         anew: whether everything was rebuilt.
-        events: interactions folded.
+        events: interactions and dwell reports folded.
         users: rows written.
         seconds: how long it took.
     """

@@ -9,22 +9,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from contracts.config import FeatureSettings
-from contracts.events import INTERACTIONS
-from contracts.folds import EMPTY, Interaction, UserState, update
+from contracts.events import INTERACTIONS, Event, EventType
+from contracts.folds import EMPTY, Dwell, Interaction, UserState, dwell_ms, update
 from streaming.codec import UndecodableError, decode
 
 log = logging.getLogger(__name__)
 
 #: Outcomes beside those of ``contracts.folds.Outcome``.
 UNDECODABLE, NO_INTERACTION = "undecodable", "no_interaction"
-_KINDS = frozenset(kind.value for kind in INTERACTIONS)
+_KINDS = frozenset(kind.value for kind in INTERACTIONS | {EventType.DWELL})
 
 
 class Update(NamedTuple):
-    """One interaction and whose it is."""
+    """One event that is folded, and whose it is."""
 
     user_id: str
-    interaction: Interaction
+    event: Interaction | Dwell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Changes:
     outcomes: Counter[str]
 
 
-def interactions(values: Iterable[bytes | None], categories: Mapping[str, str]) -> tuple[list[Update], Counter[str]]:
-    """The interactions among a batch of records, in their order, and how many records were none.
+def foldable(values: Iterable[bytes | None], categories: Mapping[str, str]) -> tuple[list[Update], Counter[str]]:
+    """The interactions and dwell reports among a batch of records, in their order, and how many records were neither.
 
     Args:
         values: the records' bytes in wire format.
@@ -57,22 +57,35 @@ def interactions(values: Iterable[bytes | None], categories: Mapping[str, str]) 
             continue
         if event.event_type not in _KINDS:
             passed[NO_INTERACTION] += 1
-        elif event.user_id is None or event.item_id is None:
-            log.error("passed over event %s: a %s needs user_id and item_id", event.event_id, event.event_type)
+            continue
+        update_of = _update(event, categories)
+        if update_of is None:
+            log.error("passed over event %s: a %s lacks what its type requires", event.event_id, event.event_type)
             passed[UNDECODABLE] += 1
         else:
-            category = categories.get(event.item_id, "")
-            found.append(Update(event.user_id, Interaction(event.event_time, event.event_id, event.item_id, category)))
+            found.append(update_of)
     return found, passed
+
+
+def _update(event: Event, categories: Mapping[str, str]) -> Update | None:
+    """None when a field is missing without which the event says nothing."""
+    if event.user_id is None or event.item_id is None:
+        return None
+    if event.event_type != EventType.DWELL:
+        category = categories.get(event.item_id, "")
+        return Update(event.user_id, Interaction(event.event_time, event.event_id, event.item_id, category))
+    if event.value is None:
+        return None
+    return Update(event.user_id, Dwell(event.event_time, event.event_id, dwell_ms(event.value)))
 
 
 def apply(states: Mapping[str, UserState], batch: Sequence[Update], settings: FeatureSettings) -> Changes:
     """Fold a batch into the states of its users (a user that is not in ``states`` is new)."""
     changed: dict[str, UserState] = {}
     outcomes = Counter[str]()
-    for user_id, interaction in batch:
+    for user_id, event in batch:
         before = changed.get(user_id) or states.get(user_id, EMPTY)
-        after, outcome = update(before, interaction, settings)
+        after, outcome = update(before, event, settings)
         outcomes[outcome.value] += 1
         if after is not before:
             changed[user_id] = after

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from contracts.config import FeatureSettings
 from contracts.events import FIELDS, LIMITS, EventType
 from contracts.features import MS_PER_HOUR
-from contracts.folds import Interaction
+from contracts.folds import Dwell, Interaction
 
 NOW_MS = 1_700_000_000_000
 
@@ -83,3 +83,18 @@ def logs(draw: st.DrawFn, max_size: int = 30, within_hours: int = 24 * 90) -> li
         )
         for name in names
     ]
+
+
+@st.composite
+def folded_events(draw: st.DrawFn, max_size: int = 30, within_hours: int = 24 * 90) -> list[Interaction | Dwell]:
+    """As ``logs``, with reports of dwell among the interactions: at their instants, in their sessions, and far off."""
+    log = draw(logs(max_size, within_hours))
+    instants = [event.event_time for event in log] or [LIMITS.min_event_time]
+    apart = st.sampled_from([0, 1, -1, 60_000, -60_000, 20 * 60_000, 40 * 60_000])
+    reports = draw(st.lists(st.tuples(st.sampled_from(instants), apart, st.integers(0, 90_000)), max_size=max_size))
+    top = LIMITS.min_event_time + within_hours * MS_PER_HOUR
+    dwells = [
+        Dwell(min(max(time + more, LIMITS.min_event_time), top), f"d{i}", ms)
+        for i, (time, more, ms) in enumerate(reports)
+    ]
+    return draw(st.permutations([*log, *dwells]))

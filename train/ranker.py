@@ -169,8 +169,8 @@ def _inputs(config: Config, zones: Zones, table: pa.Table) -> Inputs:
         {name: FIRST_VALUE + len(encodings[name]) for name in ranker_categorical(config.features)},
         ranker_continuous(config.features),
         continuous.mean(axis=0, dtype=np.float64).astype(np.float32),
-        # A column that never varies in B says nothing; 1 keeps it as it is.
-        np.where(deviation > 1e-6, deviation, 1.0).astype(np.float32),
+        # What never varies in B is never learned from, and must not sway when it varies in serving: it becomes 0.
+        np.where(deviation > 1e-6, deviation, np.inf).astype(np.float32),
     )
 
 

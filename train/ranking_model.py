@@ -29,7 +29,7 @@ class Inputs:
         sizes: categorical column -> number of codes (``contracts.features.ranker_categorical``, in order).
         continuous: continuous columns, in order.
         mean: float32 ``[continuous]`` of the training candidates.
-        deviation: float32 ``[continuous]``, never 0.
+        deviation: float32 ``[continuous]``, never 0; infinite for a column that is to say nothing.
     """
 
     sizes: Mapping[str, int]

@@ -19,6 +19,7 @@ class Envelope:
         as_of: the instant for which features and trends hold, ms.
         deadline: wall clock by which a step must have started, ms.
         evidence: the user's interactions ever.
+        session_dwell_ms: dwell reported since the user's newest session began.
         feature_age_ms: ``as_of`` less the newest interaction; -1 when there is none.
         skipped: (stage, reason) of every stage that could not do its part.
     """
@@ -31,6 +32,7 @@ class Envelope:
     excluded: tuple[int, ...] = ()
     request_id: str = ""
     evidence: int = 0
+    session_dwell_ms: int = 0
     feature_age_ms: int = -1
     variant: str = ""
     skipped: tuple[tuple[str, str], ...] = ()

@@ -52,6 +52,7 @@ class Lookup:
             excluded=tuple(self._catalogue_codes(request.exclude_ids).tolist()),
             request_id=request.request_id,
             evidence=row["interaction_count"],
+            session_dwell_ms=row["session_dwell_ms"],
             feature_age_ms=max(0, as_of - newest) if newest else -1,
             variant=variant,
         )

@@ -17,6 +17,7 @@ from ensemble.steps.sessions import session
 from ensemble.steps.tables import Tables
 
 MODEL = "ranker/1/ranker.onnx"
+_MS_PER_MINUTE = 60_000
 
 
 class RankerFeatures:
@@ -50,11 +51,13 @@ class RankerFeatures:
         valid = ids > 0
         settings = self._tables.features
         evidence = np.log1p([envelope.evidence for envelope in envelopes])
+        dwell_minutes = np.array([envelope.session_dwell_ms for envelope in envelopes]) / _MS_PER_MINUTE
         named = {
             "two_tower_score": standardised(scores[..., 0], valid),
             "similar_score": standardised(scores[..., 1], valid),
             "trend": self._by_day(envelopes, ids, self._popularity.trend),
             "evidence": np.broadcast_to(evidence[:, None], ids.shape),
+            "session_dwell": np.broadcast_to(np.log1p(dwell_minutes)[:, None], ids.shape),
             **self._category_shares(query, ids),
             **{name: self._tables.item_numeric[:, i][ids] for i, name in enumerate(settings.item_numeric)},
         }

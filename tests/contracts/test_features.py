@@ -55,7 +55,7 @@ def test_the_stream_writes_behaviour_and_the_batch_writes_the_profile() -> None:
     stream, batch = features.feature_views(load(CONFIGS[0]).features)
     assert (stream.name, stream.stream) == ("user_behaviour", True)
     assert (batch.name, batch.stream) == ("user_profile", False)
-    assert stream.qualified_name == "user_behaviour_v1"
+    assert stream.qualified_name == "user_behaviour_v2"
 
 
 def test_a_new_user_column_is_a_line_in_the_configuration() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -14,10 +15,12 @@ from contracts.config import FeatureSettings
 from contracts.features import MS_PER_HOUR, count_column, user_behaviour
 from contracts.folds import (
     EMPTY,
+    Dwell,
     Interaction,
     Outcome,
     UserState,
     decode_state,
+    dwell_ms,
     encode_state,
     fold,
     row,
@@ -37,7 +40,16 @@ def bought(minutes: float, item: str = "i", category: str = "wine", event_id: st
     return Interaction(time, event_id or f"e{time}", item, category)
 
 
-def folded(log: list[Interaction], settings: FeatureSettings = SETTINGS) -> UserState:
+def dwelt(minutes: float, ms: int, event_id: str = "") -> Dwell:
+    time = T0 + round(minutes * MINUTE)
+    return Dwell(time, event_id or f"d{time}", ms)
+
+
+def in_order(log: Sequence[Interaction | Dwell]) -> list[Interaction | Dwell]:
+    return sorted(log, key=lambda event: event[:2])
+
+
+def folded(log: Sequence[Interaction | Dwell], settings: FeatureSettings = SETTINGS) -> UserState:
     state = EMPTY
     for new in log:
         state, _ = update(state, new, settings)
@@ -47,22 +59,22 @@ def folded(log: list[Interaction], settings: FeatureSettings = SETTINGS) -> User
 def assert_same(a: UserState, b: UserState) -> None:
     """Equal in everything; sums to the last bits, for they are added in another order."""
     assert (a.recent, a.interaction_count, a.last_event_time) == (b.recent, b.interaction_count, b.last_event_time)
-    assert a.known == b.known
+    assert (a.known, a.dwells) == (b.known, b.dwells)
     assert a.counts.keys() == b.counts.keys()
     for name, held in a.counts.items():
         assert held == pytest.approx(b.counts[name], rel=1e-9, abs=1e-300), name
 
 
-@given(strategies.logs(), strategies.settings)
-def test_updates_in_order_equal_the_fold_of_the_whole_log(log: list[Interaction], settings: FeatureSettings) -> None:
-    assert_same(folded(sorted(log), settings), fold(log, settings))
+@given(strategies.folded_events(), strategies.settings)
+def test_updates_in_order_equal_the_fold_of_the_whole_log(log: list, settings: FeatureSettings) -> None:
+    assert_same(folded(in_order(log), settings), fold(log, settings))
 
 
-@given(strategies.logs(), strategies.settings, st.randoms(use_true_random=False))
+@given(strategies.folded_events(), strategies.settings, st.randoms(use_true_random=False))
 def test_after_every_event_the_row_is_that_of_the_prefix(
-    log: list[Interaction], settings: FeatureSettings, random: random.Random
+    log: list, settings: FeatureSettings, random: random.Random
 ) -> None:
-    state, log = EMPTY, sorted(log)
+    state, log = EMPTY, in_order(log)
     for i, new in enumerate(log):
         state, outcome = update(state, new, settings)
         assert outcome is Outcome.APPLIED
@@ -76,7 +88,7 @@ def test_after_every_event_the_row_is_that_of_the_prefix(
         assert online == batch
 
 
-@given(strategies.logs(within_hours=24), st.randoms(use_true_random=False))
+@given(strategies.folded_events(within_hours=24), st.randoms(use_true_random=False))
 def test_within_the_lateness_bound_any_order_gives_the_same_state(log: list, random: random.Random) -> None:
     settings = FeatureSettings((), ("department",), (), "department", recent_items=4, lateness_hours=24)
     shuffled = list(log)
@@ -84,7 +96,7 @@ def test_within_the_lateness_bound_any_order_gives_the_same_state(log: list, ran
     assert_same(folded(shuffled, settings), fold(log, settings))
 
 
-@given(strategies.logs(), st.randoms(use_true_random=False))
+@given(strategies.folded_events(), st.randoms(use_true_random=False))
 def test_any_order_gives_the_batch_of_what_was_not_refused(log: list, random: random.Random) -> None:
     random.shuffle(log)
     state, kept = EMPTY, []
@@ -95,13 +107,13 @@ def test_any_order_gives_the_batch_of_what_was_not_refused(log: list, random: ra
     assert_same(state, fold(kept, SETTINGS))
 
 
-@given(strategies.logs())
-def test_a_second_delivery_of_every_event_changes_nothing(log: list[Interaction]) -> None:
-    once = folded(sorted(log))
-    for new in sorted(log):
+@given(strategies.folded_events())
+def test_a_second_delivery_of_every_event_changes_nothing(log: list) -> None:
+    once = folded(in_order(log))
+    for new in log:
         again, outcome = update(once, new, SETTINGS)
         assert again is once
-        horizon = once.last_event_time - SETTINGS.lateness_hours * MS_PER_HOUR
+        horizon = once.newest - SETTINGS.lateness_hours * MS_PER_HOUR
         assert outcome is (Outcome.LATE if new.event_time < horizon else Outcome.DUPLICATE)
 
 
@@ -177,6 +189,46 @@ def test_a_session_ends_where_a_gap_is_longer_than_the_setting(minutes: list[int
     assert (start / MINUTE, length) == expected
 
 
+def test_dwell_counts_from_the_start_of_the_newest_session_on() -> None:
+    log = [bought(0), dwelt(1, 9_000), bought(60), dwelt(60, 100), dwelt(75, 20), dwelt(200, 3)]
+    assert row(folded(log), SETTINGS)["session_dwell_ms"] == 123, "at the start's own instant too, and long after it"
+    assert row(folded([*log, bought(240)]), SETTINGS)["session_dwell_ms"] == 0, "a new session begins with nothing"
+
+
+def test_dwell_is_no_interaction() -> None:
+    before = row(folded([bought(0)]), SETTINGS)
+    after = row(folded([bought(0), dwelt(20, 7), dwelt(45, 8)]), SETTINGS)
+    assert after.pop("session_dwell_ms") == 15
+    assert after.items() <= before.items(), "45 minutes of dwell neither extend the session nor count"
+    later = row(folded([bought(0), dwelt(20, 7), bought(40)]), SETTINGS)
+    assert later["session_interactions"] == 1, "the gap is between interactions"
+
+
+def test_dwell_of_nobodys_session_is_kept_until_there_is_one() -> None:
+    early = folded([dwelt(5, 7), dwelt(-5, 1)])
+    assert row(early, SETTINGS)["session_dwell_ms"] == 0
+    assert row(update(early, bought(0), SETTINGS)[0], SETTINGS)["session_dwell_ms"] == 7
+
+
+def test_only_the_newest_reports_of_dwell_are_kept_whatever_their_order() -> None:
+    log = [bought(0), *(dwelt(1, 10**i, event_id=f"d{i}") for i in range(5))]
+    for order in (log, log[::-1]):
+        assert row(folded(order), SETTINGS)["session_dwell_ms"] == 11_100, "three, of one instant by event id"
+
+
+def test_lateness_is_measured_against_the_newest_event_of_either_kind() -> None:
+    state = folded([bought(0), dwelt(24 * 60, 5)])
+    assert update(state, bought(-1 / 60_000), SETTINGS)[1] is Outcome.LATE
+    assert update(state, dwelt(-1 / 60_000, 1), SETTINGS)[1] is Outcome.LATE
+    assert update(state, dwelt(0, 1, "new"), SETTINGS)[1] is Outcome.APPLIED
+    assert update(state, dwelt(3, 1, f"d{T0 + 24 * 60 * MINUTE}"), SETTINGS)[1] is Outcome.DUPLICATE
+
+
+@pytest.mark.parametrize(("value", "ms"), [(0.0, 0), (1.9, 1), (86_400_000.0, 86_400_000), (1.7e308, 86_400_000)])
+def test_dwell_is_whole_milliseconds_and_a_day_at_most(value: float, ms: int) -> None:
+    assert dwell_ms(value) == ms
+
+
 def test_a_row_has_exactly_the_features_of_the_view() -> None:
     for state in (EMPTY, folded([bought(0)])):
         assert list(row(state, SETTINGS)) == [feature.name for feature in user_behaviour(SETTINGS).features]
@@ -187,13 +239,13 @@ def test_the_row_of_nobody_is_the_view_s_default() -> None:
     assert row(EMPTY, SETTINGS) == empty
 
 
-@given(strategies.logs(), strategies.settings)
-def test_a_state_survives_its_bytes(log: list[Interaction], settings: FeatureSettings) -> None:
-    state = folded(sorted(log), settings)
+@given(strategies.folded_events(), strategies.settings)
+def test_a_state_survives_its_bytes(log: list, settings: FeatureSettings) -> None:
+    state = folded(in_order(log), settings)
     again = decode_state(encode_state(state))
     assert again == state
     assert row(again, settings) == row(state, settings)
-    assert all(isinstance(x, Interaction) for x in again.recent)
+    assert all(isinstance(x, Interaction) for x in again.recent) and all(isinstance(x, Dwell) for x in again.dwells)
 
 
 def test_no_bytes_are_a_user_never_seen() -> None:
@@ -201,8 +253,8 @@ def test_no_bytes_are_a_user_never_seen() -> None:
 
 
 def test_bytes_of_another_version_say_what_to_do() -> None:
-    with pytest.raises(ValueError, match="version 1, got 2: rebuild the online store"):
-        decode_state(b"[2,[],0,0,{},{}]")
+    with pytest.raises(ValueError, match="version 2, got 1: rebuild the online store"):
+        decode_state(b"[1,[],0,0,{},{}]")
 
 
 def test_the_fold_of_a_long_log_keeps_its_total_weight() -> None:

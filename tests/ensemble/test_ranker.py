@@ -80,6 +80,14 @@ def test_popularity_evidence_and_numbers_are_the_items_and_the_users(
         assert column(world, features, "price")[i, j] == pytest.approx(price, rel=1e-4)
 
 
+def test_session_dwell_is_the_logarithm_of_the_minutes(chain: Chain, world: World) -> None:
+    rows = [{**world.row(user, CUT), "session_dwell_ms": ms} for user, ms in ((0, 0), (3, 90_000))]
+    answered = chain.answer([Request("0"), Request("3")], rows, [CUT, CUT], 0)
+    made = RankerFeatures(chain.tables, chain.popularity)(answered.envelopes, answered.query, answered.candidates)
+    dwell = column(world, made, "session_dwell")
+    assert np.allclose(dwell[0], 0) and np.allclose(dwell[1], np.log1p(1.5))
+
+
 def test_scores_of_retrieval_are_standardised_over_the_candidates(world: World, features, asked: Answered) -> None:
     valid = asked.candidates.candidate_ids > 0
     for name in ("two_tower_score", "similar_score"):

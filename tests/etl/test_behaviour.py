@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from contracts import folds
 from contracts.config import FeatureSettings, load
 from contracts.features import count_column, user_behaviour
-from contracts.folds import Interaction
+from contracts.folds import Dwell, Interaction
 from etl import behaviour, history, rows
 from tests import strategies
 
@@ -27,22 +27,25 @@ ROOT = Path(__file__).parents[2]
 SMOKE = load(ROOT / "configs/smoke.toml").features
 
 
-def table(logs: Mapping[str, Sequence[Interaction]]) -> pa.Table:
-    """Users' interactions in the order given, each event id made the user's own."""
+def table(logs: Mapping[str, Sequence[Interaction | Dwell]]) -> pa.Table:
+    """Users' events in the order given."""
     columns: dict[str, list[Any]] = {name: [] for name in history.COLUMNS}
     for user, log in logs.items():
         for event in log:
-            values = (user, event.item_id, event.event_time, event.event_id, None, event.category)
+            if isinstance(event, Dwell):
+                values = (user, "dwelt on", event.event_time, event.event_id, "a region", "a category", event.ms)
+            else:
+                values = (user, event.item_id, event.event_time, event.event_id, None, event.category, None)
             for name, value in zip(history.COLUMNS, values):
                 columns[name].append(value)
-    types = {"event_time": pa.int64()}
+    types = {"event_time": pa.int64(), "dwell_ms": pa.int64()}
     return pa.table({name: pa.array(values, types.get(name, pa.string())) for name, values in columns.items()})
 
 
-def streamed(log: Sequence[Interaction], as_of: int, features: FeatureSettings) -> dict[str, Any]:
-    """What the processor would hold of the interactions strictly earlier than ``as_of``."""
+def streamed(log: Sequence[Interaction | Dwell], as_of: int, features: FeatureSettings) -> dict[str, Any]:
+    """What the processor would hold of the events strictly earlier than ``as_of``."""
     state = folds.EMPTY
-    for event in sorted(log):
+    for event in sorted(log, key=lambda event: event[:2]):
         if event.event_time < as_of:
             state, _ = folds.update(state, event, features)
     return folds.row(state, features)
@@ -59,7 +62,7 @@ def assert_same(found: Mapping[str, Any], expected: Mapping[str, Any], features:
 
 
 def batch(
-    logs: Mapping[str, Sequence[Interaction]], queries: Sequence[tuple[str, int]], features: FeatureSettings
+    logs: Mapping[str, Sequence[Interaction | Dwell]], queries: Sequence[tuple[str, int]], features: FeatureSettings
 ) -> list[dict[str, Any]]:
     log = history.build(table(logs))
     number = log.number([user for user, _ in queries])
@@ -68,12 +71,12 @@ def batch(
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(strategies.logs(), min_size=1, max_size=4),
+    st.lists(strategies.folded_events(), min_size=1, max_size=4),
     strategies.settings,
     st.lists(st.integers(-1, 24 * 91), max_size=4),
 )
 def test_batch_rows_equal_streamed_rows_at_every_instant(
-    logs: list[list[Interaction]], features: FeatureSettings, hours: list[int]
+    logs: list[list[Interaction | Dwell]], features: FeatureSettings, hours: list[int]
 ) -> None:
     users = {f"u{i}": log for i, log in enumerate(logs)}
     queries = [("a stranger", 1_700_000_000_000)]
@@ -101,6 +104,17 @@ def test_a_year_of_hourly_half_lives_stays_exact() -> None:
         assert_same(found, streamed(log, int(as_of), SMOKE), SMOKE)
 
 
+def test_a_report_of_dwell_is_seen_in_no_other_feature_and_makes_nobody_known() -> None:
+    bought = [Interaction(1_000, "e", "i", "c")]
+    reports = [Dwell(1_000, "d1", 5), Dwell(2_000, "d2", 7)]
+    queries = [("u", 2_000), ("u", 2_001), ("silent", 9_000)]
+    without = batch({"u": bought}, queries, SMOKE)
+    found = batch({"u": [*bought, *reports], "silent": reports}, queries, SMOKE)
+    assert [row.pop("session_dwell_ms") for row in found] == [5, 12, 0]
+    assert [{**row, "session_dwell_ms": 0} for row in found] == without
+    assert history.build(table({"u": bought, "silent": reports})).users.tolist() == ["u"]
+
+
 @settings(max_examples=40, deadline=None)
 @given(strategies.logs(), strategies.logs(), st.integers(0, 24 * 90))
 def test_what_happens_at_or_after_an_instant_never_changes_its_row(
@@ -117,19 +131,20 @@ def test_what_happens_at_or_after_an_instant_never_changes_its_row(
 def feature_row(log: Sequence[Interaction], as_of: int) -> dict[str, Any]:
     """Both views of one user."""
     built = history.build(table({"u": log}))
-    return rows.features(built, built.number(["u"]), np.array([as_of]), SMOKE, seen=True).to_pylist()[0]
+    return rows.features(built, built.number(["u"]), np.array([as_of]), SMOKE, seen=True).table.to_pylist()[0]
 
 
 def test_the_parity_command_computes_the_rows_of_given_pairs(tmp_path: Path) -> None:
-    """A second row of an event id is dropped, other types than interactions do not count."""
+    """A second row of an event id is dropped, and types other than interactions and dwell say nothing."""
     events = pd.DataFrame(
         {
-            "event_id": ["a", "b", "b", "c", "d"],
-            "event_type": ["purchase", "view", "view", "impression", "click"],
-            "event_time": [1_000, 2_000, 2_000, 2_500, 3_000],
+            "event_id": ["a", "b", "b", "c", "d", "e"],
+            "event_type": ["purchase", "view", "view", "impression", "click", "dwell"],
+            "event_time": [1_000, 2_000, 2_000, 2_500, 3_000, 2_999],
             "user_id": "u",
-            "item_id": ["i1", "i2", "i2", "i3", "i4"],
-            "category": ["wine", "", "", "wine", "fruit"],
+            "item_id": ["i1", "i2", "i2", "i3", "i4", "i2"],
+            "category": ["wine", "", "", "wine", "fruit", "wine"],
+            "value": [1.5, None, None, None, None, 1_234.9],
         }
     )
     events.to_parquet(tmp_path / "events.parquet")
@@ -143,6 +158,7 @@ def test_the_parity_command_computes_the_rows_of_given_pairs(tmp_path: Path) -> 
     assert found[["user_id", "as_of"]].equals(queries)
     assert [list(items) for items in found["recent_item_ids"]] == [["i2", "i1"], [], ["i4", "i2", "i1"]]
     assert [list(names) for names in found["count_categories"]] == [["", "wine"], [], ["", "fruit", "wine"]]
+    assert found["session_dwell_ms"].tolist() == [1_234, 0, 1_234]
 
 
 @pytest.mark.parametrize("hours", [(1,), (1, 24, 720)])

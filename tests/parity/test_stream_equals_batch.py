@@ -19,9 +19,9 @@ import pytest
 from contracts.config import load
 from contracts.events import Event
 from contracts.features import MS_PER_HOUR
-from contracts.folds import EMPTY, Interaction, fold, row
+from contracts.folds import EMPTY, Dwell, Interaction, dwell_ms, fold, row
 from streaming.codec import encode
-from streaming.updates import apply, interactions
+from streaming.updates import apply, foldable
 
 PROJECT = Path(__file__).parents[2]
 TRAIN_PYTHON = PROJECT / ".venv-train/bin/python"
@@ -104,7 +104,7 @@ def test_on_real_events_every_instants_row_is_the_batchs(tmp_path):
     for (time, user), together in instants.items():
         queries.append((user, time))  # what was known before anything of this instant
         streamed.append(row(states.get(user, EMPTY), SETTINGS))
-        batch, passed = interactions(map(wire, together), categories)
+        batch, passed = foldable(map(wire, together), categories)
         changes = apply(states, batch, SETTINGS)
         assert changes.outcomes == {"applied": len(together)} and not passed
         states.update(changes.states)
@@ -125,11 +125,12 @@ def bad_logs(seed: int, users: int) -> list[dict]:
             delay = rng.choice([0, 0, 0, 1, 1000, MS_PER_HOUR, 23 * MS_PER_HOUR])
             event = {
                 "event_id": f"{user}-{n}",
-                "event_type": rng.choice(["click", "purchase"]),
+                "event_type": rng.choice(["click", "purchase", "dwell"]),
                 "event_time": now,
                 "user_id": f"u{user}",
                 "item_id": f"i{rng.randrange(9)}",
                 "category": "",
+                "value": float(rng.randrange(900_000)),
             }
             event["category"] = f"category-{int(event['item_id'][1:]) % 4}"
             arrivals.append((now + delay, rng.random(), event))
@@ -146,7 +147,7 @@ def test_on_late_repeated_and_simultaneous_events_the_rows_are_the_batchs(tmp_pa
     categories = {event["item_id"]: event["category"] for event in arrived}
     states, outcomes, kept = {}, Counter(), []
     for event in arrived:
-        batch, _ = interactions([wire(event)], categories)
+        batch, _ = foldable([wire(event)], categories)
         changes = apply(states, batch, SETTINGS)
         (outcome,) = changes.outcomes
         outcomes[outcome] += 1
@@ -157,12 +158,16 @@ def test_on_late_repeated_and_simultaneous_events_the_rows_are_the_batchs(tmp_pa
     users = sorted(states)
     end = 1_600_000_000_000 + 100_000 * MS_PER_HOUR
     batch = batch_rows(tmp_path, kept, [(user, end) for user in users])
+    assert sum(one["session_dwell_ms"] > 0 for one in batch) > 50
     assert_equal_rows([row(states[user], SETTINGS) for user in users], batch)
 
     # The batch has the late ones too, and so has a rebuild: both fold the whole log.
-    logs: dict[str, dict[str, Interaction]] = {}
+    logs: dict[str, dict[str, Interaction | Dwell]] = {}
     for event in arrived:
-        one = Interaction(event["event_time"], event["event_id"], event["item_id"], event["category"])
+        if event["event_type"] == "dwell":
+            one = Dwell(event["event_time"], event["event_id"], dwell_ms(event["value"]))
+        else:
+            one = Interaction(event["event_time"], event["event_id"], event["item_id"], event["category"])
         logs.setdefault(event["user_id"], {}).setdefault(event["event_id"], one)
     rebuilt = [row(fold(list(logs[user].values()), SETTINGS), SETTINGS) for user in users]
     assert_equal_rows(rebuilt, batch_rows(tmp_path, arrived, [(user, end) for user in users]))

@@ -34,7 +34,7 @@ from streaming.online import OnlineStore, Position
 from streaming.publisher import Publisher, Record
 from streaming.settings import StreamSettings, stream_settings
 
-__all__ = ["NOW", "Stack", "assert_same_row", "click", "running"]
+__all__ = ["NOW", "Stack", "assert_same_row", "click", "dwell", "running"]
 
 CONFIG = PROJECT / "configs/smoke.toml"
 NOW = int(time.time() * 1000)
@@ -45,6 +45,11 @@ DEPARTMENTS = {f"i{n}": f"department-{n % 3}" for n in range(30)}
 def click(user: str, event_id: str, item: str = "i1", ago_ms: int = 0, kind: str = "click") -> Event:
     """An interaction that happened a while ago."""
     return Event(event_id=event_id, event_type=kind, event_time=NOW - ago_ms, user_id=user, item_id=item)
+
+
+def dwell(user: str, event_id: str, ms: float, ago_ms: int = 0) -> Event:
+    """A report of time spent on an item."""
+    return dataclasses.replace(click(user, event_id, ago_ms=ago_ms, kind="dwell"), value=ms)
 
 
 def assert_same_row(got: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
@@ -95,9 +100,10 @@ class Stack:
         folder = Path(self.zones.processed)
         (folder / "events/day=2024-01-01").mkdir(parents=True, exist_ok=True)
         rows = [event.to_dict() for event in history]
+        types = {"event_time": pa.int64(), "value": pa.float64()}
         columns = {
-            name: pa.array([row[name] for row in rows], pa.int64() if name == "event_time" else pa.string())
-            for name in ("event_id", "event_type", "event_time", "user_id", "item_id")
+            name: pa.array([row[name] for row in rows], types.get(name, pa.string()))
+            for name in ("event_id", "event_type", "event_time", "user_id", "item_id", "value")
         }
         pq.write_table(pa.table(columns), folder / "events/day=2024-01-01/part.parquet")
         items = {"item_id": list(DEPARTMENTS), "department": list(DEPARTMENTS.values())}

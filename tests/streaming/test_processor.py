@@ -10,7 +10,7 @@ from contracts.folds import Interaction, fold, row
 from streaming import lake, topics
 from streaming.publisher import Publisher, Record
 from tests.streaming.services import wait_until
-from tests.streaming.stack import DEPARTMENTS, Stack, assert_same_row, click, running
+from tests.streaming.stack import DEPARTMENTS, Stack, assert_same_row, click, dwell, running
 
 pytestmark = pytest.mark.integration
 
@@ -80,14 +80,14 @@ def test_an_undecodable_record_is_counted_and_passed_over(stack):
         publisher.publish([Record(b"u0", b"\0\0\0\0\1 no event")])
         publisher.close()
         good, late = click("v0", "good", "i2", 1000), click("v0", "late", "i2", 25 * 3_600_000)
-        stack.publish([good, late, good, click("v0", "seen", kind="impression")])
-        wait_until(lambda: stack.folded() == folded + 5, 20, "five records")
+        stack.publish([good, late, good, click("v0", "seen", kind="impression"), dwell("v0", "read", 321, 500)])
+        wait_until(lambda: stack.folded() == folded + 6, 20, "six records")
         figures = stack.metrics("processor")
     outcomes = ("applied", "duplicate", "late", "undecodable", "no_interaction")
-    assert [figures[f'trireme_processor_events_total{{outcome="{name}"}}'] for name in outcomes] == [1] * 5
+    assert [figures[f'trireme_processor_events_total{{outcome="{name}"}}'] for name in outcomes] == [2, 1, 1, 1, 1]
     assert figures["trireme_processor_lag_events"] == 0
-    assert figures["trireme_processor_event_to_feature_seconds_count"] == 5
-    assert stack.row("v0")["recent_item_ids"] == ["i2"]
+    assert figures["trireme_processor_event_to_feature_seconds_count"] == 6
+    assert stack.row("v0")["recent_item_ids"] == ["i2"] and stack.row("v0")["session_dwell_ms"] == 321
 
 
 def test_a_frozen_broker_delays_and_a_forgetful_one_costs_nothing(stack):

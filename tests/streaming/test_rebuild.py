@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import ArtifactError
-from contracts.folds import Interaction, fold, row
+from contracts.folds import Dwell, Interaction, fold, row
 from streaming import lake, updates
 from streaming.codec import encode
 from streaming.lake_writer import Buffer, write
 from streaming.online import FencedError, OnlineStore, Position
 from streaming.rebuild import is_current, make_current, rebuild
 from streaming.topics import Topic
-from tests.streaming.stack import DEPARTMENTS, Stack, assert_same_row, click
+from tests.streaming.stack import DEPARTMENTS, Stack, assert_same_row, click, dwell
 
 pytestmark = pytest.mark.integration
 
@@ -40,7 +40,12 @@ def live(stack: Stack, partition: int, first: int, events, topic: Topic = FIRST)
 
 def expected(stack: Stack, events):
     """The row that the batch would give for these events."""
-    log = [Interaction(e.event_time, e.event_id, e.item_id, DEPARTMENTS.get(e.item_id, "")) for e in events]
+    log = [
+        Dwell(e.event_time, e.event_id, int(e.value))
+        if e.event_type == "dwell"
+        else Interaction(e.event_time, e.event_id, e.item_id, DEPARTMENTS.get(e.item_id, ""))
+        for e in events
+    ]
     return row(fold(log, stack.config.features), stack.config.features)
 
 
@@ -61,7 +66,7 @@ def test_history_and_live_files_become_rows_and_offsets(stack, store):
 def test_a_broker_that_forgot_costs_nothing_that_the_store_or_the_lake_knew(stack, store):
     before = make_current(store, stack.config, stack.zones, FIRST).position
     unwritten = click("u1", "only in the store", "i5", 1000)  # the broker died before the lake writer had it
-    batch, _ = updates.interactions([encode(unwritten)], DEPARTMENTS)
+    batch, _ = updates.foldable([encode(unwritten)], DEPARTMENTS)
     store.advance(before, {0: 1}, ["u1"], lambda held: updates.apply(held, batch, stack.config.features))
     missed = [click("u1", "m1", "i7", 500), click("u4", "m2", "i8", 400)]  # written, and never processed
     live(stack, 0, 0, [unwritten, *missed])
@@ -80,6 +85,26 @@ def test_a_broker_that_forgot_costs_nothing_that_the_store_or_the_lake_knew(stac
     third = make_current(store, stack.config, stack.zones, Topic("c" * 32, (0, 1)))
     assert (third.anew, third.events) == (False, 1)
     assert stack.row("u4")["interaction_count"] == 3
+
+
+def test_dwell_of_history_and_lake_is_rebuilt_and_caught_up(stack, store):
+    bought, read = click("u1", "h1", "i1", HOUR), dwell("u1", "h2", 2_500.7, HOUR - 1000)
+    stack.fill([bought, read], fingerprint="with dwell")
+    live(stack, 0, 0, [dwell("u1", "l1", 300, HOUR - 2000), read, dwell("u1", "too early", 9, HOUR + 1)])
+    make_current(store, stack.config, stack.zones, FIRST)
+    assert stack.row("u1")["session_dwell_ms"] == 2_800
+    live(stack, 0, 3, [dwell("u1", "l2", 20, HOUR - 3000)])
+    made = make_current(store, stack.config, stack.zones, SECOND)
+    assert not made.anew and made.events == 1
+    log = [bought, read, dwell("u1", "l1", 300, HOUR - 2000), dwell("u1", "l2", 20, HOUR - 3000)]
+    assert_same_row(stack.row("u1"), expected(stack, log))
+
+
+def test_states_of_another_version_are_made_anew(stack, store, monkeypatch):
+    before = make_current(store, stack.config, stack.zones, FIRST).position
+    monkeypatch.setattr(lake, "STATE_VERSION", 77)
+    assert not is_current(before, FIRST, lake.origin(stack.config, stack.zones))
+    assert make_current(store, stack.config, stack.zones, FIRST).anew
 
 
 def test_another_history_replaces_all_rows(stack, store):
@@ -101,7 +126,7 @@ def test_a_rebuild_that_was_killed_is_done_again(stack, store):
 
 def test_a_batch_of_someone_with_an_outdated_position_changes_nothing(stack, store):
     position = rebuild(store, stack.config, stack.zones, FIRST).position
-    batch, _ = updates.interactions([encode(click("u1", "n1"))], DEPARTMENTS)
+    batch, _ = updates.foldable([encode(click("u1", "n1"))], DEPARTMENTS)
 
     def change(held):
         return updates.apply(held, batch, stack.config.features)
@@ -116,7 +141,7 @@ def test_a_batch_of_someone_with_an_outdated_position_changes_nothing(stack, sto
 def test_a_batch_that_races_another_is_refused_at_the_last_moment(stack, store):
     position = rebuild(store, stack.config, stack.zones, FIRST).position
     rival = OnlineStore(stack.settings.redis_address, stack.config.features)
-    batch, _ = updates.interactions([encode(click("u1", "n1"))], DEPARTMENTS)
+    batch, _ = updates.foldable([encode(click("u1", "n1"))], DEPARTMENTS)
 
     def change(held):
         rival.finish(Position(position.incarnation, position.origin, {0: 77}), {})

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from contracts.config import FeatureSettings
 from contracts.events import INTERACTIONS, Event, EventType
-from contracts.folds import fold, row
+from contracts.folds import Dwell, Interaction, fold, row
 from streaming.codec import encode
-from streaming.updates import NO_INTERACTION, UNDECODABLE, apply, interactions
-from tests.strategies import logs, settings
+from streaming.updates import NO_INTERACTION, UNDECODABLE, apply, foldable
+from tests.strategies import folded_events, settings
 from tests.streaming.stack import NOW, assert_same_row, click
 
 BOUND_HOURS = 24
@@ -19,28 +19,35 @@ DEFAULTS = FeatureSettings(("age",), ("department",), (), "department")
 
 
 def records(log, user="u"):
-    return [
-        encode(Event(event_id=x.event_id, event_type="view", event_time=x.event_time, user_id=user, item_id=x.item_id))
-        for x in log
-    ]
+    return [encode(event_of(x, user)) for x in log]
+
+
+def event_of(x, user):
+    if isinstance(x, Dwell):
+        return Event(x.event_id, "dwell", x.event_time, user_id=user, item_id="any", value=float(x.ms))
+    return Event(x.event_id, "view", x.event_time, user_id=user, item_id=x.item_id)
+
+
+def with_categories(log, categories):
+    return [x if isinstance(x, Dwell) else x._replace(category=categories.get(x.item_id, "")) for x in log]
 
 
 def processed(batches, categories, features):
     """The states after batches of wire bytes, and all outcomes."""
     states, outcomes = {}, None
     for batch in batches:
-        found, passed = interactions(batch, categories)
+        found, passed = foldable(batch, categories)
         changes = apply(states, found, features)
         states.update(changes.states)
         outcomes = passed + changes.outcomes if outcomes is None else outcomes + passed + changes.outcomes
     return states, outcomes
 
 
-@given(logs(within_hours=BOUND_HOURS), settings, st.data())
+@given(folded_events(within_hours=BOUND_HOURS), settings, st.data())
 def test_order_cuts_and_repetitions_within_the_bound_do_not_matter(log, features, data):
     features = dataclasses.replace(features, lateness_hours=BOUND_HOURS)
     categories = {item: f"of {item}" for item in "abcdefg"}
-    log = [x._replace(category=categories[x.item_id]) for x in log]
+    log = with_categories(log, categories)
     repeated = log + data.draw(st.lists(st.sampled_from(log), max_size=5)) if log else []
     shuffled = records(data.draw(st.permutations(repeated)))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(shuffled)), max_size=3)))
@@ -52,9 +59,9 @@ def test_order_cuts_and_repetitions_within_the_bound_do_not_matter(log, features
         assert set(states["u"].known) == {x.event_id for x in log}
 
 
-@given(logs(), settings)
+@given(folded_events(), settings)
 def test_in_the_order_of_time_nothing_is_late(log, features):
-    in_order = [x._replace(category="") for x in sorted(log)]
+    in_order = with_categories(sorted(log, key=lambda x: x[:2]), {})
     states, outcomes = processed([records(in_order)], {}, features)
     if log:
         assert outcomes == {"applied": len(log)}
@@ -71,21 +78,24 @@ def test_an_event_beyond_the_bound_is_late_and_changes_nothing():
 
 
 @pytest.mark.parametrize("kind", list(EventType))
-def test_only_interactions_count(kind):
-    event = Event(event_id="e", event_type=kind.value, event_time=NOW, user_id="u", item_id="i")
-    found, passed = interactions([encode(event)], {"i": "wine"})
-    assert [(x.user_id, x.interaction.category) for x in found] == ([("u", "wine")] if kind in INTERACTIONS else [])
-    assert passed == ({} if kind in INTERACTIONS else {NO_INTERACTION: 1})
+def test_only_interactions_and_reports_of_dwell_are_folded(kind):
+    event = Event(event_id="e", event_type=kind.value, event_time=NOW, user_id="u", item_id="i", value=2.5)
+    found, passed = foldable([encode(event)], {"i": "wine"})
+    expected = {EventType.DWELL: [("u", Dwell(NOW, "e", 2))]}
+    expected |= dict.fromkeys(INTERACTIONS, [("u", Interaction(NOW, "e", "i", "wine"))])
+    assert found == expected.get(kind, [])
+    assert passed == ({} if kind in expected else {NO_INTERACTION: 1})
 
 
-def test_an_interaction_without_user_or_item_is_counted_as_undecodable():
+def test_an_event_without_what_its_type_requires_is_counted_as_undecodable():
     values = [
+        encode(Event(event_id="e", event_type="dwell", event_time=NOW, user_id="u", item_id="i", value=None)),
         encode(Event(event_id="e", event_type="click", event_time=NOW, user_id=None, item_id="i")),
         encode(Event(event_id="e", event_type="click", event_time=NOW, user_id="u", item_id=None)),
         b"no event",
         None,
     ]
-    assert interactions(values, {}) == ([], {UNDECODABLE: 4})
+    assert foldable(values, {}) == ([], {UNDECODABLE: 5})
 
 
 def test_users_do_not_mix():

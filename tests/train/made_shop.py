@@ -187,6 +187,8 @@ def write_candidates(world: World, rng, requests: int = 60, number: int = 60):
             columns[f"c_{name}"] = rng.integers(3, 5, count)
         for name in ranker_continuous(world.config.features):
             columns[f"x_{name}"] = rng.normal(50, 10, count).astype(np.float32)
+        # A shop whose log holds no reports of dwell.
+        columns["x_session_dwell"] = np.zeros(count, np.float32)
         # Standardised in the request by contract, and slightly better than chance.
         columns["x_two_tower_score"] = (rng.normal(0, 1, count) + 0.3 * taken).astype(np.float32)
         columns["x_similar_score"] = rng.normal(0, 1, count).astype(np.float32)

@@ -62,6 +62,17 @@ def test_the_graph_has_the_names_and_types_of_the_contract_and_standardises_by_i
     assert np.abs(logits).max() < 20
 
 
+def test_a_column_that_never_varied_in_training_sways_nothing_when_it_does(world, session):
+    table = pq.read_table(f"{world.zones.candidates}/window=B/part-0.parquet").slice(0, 50)
+    categorical, continuous, _ = ranker._matrices(world.config, table)
+    varied = continuous.copy()
+    varied[:, ranker_continuous(world.config.features).index("session_dwell")] = 4.0
+    before, after = (
+        session.run(["logit"], {"categorical": categorical, "continuous": x})[0] for x in (continuous, varied)
+    )
+    assert np.array_equal(before, after) and np.isfinite(before).all()
+
+
 @pytest.mark.parametrize("kind", ["dcn", "dlrm"])
 def test_onnx_equals_tensorflow_for_either_kind(kind):
     inputs = Inputs({"a": 5, "b": 7}, ("x", "y"), np.array([50, 0], "f4"), np.array([10, 1], "f4"))
