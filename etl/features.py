@@ -9,7 +9,7 @@ interactions before the cut, and a row sees what is strictly earlier than itself
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,15 +19,11 @@ import pyarrow.compute as pc
 
 from contracts import artifacts
 from contracts.config import Config
-from contracts.features import FIRST_VALUE, user_profile
-from etl import device, encoding, grouping, rows, store, vocabulary
+from contracts.features import FIRST_VALUE
+from etl import encoding, grouping, groups, rows, store, vocabulary
 from etl.cluster import Session
-from etl.history import History
-from etl.selection import ROWS_A_USER, Chosen, Survey, select
+from etl.selection import select
 
-WINDOWS = ("A", "B", "C")
-#: Items of a recommendation in the offline evaluation.
-K = 100
 #: Files that each group writes and that are put together at the end.
 WHOLE = ("requests", "truth", "user_profile")
 
@@ -52,19 +48,19 @@ def run(
     scratch = f"{zone.features}/by_user"
     items = f"{zone.processed}/items.parquet"
     place = grouping.Place(f"{zone.processed}/events", items, config.features.category, scratch, instants.cut)
-    groups = grouping.run(place, files, session)
-    item_counts = _series(groups.items, "item_id")
+    shuffled = grouping.run(place, files, session)
+    item_counts = _series(shuffled.items, "item_id")
     catalogue = vocabulary.extended(before.get("item_id", []), item_counts, config.features.min_item_count)
-    store.write(pa.table({"item_id": pa.array(catalogue, pa.string())}), catalogue_file(zone))
+    store.write(pa.table({"item_id": pa.array(catalogue, pa.string())}), groups.catalogue_file(zone))
     known = {"zone": zone, "instants": instants}
-    surveys = session.map("rows surveyed", survey, groups.folders, **known)
+    surveys = session.map("rows surveyed", groups.survey, shuffled.folders, **known)
     user_counts = _series(pa.concat_tables([part.users for part in surveys]), "user_id")
     encoded = vocabulary.encodings(config, before, item_counts, user_counts, zone.processed)
     _write_encodings(config, zone, encoded)
-    buckets = session.start(_write_buckets, groups.counts, zone)
+    buckets = session.start(groups.write_buckets, shuffled.counts, zone)
     chosen = select(surveys, config)
-    numbers = range(len(groups.folders))
-    counts = session.map("point-in-time rows", build, groups.folders, numbers, chosen, config=config, **known)
+    numbers = range(len(shuffled.folders))
+    counts = session.map("point-in-time rows", groups.build, shuffled.folders, numbers, chosen, config=config, **known)
     buckets.result()
     for name in WHOLE:
         store.concat(
@@ -73,7 +69,7 @@ def run(
     _add_silent(config, zone, instants.log_end)
     _write_statics(config, zone, encoded, user_counts.index.to_numpy(object))
     store.clear(scratch)
-    totals = {name: int(sum(part[name] for part in counts)) for name in WINDOWS}
+    totals = {name: int(sum(part[name] for part in counts)) for name in groups.WINDOWS}
     return {"rows": totals, "items": len(encoded["item_id"]), "users": len(encoded["user_id"])}
 
 
@@ -89,80 +85,9 @@ def known_vocabulary(config: Config, zone: artifacts.Zones, log: Callable[[str],
     return held["encodings"]
 
 
-def catalogue_file(zone: artifacts.Zones) -> str:
-    """Where a run keeps the item ids in the order of their codes while it works."""
-    return f"{zone.features}/by_user/catalogue.parquet"
-
-
-def survey(group: str, zone: artifacts.Zones, instants: rows.Instants) -> Survey:
-    """Look through a group, so that rows can be drawn over all groups before any is computed."""
-    log = rows.read(group)
-    found = rows.targets(log, rows.catalogue_codes(log, _catalogue(zone)))
-    counts = device.to_host(device.counted(log.user[log.time < instants.cut], len(log.users)))
-    place = np.cumsum(counts > 0) - 1
-    window = instants.window(found.as_of)
-    entry = np.flatnonzero((window == 1) | (window == 2))
-    users = pa.table({"user_id": pa.array(log.users[counts > 0], pa.string()), "count": counts[counts > 0]})
-    return Survey(users, entry, window[entry].astype(np.int8), place[found.user[entry]], found.as_of[entry])
-
-
-def build(
-    group: str, number: int, chosen: Chosen, *, config: Config, zone: artifacts.Zones, instants: rows.Instants
-) -> dict[str, int]:
-    """Write a group's rows, and its part of the files that are put together at the end; the rows by window."""
-    log, catalogue = rows.read(group), _catalogue(zone)
-    item_codes = rows.catalogue_codes(log, catalogue)
-    found = rows.targets(log, item_codes)
-    users = _attributes(zone, log)
-    entries = (np.flatnonzero(instants.window(found.as_of) == 0), *chosen.entries)
-    ids = _row_ids(log, found, instants.cut, chosen.users_before)
-    for window, part in zip(WINDOWS, entries):
-        tables = rows.training_rows(log, found, part, ids, config, catalogue, users, seen=window != "A")
-        store.write_parts(tables, f"{zone.features}/rows/window={window}/part-{number:05d}.parquet")
-    requests = rows.snapshot(log, log.users_before(instants.cut), instants.cut, config, users)
-    stamp = pa.array(np.full(len(log.users), instants.log_end), pa.timestamp("ms", tz="UTC"))
-    profiles = rows.snapshot(log, log.users, instants.log_end + 1, config, users).select(_profile_columns(config))
-    parts = {
-        "requests": rows.asked(requests, instants.cut, K),
-        "truth": rows.truth(log, found, item_codes, catalogue, instants.cut),
-        "user_profile": _stamped(profiles, stamp),
-    }
-    for name, table in parts.items():
-        store.write(table, f"{zone.features}/by_user/{name}/part-{number:05d}.parquet")
-    return {window: len(part) for window, part in zip(WINDOWS, entries)}
-
-
-def _row_ids(log: History, found: rows.Targets, cut: int, users_before: int) -> np.ndarray:
-    """An id for every entry before the cut: from the user's place among all, and the entry's among the user's."""
-    experienced = device.to_host(device.counted(log.user[log.time < cut], len(log.users))) > 0
-    rank = np.cumsum(experienced) - 1 + users_before
-    place = np.arange(len(found.user))
-    first = np.maximum.accumulate(np.where(np.append(True, np.diff(found.user) != 0)[: len(place)], place, 0))
-    return rank[found.user] * ROWS_A_USER + place - first
-
-
-def _catalogue(zone: artifacts.Zones) -> list[str]:
-    return store.read(catalogue_file(zone)).column("item_id").to_pylist()
-
-
-def _attributes(zone: artifacts.Zones, log: History) -> pd.DataFrame:
-    """The attributes of a group's users, by ``user_id``."""
-    table = store.read(f"{zone.processed}/users.parquet")
-    here = pc.is_in(table.column("user_id"), value_set=pa.array(log.users, pa.string()))
-    return table.filter(here).to_pandas().set_index("user_id")
-
-
 def _series(table: pa.Table, key: str) -> pd.Series:
     frame = table.to_pandas()
     return frame.set_index(key)["count"]
-
-
-def _profile_columns(config: Config) -> list[str]:
-    return ["user_id", *(feature.name for feature in user_profile(config.features).features)]
-
-
-def _stamped(profiles: pa.Table, stamp: pa.Array) -> pa.Table:
-    return profiles.add_column(1, "event_timestamp", stamp).add_column(2, "created", stamp)
 
 
 def _write_encodings(config: Config, zone: artifacts.Zones, encoded: encoding.Encodings) -> None:
@@ -171,21 +96,6 @@ def _write_encodings(config: Config, zone: artifacts.Zones, encoded: encoding.En
     artifacts.write_json(f"{zone.features}/vocabulary.json", document)
     artifacts.write_json(f"{zone.features}/encodings.json", encoded)
     vocabulary.save(config, encoded, f"{zone.features}/workflow")
-
-
-def _write_buckets(counts: Sequence[str], zone: artifacts.Zones) -> None:
-    """``buckets.parquet``: daily counts of catalogue items, a part at a time."""
-    catalogue = pa.array(_catalogue(zone), pa.string())
-
-    def parts() -> Iterator[pa.Table]:
-        for url in counts:
-            table = store.read(url)
-            found = pc.index_in(table.column("item_id"), value_set=catalogue).combine_chunks()
-            code = pc.cast(pc.add(found, FIRST_VALUE), pa.int32())
-            table = table.set_column(2, "item_code", code).filter(pc.is_valid(found))
-            yield table.sort_by([("day", "ascending"), ("region", "ascending"), ("item_code", "ascending")])
-
-    store.write_parts(parts(), f"{zone.features}/buckets.parquet")
 
 
 def _add_silent(config: Config, zone: artifacts.Zones, log_end: int) -> None:
@@ -199,7 +109,7 @@ def _add_silent(config: Config, zone: artifacts.Zones, log_end: int) -> None:
     columns["seen_item_ids"] = pa.array([[]] * silent.num_rows, pa.list_(pa.string()))
     stamp = pa.array(np.full(silent.num_rows, log_end), pa.timestamp("ms", tz="UTC"))
     part = f"{zone.features}/by_user/silent.parquet"
-    store.write(_stamped(pa.table(columns).select(_profile_columns(config)), stamp), part)
+    store.write(groups.stamped(pa.table(columns).select(groups.profile_columns(config)), stamp), part)
     heard_part = f"{zone.features}/by_user/heard.parquet"
     store.move(url, heard_part)
     store.concat([heard_part, part], url)

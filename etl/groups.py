@@ -1,0 +1,115 @@
+"""The tasks of the features stage, one a group of users: what could be made of it, and its rows.
+
+Without NVTabular, which takes each worker four seconds to import.
+"""
+
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at import, so pyright sees none of them)
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from contracts import artifacts
+from contracts.config import Config
+from contracts.features import FIRST_VALUE, user_profile
+from etl import device, rows, store
+from etl.history import History
+from etl.selection import ROWS_A_USER, Chosen, Survey
+
+WINDOWS = ("A", "B", "C")
+#: Items of a recommendation in the offline evaluation.
+K = 100
+
+
+def catalogue_file(zone: artifacts.Zones) -> str:
+    """Where a run keeps the item ids in the order of their codes while it works."""
+    return f"{zone.features}/by_user/catalogue.parquet"
+
+
+def survey(group: str, zone: artifacts.Zones, instants: rows.Instants) -> Survey:
+    """Look through a group, so that rows can be drawn over all groups before any is computed."""
+    log = rows.read(group)
+    found = rows.targets(log, rows.catalogue_codes(log, _catalogue(zone)))
+    counts = device.to_host(device.counted(log.user[log.time < instants.cut], len(log.users)))
+    place = np.cumsum(counts > 0) - 1
+    window = instants.window(found.as_of)
+    entry = np.flatnonzero((window == 1) | (window == 2))
+    users = pa.table({"user_id": pa.array(log.users[counts > 0], pa.string()), "count": counts[counts > 0]})
+    return Survey(users, entry, window[entry].astype(np.int8), place[found.user[entry]], found.as_of[entry])
+
+
+def build(
+    group: str, number: int, chosen: Chosen, *, config: Config, zone: artifacts.Zones, instants: rows.Instants
+) -> dict[str, int]:
+    """Write a group's rows, and its part of the files that are put together at the end; the rows by window."""
+    log, catalogue = rows.read(group), _catalogue(zone)
+    item_codes = rows.catalogue_codes(log, catalogue)
+    found = rows.targets(log, item_codes)
+    users = _attributes(zone, log)
+    entries = (np.flatnonzero(instants.window(found.as_of) == 0), *chosen.entries)
+    ids = _row_ids(log, found, instants.cut, chosen.users_before)
+    for window, part in zip(WINDOWS, entries):
+        tables = rows.training_rows(log, found, part, ids, config, catalogue, users, seen=window != "A")
+        store.write_parts(tables, f"{zone.features}/rows/window={window}/part-{number:05d}.parquet")
+    requests = rows.snapshot(log, log.users_before(instants.cut), instants.cut, config, users)
+    stamp = pa.array(np.full(len(log.users), instants.log_end), pa.timestamp("ms", tz="UTC"))
+    profiles = rows.snapshot(log, log.users, instants.log_end + 1, config, users).select(profile_columns(config))
+    parts = {
+        "requests": rows.asked(requests, instants.cut, K),
+        "truth": rows.truth(log, found, item_codes, catalogue, instants.cut),
+        "user_profile": stamped(profiles, stamp),
+    }
+    for name, table in parts.items():
+        store.write(table, f"{zone.features}/by_user/{name}/part-{number:05d}.parquet")
+    return {window: len(part) for window, part in zip(WINDOWS, entries)}
+
+
+def _row_ids(log: History, found: rows.Targets, cut: int, users_before: int) -> np.ndarray:
+    """An id for every entry before the cut: from the user's place among all, and the entry's among the user's."""
+    experienced = device.to_host(device.counted(log.user[log.time < cut], len(log.users))) > 0
+    rank = np.cumsum(experienced) - 1 + users_before
+    place = np.arange(len(found.user))
+    first = np.maximum.accumulate(np.where(np.append(True, np.diff(found.user) != 0)[: len(place)], place, 0))
+    return rank[found.user] * ROWS_A_USER + place - first
+
+
+def _catalogue(zone: artifacts.Zones) -> list[str]:
+    return store.read(catalogue_file(zone)).column("item_id").to_pylist()
+
+
+def _attributes(zone: artifacts.Zones, log: History) -> pd.DataFrame:
+    """The attributes of a group's users, by ``user_id``."""
+    table = store.read(f"{zone.processed}/users.parquet")
+    here = pc.is_in(table.column("user_id"), value_set=pa.array(log.users, pa.string()))
+    return table.filter(here).to_pandas().set_index("user_id")
+
+
+def profile_columns(config: Config) -> list[str]:
+    """Columns of the ``user_profile`` view, its key first."""
+    return ["user_id", *(feature.name for feature in user_profile(config.features).features)]
+
+
+def stamped(profiles: pa.Table, stamp: pa.Array) -> pa.Table:
+    """Rows of the view with the two times that Feast asks for."""
+    return profiles.add_column(1, "event_timestamp", stamp).add_column(2, "created", stamp)
+
+
+def write_buckets(counts: Sequence[str], zone: artifacts.Zones) -> None:
+    """``buckets.parquet``: daily counts of catalogue items, a part at a time."""
+    catalogue = pa.array(_catalogue(zone), pa.string())
+
+    def parts() -> Iterator[pa.Table]:
+        for url in counts:
+            table = store.read(url)
+            found = pc.index_in(table.column("item_id"), value_set=catalogue).combine_chunks()
+            code = pc.cast(pc.add(found, FIRST_VALUE), pa.int32())
+            table = table.set_column(2, "item_code", code).filter(pc.is_valid(found))
+            yield table.sort_by([("day", "ascending"), ("region", "ascending"), ("item_code", "ascending")])
+
+    store.write_parts(parts(), f"{zone.features}/buckets.parquet")
