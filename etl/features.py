@@ -57,11 +57,15 @@ def run(
     user_counts = _series(pa.concat_tables([part.users for part in surveys]), "user_id")
     encoded = vocabulary.encodings(config, before, item_counts, user_counts, zone.processed)
     _write_encodings(config, zone, encoded)
-    buckets = session.start(groups.write_buckets, shuffled.counts, zone)
+    beside = [
+        session.start(groups.write_buckets, shuffled.counts, zone),
+        session.start(_save_workflow, config, zone),
+    ]
     chosen = select(surveys, config)
     numbers = range(len(shuffled.folders))
     counts = session.map("point-in-time rows", groups.build, shuffled.folders, numbers, chosen, config=config, **known)
-    buckets.result()
+    for task in beside:
+        task.result()
     for name in WHOLE:
         store.concat(
             [f"{scratch}/{name}/part-{number:05d}.parquet" for number in numbers], f"{zone.features}/{name}.parquet"
@@ -91,11 +95,16 @@ def _series(table: pa.Table, key: str) -> pd.Series:
 
 
 def _write_encodings(config: Config, zone: artifacts.Zones, encoded: encoding.Encodings) -> None:
-    """``vocabulary.json``, which the next run extends; for readers ``encodings.json`` and the NVTabular workflow."""
+    """``vocabulary.json``, which the next run extends, and for readers ``encodings.json``."""
     document = {"fingerprint": vocabulary.fingerprint(config), "encodings": encoded}
     artifacts.write_json(f"{zone.features}/vocabulary.json", document)
     artifacts.write_json(f"{zone.features}/encodings.json", encoded)
-    vocabulary.save(config, encoded, f"{zone.features}/workflow")
+
+
+def _save_workflow(config: Config, zone: artifacts.Zones) -> None:
+    from etl import workflow  # NVTabular takes seconds to import: in one worker, beside the rows
+
+    workflow.save(config, artifacts.read_json(f"{zone.features}/encodings.json"), f"{zone.features}/workflow")
 
 
 def _add_silent(config: Config, zone: artifacts.Zones, log_end: int) -> None:

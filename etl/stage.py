@@ -11,7 +11,7 @@ from contracts import artifacts, live_files
 from contracts.config import Config
 from contracts.live_files import LiveFile
 from contracts.stack import StackSettings
-from etl import cluster, ingest, intake, ledger, processed, source, statics
+from etl import cluster, features, ingest, intake, ledger, processed, source, statics
 from etl.admission import Job
 from etl.cluster import Session
 from etl.ledger import Ledger
@@ -144,9 +144,6 @@ def make_features(config: Config, zone: artifacts.Zones, session: Session, log: 
     mark = features_fingerprint(config, zone)
     if artifacts.is_current(zone.features, mark):
         return
-    # Merlin takes 4 s to import: only when there is something for it to do.
-    from etl import features
-
     artifacts.drop_manifest(zone.features)
     book = ledger.load(zone)
     assert book, "the processed zone was published"

@@ -1,49 +1,19 @@
-"""Vocabularies and statistics of the interactions before the cut, and the NVTabular workflow that applies them.
+"""Vocabularies and statistics of the interactions before the cut.
 
-Counting is done where the rows are (``etl/grouping.py``, ``etl/features.py``); from the counts of items and users
+Counting is done where the rows are (``etl/grouping.py``, ``etl/groups.py``); from the counts of items and users
 follow those of their attributes, so no row is read for them. A later run extends the vocabulary: what has a code keeps
-it, so that embeddings stay valid, and what is new comes behind. ``encodings.json`` says in JSON what the saved workflow
-does; tests/etl transforms raw values through both and compares.
+it, so that embeddings stay valid, and what is new comes behind. ``etl/workflow.py`` makes NVTabular's form of it.
 """
-
-# pyright: reportMissingImports=false
-# (Merlin lives in the train environment, pyright in the other)
 
 from __future__ import annotations
 
-from typing import Any
-
-import fsspec
 import numpy as np
-import nvtabular as nvt
 import pandas as pd
-from merlin.core.dispatch import get_lib
-from merlin.io.worker import clean_worker_cache
-from merlin.schema import ColumnSchema, Schema
-from nvtabular import ops
 
 from contracts import artifacts
 from contracts.config import Config
-from contracts.features import NULL
 from etl import store
 from etl.encoding import Encodings
-
-
-class NullSafeCategorify(ops.Categorify):
-    """Categorify to which "" is a null too, as it is in the online store, and which bears a column of only nulls.
-
-    The original raises IndexError there, and on partitions whose index does not start at 0.
-    """
-
-    def transform(self, col_selector: Any, df: Any) -> Any:
-        """Codes of every column: 1 null, 2 unknown, then the vocabulary's."""
-        names = col_selector.names
-        frame = df[names].reset_index(drop=True).fillna("")
-        codes = super().transform(col_selector, frame)
-        for name in names:
-            codes[name] = codes[name].mask(frame[name] == "", NULL)
-        codes.index = df.index
-        return codes
 
 
 def columns(config: Config) -> tuple[list[str], list[str]]:
@@ -119,25 +89,3 @@ def _statistics(values: np.ndarray, weights: np.ndarray) -> dict[str, float]:
     mean = float((values * weights).sum() / total)
     variance = float((weights * (values - mean) ** 2).sum() / max(total - 1, 1))
     return {"mean": mean, "std": variance**0.5 or 1.0}
-
-
-def save(config: Config, encoded: Encodings, folder: str) -> None:
-    """Save the NVTabular workflow that gives these codes."""
-    categorical, numeric = columns(config)
-    path = folder if "://" in folder else fsspec.core.url_to_fs(folder)[1]
-    lib = get_lib()
-    vocabularies = {name: lib.Series(encoded[name], dtype="object") for name in categorical}
-    encode = NullSafeCategorify(vocabs=vocabularies, out_path=f"{path}/fit", dtype="int64")
-    normalize = ops.Normalize()
-    graph = categorical >> encode
-    if numeric:
-        graph = graph + (numeric >> normalize >> ops.FillMissing(0.0))
-    workflow = nvt.Workflow(graph)
-    kinds = [ColumnSchema(name, dtype="str") for name in categorical]
-    kinds += [ColumnSchema(name, dtype="float64") for name in numeric]
-    workflow.fit_schema(Schema(kinds))
-    for name in numeric:
-        normalize.means[name], normalize.stds[name] = encoded[name]["mean"], encoded[name]["std"]
-    clean_worker_cache()
-    workflow.save(path)
-    store.clear(f"{folder}/fit")
