@@ -10,10 +10,13 @@ import pytest
 
 from contracts.events import validate
 from streaming import lake, topics
+from streaming.codec import encode
 from streaming.lake_writer import Buffer, write
 from tests.streaming.services import wait_until
 from tests.streaming.stack import NOW, Stack, click, running
 
+#: When an event happened that is written at ``WHEN``.
+OLD, WHEN = 1_700_000_000_000, datetime(2026, 2, 3, 4, tzinfo=timezone.utc)
 INCARNATION = "0123456789abcdef" * 2
 
 
@@ -33,11 +36,12 @@ def stored(stack):
 def test_a_live_file_holds_the_whole_event_and_says_so_in_its_name(tmp_path):
     stack = Stack.at(tmp_path)
     event = validate(
-        {"event_id": "a", "event_type": "user_update", "event_time": NOW, "user_id": "u", "attributes": {"k": "v"}}, NOW
+        {"event_id": "a", "event_type": "user_update", "event_time": OLD, "user_id": "u", "attributes": {"k": "v"}}, NOW
     )
     buffer = Buffer(3, INCARNATION)
-    buffer.rows += [(event, 17), (click("u", "b"), 19)]
-    url = write(stack.zones, buffer, datetime(2026, 2, 3, 4, tzinfo=timezone.utc))
+    buffer.take(17, encode(event))
+    buffer.take(19, encode(click("u", "b", ago_ms=NOW - OLD)))
+    url = write(stack.zones, buffer, WHEN)
     assert url.endswith(f"raw/live/day=2026-02-03/hour=04/p003-{INCARNATION}-000000000017-000000000019.parquet")
     first, second = pq.ParquetFile(url).read().to_pylist()
     assert dict(first.pop("attributes")) == {"k": "v"}
@@ -48,7 +52,7 @@ def test_a_live_file_holds_the_whole_event_and_says_so_in_its_name(tmp_path):
         "incarnation": INCARNATION,
     }
     assert (second["event_id"], second["attributes"], second["offset"]) == ("b", None, 19)
-    assert buffer.rows == []
+    assert buffer.offsets == []
 
 
 def test_where_to_go_on_follows_from_the_names_alone(tmp_path):
