@@ -41,7 +41,8 @@ class Codec:
 
     def __init__(self, registry: Registry):
         self._registry = registry
-        self._contract: Any = fastavro.parse_schema(contracts.events.avro_schema())
+        self._document = contracts.events.avro_schema()
+        self._contract: Any = fastavro.parse_schema(self._document)
         #: Id -> the schema of the record and, where that is another one, the one to read it as.
         self._schemas: dict[int, tuple[Any, Any]] = {}
         self._unknown: dict[int, float] = {}
@@ -96,8 +97,7 @@ class Codec:
             document = self._registry.schema(schema_id)
             try:
                 if document is not None:
-                    newest = document == contracts.events.avro_schema()
-                    pair = fastavro.parse_schema(document), None if newest else self._contract
+                    pair = fastavro.parse_schema(document), None if document == self._document else self._contract
                     return self._schemas.setdefault(schema_id, pair)
             except _BROKEN as error:
                 log.warning("schema %d of %s is not Avro: %s", schema_id, self._registry.name, _short(error))

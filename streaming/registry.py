@@ -7,6 +7,7 @@ schema is looked up under one subject, registered there when it is new and compa
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -53,21 +54,22 @@ class Registry(Protocol):
 class Files:
     """The committed versions."""
 
-    name = f"{schemas.FOLDER.name}/"
+    def __init__(self, folder: Path = schemas.FOLDER):
+        self._folder = folder
+        self.name = f"{folder.name}/"
 
     def newest(self) -> int:
         """The number of the newest version."""
-        if not schemas.is_written():
+        if not schemas.is_written(self._folder):
             raise ArtifactError(
-                f"the newest version in {schemas.FOLDER} is not the schema of {schemas.CONTRACT}: "
-                f"run `{schemas.COMMAND}`"
+                f"the newest version in {self._folder} is not the schema of {schemas.CONTRACT}: run `{schemas.COMMAND}`"
             )
-        return schemas.versions()[-1]
+        return schemas.versions(self._folder)[-1]
 
     def schema(self, schema_id: int) -> Any:
         """The document of a version."""
         try:
-            return json.loads(schemas.path(schema_id).read_text(encoding="utf-8"))
+            return json.loads(schemas.path(schema_id, self._folder).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
 
