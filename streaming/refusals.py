@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -56,8 +57,8 @@ def _masks(columns: pa.Table, now_ms: int) -> Iterator[pa.ChunkedArray]:
             yield pc.invert(pc.is_finite(values))
         elif field.kind == "int":
             yield _outside(values, -_INT, _INT - 1)
-        elif field.kind == "map":
-            yield pc.is_valid(values)  # updates are few: each is looked at
+        elif field.kind == "map" and not _are_small(values.combine_chunks()):
+            yield pc.is_valid(values)
         if len(field.required_by) < len(EventType) and values.null_count:
             needing = pa.array([member.value for member in field.required_by], pa.string())
             yield pc.and_(pc.is_null(values), pc.is_in(kind, value_set=needing))
@@ -69,5 +70,14 @@ def _masks(columns: pa.Table, now_ms: int) -> Iterator[pa.ChunkedArray]:
     yield pc.less(columns["position"], 0)
 
 
-def _outside(values: pa.ChunkedArray, low: int, high: int) -> pa.ChunkedArray:
+def _are_small(maps: pa.MapArray) -> bool:
+    """Whether all maps keep to the limits: which one does not is left to ``validate``."""
+    if np.diff(maps.offsets.to_numpy()).max(initial=0) > LIMITS.max_attributes:
+        return False
+    keys, held = (_outside(pc.binary_length(texts), least, LIMITS.max_id_chars)
+                  for texts, least in ((maps.keys, 1), (maps.items, 0)))  # fmt: skip
+    return not (pc.any(keys).as_py() or pc.any(held).as_py())
+
+
+def _outside(values: Any, low: int, high: int) -> Any:
     return pc.or_(pc.less(values, low), pc.greater(values, high))

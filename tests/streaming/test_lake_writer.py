@@ -122,6 +122,7 @@ def test_a_flush_of_nothing_but_refused_records_moves_the_position_on(tmp_path):
     write(stack.zones, filled(b"nothing", None, first=5), WHEN)
     assert stored(stack) == {} and len(held(stack)) == 2
     assert ends(stack) == {INCARNATION: {0: 7}}
+    assert lake.beyond(lake.live_files(stack.zones), {}, {}) == []  # readers of the lake take an empty file
     write(stack.zones, filled(encode(click("u", "e", ago_ms=NOW - OLD)), first=7), WHEN)
     later = WHEN + timedelta(days=1)
     assert compact(stack.zones, later) == 2 and ends(stack) == {INCARNATION: {0: 8}}

@@ -14,6 +14,7 @@ from streaming import codec, registry
 from streaming.codec import Codec, UndecodableError
 from streaming.registry import Files, Remote
 from streaming.settings import stream_settings
+from streaming.updates import interactions
 from tests.streaming.registry_server import RegistryServer
 from tests.streaming.services import free_port_base
 from tests.streaming.stack import click
@@ -175,6 +176,16 @@ def test_the_environment_names_the_registry(server, monkeypatch):
         codec.shared.cache_clear()
     assert stream_settings({"TRIREME_SCHEMA_REGISTRY": server.url}).schema_registry == server.url
     assert stream_settings({}).schema_registry == ""
+
+
+def test_the_processor_folds_nothing_of_a_batch_while_the_registry_cannot_tell_an_id(monkeypatch):
+    monkeypatch.setenv("TRIREME_SCHEMA_REGISTRY", f"http://127.0.0.1:{free_port_base(1)}")
+    codec.shared.cache_clear()
+    try:
+        with pytest.raises(StackError):  # its loop starts over at the stored position
+            interactions([written_with(avro_schema(), click("u", "e"), 41)], {})
+    finally:
+        codec.shared.cache_clear()
 
 
 @pytest.mark.parametrize("url", ["registry:8081", "ftp://registry", "http://", "http://host:port", "http://[::1", "x"])
