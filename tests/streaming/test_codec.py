@@ -16,8 +16,12 @@ from streaming import codec, schemas
 from streaming.registry import Files
 from tests.strategies import NOW_MS, raw_events
 
-#: Records as version 1 wrote them on 2026-11-24, one of each type; they must be readable for ever.
-V1 = json.loads(Path(__file__).with_name("data").joinpath("events.v1.json").read_text(encoding="utf-8"))
+#: Version -> records as its code wrote them, one of each type at least; they must be readable for ever.
+WRITTEN = {
+    version: json.loads((Path(__file__).parent / f"data/events.v{version}.json").read_text(encoding="utf-8"))
+    for version in schemas.versions()
+}
+V1 = WRITTEN[1]
 V1_BYTES = bytes.fromhex(V1[4]["hex"])
 
 
@@ -27,15 +31,21 @@ def test_every_valid_event_comes_back_as_it_was(raw):
     assert codec.decode(codec.encode(event)) == event
 
 
-@pytest.mark.parametrize("record", V1, ids=lambda record: record["event"]["event_type"])
-def test_records_of_version_1_stay_readable(record):
-    assert codec.decode(bytes.fromhex(record["hex"])) == Event(**record["event"])
+@pytest.mark.parametrize("version", WRITTEN)
+def test_records_of_every_version_stay_readable(version):
+    for record in WRITTEN[version]:
+        data = bytes.fromhex(record["hex"])
+        assert struct.unpack_from(">bI", data) == (0, version)
+        assert codec.decode(data) == Event(**record["event"])
 
 
-def test_the_committed_records_are_of_every_type_and_fill_every_field_of_version_1():
-    assert {record["event"]["event_type"] for record in V1} == {kind.value for kind in EventType}
-    written = json.loads(schemas.path(1).read_text(encoding="utf-8"))
-    assert set().union(*(record["event"] for record in V1)) == {field["name"] for field in written["fields"]}
+@pytest.mark.parametrize("version", WRITTEN)
+def test_the_committed_records_are_of_every_type_and_fill_every_field_of_their_version(version):
+    assert {record["event"]["event_type"] for record in WRITTEN[version]} == {kind.value for kind in EventType}
+    written = json.loads(schemas.path(version).read_text(encoding="utf-8"))
+    assert set().union(*(record["event"] for record in WRITTEN[version])) == {
+        each["name"] for each in written["fields"]
+    }
 
 
 def test_the_wire_format_is_confluents():

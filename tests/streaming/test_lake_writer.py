@@ -192,7 +192,7 @@ def test_kill_9_and_sigterm_keep_every_record_exactly_once_as_an_event_or_in_qua
 
     # What a writer leaves that was killed before its live file: those records are in no file.
     left = [Refused(0, "undecodable", "read by a writer that was killed", b"left")]
-    quarantine.write(stack.zones, lake.live_name(0, topic.incarnation, 0, 3), 0, topic.incarnation, left, WHEN)
+    quarantine.write(stack.zones, lake.live_name(0, topic.incarnation, 0, 99_999), 0, topic.incarnation, left, WHEN)
 
     def position():
         return sum(ends(stack).get(topic.incarnation, {}).values())
