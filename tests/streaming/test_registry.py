@@ -4,20 +4,22 @@ import io
 import json
 import struct
 import threading
+from types import SimpleNamespace
+from typing import Any
 
 import fastavro
 import pytest
 
+from contracts.config import load
 from contracts.errors import ConfigError, StackError
 from contracts.events import avro_schema
-from streaming import codec, registry
+from streaming import codec, processor, registry
 from streaming.codec import Codec, UndecodableError
 from streaming.registry import Files, Remote
 from streaming.settings import stream_settings
-from streaming.updates import interactions
 from tests.streaming.registry_server import RegistryServer
 from tests.streaming.services import free_port_base
-from tests.streaming.stack import click
+from tests.streaming.stack import CONFIG, click
 
 SCHEMA = json.dumps(avro_schema())
 
@@ -180,10 +182,12 @@ def test_the_environment_names_the_registry(server, monkeypatch):
 
 def test_the_processor_folds_nothing_of_a_batch_while_the_registry_cannot_tell_an_id(monkeypatch):
     monkeypatch.setenv("TRIREME_SCHEMA_REGISTRY", f"http://127.0.0.1:{free_port_base(1)}")
+    record = SimpleNamespace(value=written_with(avro_schema(), click("u", "e"), 41), partition=0, offset=5)
+    untouched: Any = (None, None)  # store and position
     codec.shared.cache_clear()
     try:
         with pytest.raises(StackError):  # its loop starts over at the stored position
-            interactions([written_with(avro_schema(), click("u", "e"), 41)], {})
+            processor.step(*untouched, [record], {}, load(CONFIG))
     finally:
         codec.shared.cache_clear()
 
