@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from contracts.errors import ConfigError
 
@@ -37,6 +38,7 @@ class StackSettings:
     partitions: int  # of the topic of events
     dask_scheduler: str = ""  # address; empty: a cluster of this machine
     variant: str = ""  # arm of the experiment, as answers name it
+    schema_registry: str = ""  # URL; empty: the committed files of contracts/schemas
 
     def port(self, part: str) -> int:
         """The port of a part of ``PORT_OFFSETS``."""
@@ -47,7 +49,8 @@ def stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
     """``TRIREME_ROOT`` (default ``var``), ``TRIREME_PORT_BASE`` (20000) and where others than the local stack's serve.
 
     These are ``TRIREME_REDIS`` and ``TRIREME_KAFKA`` (``host:port``), ``TRIREME_DASK_SCHEDULER`` (its address),
-    ``TRIREME_PARTITIONS`` (4) and ``TRIREME_VARIANT`` (none). A ``ConfigError`` names every variable that is wrong.
+    ``TRIREME_SCHEMA_REGISTRY`` (its URL), ``TRIREME_PARTITIONS`` (4) and ``TRIREME_VARIANT`` (none). A ``ConfigError``
+    names every variable that is wrong.
     """
     problems: list[str] = []
     base = _whole(environ, "TRIREME_PORT_BASE", 20_000, "a port", (1024, 65_000), problems)
@@ -59,11 +62,22 @@ def stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
         host, _, port = addresses[part].rpartition(":")
         if not host or not port.isdecimal():
             problems.append(f"{variable}: expected host:port, got {addresses[part]!r}")
+    registry = environ.get("TRIREME_SCHEMA_REGISTRY", "")
+    if registry and not _is_http(registry):
+        problems.append("TRIREME_SCHEMA_REGISTRY: expected a URL such as http://host:8081, got something else")
     if problems:
         raise ConfigError("environment", problems)
     root = environ.get("TRIREME_ROOT") or "var"
     scheduler, variant = environ.get("TRIREME_DASK_SCHEDULER", ""), environ.get("TRIREME_VARIANT", "")
-    return StackSettings(root, base, addresses["redis"], addresses["kafka"], partitions, scheduler, variant)
+    return StackSettings(root, base, addresses["redis"], addresses["kafka"], partitions, scheduler, variant, registry)
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # a port that is no number, half an IPv6 address
+        return False
 
 
 def _whole(

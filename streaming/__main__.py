@@ -20,7 +20,7 @@ from rich.console import Console
 
 from contracts.artifacts import Zones, zones
 from contracts.config import Config, load
-from contracts.errors import ArtifactError, StackError, TriremeError
+from contracts.errors import StackError, TriremeError
 from streaming.settings import StreamSettings, stream_settings
 
 CONSOLE = Console(stderr=True)
@@ -43,25 +43,28 @@ def main(arguments: list[str]) -> int:
 
 
 def _collector(options: argparse.Namespace) -> None:
-    from streaming import collector
+    from streaming import codec, collector
 
     _loaded(options)
+    codec.connect()
     collector.serve(stream_settings(), options.ack_seconds)
 
 
 def _lake(options: argparse.Namespace) -> None:
-    from streaming import lake_writer
+    from streaming import codec, lake_writer
 
     _, zone, settings = _loaded(options)
+    codec.connect()
     stop = _stop_on_signal()
     with _metrics(settings.lake_port):
         lake_writer.run(settings, zone, stop, options.flush_seconds)
 
 
 def _processor(options: argparse.Namespace) -> None:
-    from streaming import processor
+    from streaming import codec, processor
 
     config, zone, settings = _loaded(options)
+    codec.connect()
     stop = _stop_on_signal()
     with _metrics(settings.processor_port):
         processor.run(settings, config, zone, stop)
@@ -114,15 +117,14 @@ def _rebuild(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _schemas(options: argparse.Namespace) -> dict[str, Any]:
-    from streaming import codec
+    from streaming import schemas
 
-    path = codec.schema_path(codec.SCHEMA_ID)
-    current = path.exists() and path.read_text(encoding="utf-8") == codec.schema_text()
-    if options.check and not current:
-        raise ArtifactError(f"{path} is not what contracts/events.py says: run `python -m streaming schemas`")
-    if not current:
-        path.write_text(codec.schema_text(), encoding="utf-8")
-    return {"schema": path.name, "written": not current}
+    written = None
+    if options.check:
+        schemas.check()
+    else:
+        written = schemas.write()
+    return {"versions": schemas.versions(), "written": written.name if written else None}
 
 
 def _loaded(options: argparse.Namespace) -> tuple[Config, Zones, StreamSettings]:
@@ -162,8 +164,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     for name, function, text in forceable:
         add(name, function, text).add_argument("--force", action="store_true", help="also where all is current")
-    schemas = add("schemas", _schemas, "Write the Avro schema of the contract.", needs_config=False)
-    schemas.add_argument("--check", action="store_true", help="only compare: exit code 1 when it differs")
+    schemas = add(
+        "schemas", _schemas, "Write a changed contract's Avro schema as the next version.", needs_config=False
+    )
+    schemas.add_argument("--check", action="store_true", help="write nothing: exit code 1 when a rule is broken")
     return parser
 
 

@@ -1,98 +1,138 @@
 """Events as bytes: Avro in the Confluent wire format (one zero byte, the schema's id as int32, the record).
 
-Every version of the schema is a committed file of ``contracts/schemas``; the newest is generated from
-``contracts.events.FIELDS``. A reader resolves any version that it has a file of, so that old records stay readable,
-and a schema registry can take the place of the files without a change of the bytes.
+``encode`` writes the schema of the contract. ``decode`` resolves every version that the registry knows: the committed
+files, or a real registry that the environment names; the bytes differ in the id alone.
 """
 
 from __future__ import annotations
 
 import functools
 import io
-import json
+import logging
 import struct
-from pathlib import Path
+import time
 from typing import Any
 
 import fastavro
+from fastavro.read import SchemaResolutionError
+from fastavro.schema import SchemaParseException
 
 import contracts.events
-from contracts.errors import ArtifactError
-from contracts.events import Event, avro_schema
+from contracts.events import Event
+from streaming.registry import Files, Registry, Remote
+from streaming.settings import stream_settings
 
-SCHEMA_FOLDER = Path(contracts.events.__file__).parent / "schemas"
-#: Id of the schema that is written: the number in its file's name. Raise it with every change of the fields.
-SCHEMA_ID = 1
+log = logging.getLogger(__name__)
+
 _HEADER = struct.Struct(">bI")
-#: What fastavro raises on bytes that do not fit the schema.
-_BROKEN = (ValueError, TypeError, KeyError, IndexError, EOFError, AttributeError, OverflowError, MemoryError)
+#: For so long an id that the registry did not know is not asked for again, and so many of them are kept in mind.
+UNKNOWN_SECONDS, _UNKNOWN_IDS = 60.0, 1000
+#: What fastavro raises on bytes that do not fit the schema, and on schemas that do not fit each other or are none.
+_BROKEN = (ValueError, TypeError, KeyError, IndexError, EOFError, AttributeError, OverflowError, MemoryError,
+           RecursionError, SchemaResolutionError, SchemaParseException)  # fmt: skip
 
 
 class UndecodableError(ValueError):
-    """Bytes that are no event in a known version: counted and passed over, never retried."""
+    """Bytes that are no event in a known version: counted and put aside, never retried."""
 
 
-def schema_path(schema_id: int) -> Path:
-    """The committed file of a version."""
-    return SCHEMA_FOLDER / f"event.v{schema_id}.avsc"
+class Codec:
+    """Both ways between events and bytes, with the ids of one registry."""
 
+    def __init__(self, registry: Registry):
+        self._registry = registry
+        self._document = contracts.events.avro_schema()
+        self._contract: Any = fastavro.parse_schema(self._document)
+        #: Id -> the schema of the record and, where that is another one, the one to read it as.
+        self._schemas: dict[int, tuple[Any, Any]] = {}
+        self._unknown: dict[int, float] = {}
 
-def schema_text() -> str:
-    """The newest schema as it is committed."""
-    return json.dumps(avro_schema(), indent=2) + "\n"
+    @functools.cached_property
+    def schema_id(self) -> int:
+        """The id of the schema that is written.
+
+        Raises:
+            ArtifactError: when the committed files are not the contract's.
+            StackError: when the registry does not answer, or refuses the contract's schema.
+        """
+        return self._registry.newest()
+
+    def encode(self, event: Event) -> bytes:
+        """An event in the wire format of the newest version; raises what ``schema_id`` raises."""
+        buffer = io.BytesIO()
+        buffer.write(_HEADER.pack(0, self.schema_id))
+        fastavro.schemaless_writer(buffer, self._contract, event.to_dict())
+        return buffer.getvalue()
+
+    def decode(self, data: bytes | None) -> Event:
+        """The inverse of ``encode``, for every version that the registry knows.
+
+        A field that the record's version lacks is None; one that only the record's version has is skipped.
+
+        Raises:
+            UndecodableError: saying what was wrong with the bytes.
+            StackError: when the registry does not answer and the id was not met before: the record is as good as
+                before, so try again.
+        """
+        if data is None or len(data) < _HEADER.size:
+            raise UndecodableError(f"expected at least {_HEADER.size} bytes of wire format, got {data!r}")
+        magic, schema_id = _HEADER.unpack_from(data)
+        if magic != 0:
+            raise UndecodableError(f"expected the wire format's zero byte first, got {data[:1]!r}")
+        written, wanted = self._schemas.get(schema_id) or self._pair(schema_id)
+        buffer = io.BytesIO(data)
+        buffer.seek(_HEADER.size)
+        document: Any
+        try:
+            document = fastavro.schemaless_reader(buffer, written, wanted)
+        except _BROKEN as error:
+            raise UndecodableError(f"the bytes do not fit schema {schema_id}: {_short(error)}") from None
+        if buffer.tell() != len(data):
+            raise UndecodableError(f"{len(data) - buffer.tell()} bytes are left over after the record")
+        return Event(**document)
+
+    def _pair(self, schema_id: int) -> tuple[Any, Any]:
+        """The entry in ``_schemas`` of an id that was not met before; asked for once."""
+        if self._unknown.get(schema_id, 0.0) < time.monotonic():
+            document = self._registry.schema(schema_id)
+            try:
+                if document is not None:
+                    pair = fastavro.parse_schema(document), None if document == self._document else self._contract
+                    return self._schemas.setdefault(schema_id, pair)
+            except _BROKEN as error:
+                log.warning("schema %d of %s is not Avro: %s", schema_id, self._registry.name, _short(error))
+            if len(self._unknown) >= _UNKNOWN_IDS:
+                self._unknown.clear()
+            self._unknown[schema_id] = time.monotonic() + UNKNOWN_SECONDS
+        raise UndecodableError(f"expected the id of an Avro schema of {self._registry.name}, got {schema_id}")
 
 
 @functools.cache
-def _parsed(schema_id: int) -> Any:
-    return fastavro.parse_schema(json.loads(schema_path(schema_id).read_text(encoding="utf-8")))
+def shared() -> Codec:
+    """The codec of this process, with the registry that the environment names."""
+    url = stream_settings().schema_registry
+    return Codec(Remote(url) if url else Files())
 
 
-@functools.cache
-def _newest() -> Any:
-    """The contract's own schema.
+def connect() -> None:
+    """Find the id of the schema that is written, so that a process fails at its start and not at its first event.
 
     Raises:
-        ArtifactError: when the committed file says something else.
+        ArtifactError: when the committed files are not the contract's.
+        StackError: when the registry does not answer, or refuses the contract's schema.
     """
-    path = schema_path(SCHEMA_ID)
-    if not path.exists() or path.read_text(encoding="utf-8") != schema_text():
-        raise ArtifactError(
-            f"{path} is not the schema of contracts/events.py: run `python -m streaming schemas`; if events of version "
-            f"{SCHEMA_ID} are in use already, raise SCHEMA_ID first"
-        )
-    return _parsed(SCHEMA_ID)
+    log.info("events are written with schema %d", shared().schema_id)
 
 
 def encode(event: Event) -> bytes:
-    """An event in the wire format of the newest version."""
-    buffer = io.BytesIO()
-    buffer.write(_HEADER.pack(0, SCHEMA_ID))
-    fastavro.schemaless_writer(buffer, _newest(), event.to_dict())
-    return buffer.getvalue()
+    """``Codec.encode`` of this process's codec."""
+    return shared().encode(event)
 
 
 def decode(data: bytes | None) -> Event:
-    """The inverse of ``encode``, for every version that has a file.
+    """``Codec.decode`` of this process's codec."""
+    return shared().decode(data)
 
-    Raises:
-        UndecodableError: saying what was wrong with the bytes.
-    """
-    if data is None or len(data) < _HEADER.size:
-        raise UndecodableError(f"expected at least {_HEADER.size} bytes of wire format, got {data!r}")
-    magic, schema_id = _HEADER.unpack_from(data)
-    if magic != 0:
-        raise UndecodableError(f"expected the wire format's zero byte first, got {data[:1]!r}")
-    try:
-        writer = _parsed(schema_id)
-    except FileNotFoundError:
-        raise UndecodableError(f"expected the id of a file in {SCHEMA_FOLDER.name}/, got {schema_id}") from None
-    buffer = io.BytesIO(data)
-    buffer.seek(_HEADER.size)
-    document: Any
-    try:
-        document = fastavro.schemaless_reader(buffer, writer, _newest())
-    except _BROKEN as error:
-        raise UndecodableError(f"the bytes do not fit schema {schema_id}: {error!r}") from None
-    if buffer.tell() != len(data):
-        raise UndecodableError(f"{len(data) - buffer.tell()} bytes are left over after the record")
-    return Event(**document)
+
+def _short(error: Exception) -> str:
+    return repr(error)[:200]

@@ -1,7 +1,9 @@
 """Kafka to the lake: every record in exactly one file, whatever is killed in between.
 
-Offsets are not stored anywhere: a file is named by the offsets that it holds and appears whole, and a new start goes on
-after the highest one. Nothing is lost as long as the broker keeps what was not yet written (``flush_seconds`` of it).
+Offsets are not stored anywhere: a live file is named by the offsets of its flush and appears whole, and a new start
+goes on after the highest one. Records that are no event of the contract go to the quarantine zone, in a file that is
+written before the live one; where the live one is missing, the next start takes it away and reads those records again.
+Nothing is lost as long as the broker keeps what was not yet written (``flush_seconds`` of it).
 """
 
 from __future__ import annotations
@@ -9,20 +11,23 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter as Counts
 from datetime import datetime, timezone
 from typing import Any
 
 import fsspec
+import numpy as np
 import pyarrow as pa
 from kafka.errors import KafkaError
 from prometheus_client import Counter, Gauge
 
 from contracts.artifacts import Zones
 from contracts.errors import StackError
-from contracts.events import FIELDS, Event
-from streaming import lake, topics
+from contracts.events import FIELDS, Event, Reason
+from streaming import lake, quarantine, refusals, topics
 from streaming.codec import UndecodableError, decode
 from streaming.compaction import compact
+from streaming.quarantine import Refused
 from streaming.settings import StreamSettings
 from streaming.watch import TopicWatch
 
@@ -35,39 +40,77 @@ RETRY_SECONDS = 0.5
 
 EVENTS = Counter("trireme_lake_events", "Events written to the lake.")
 FILES = Counter("trireme_lake_files", "Files written to the lake.")
-UNDECODABLE = Counter("trireme_lake_undecodable", "Records that are no event; passed over.")
-BUFFERED = Gauge("trireme_lake_buffered_events", "Events read from the broker and not yet written.")
+QUARANTINED = Counter("trireme_lake_quarantined", "Records that are no event of the contract, by reason.", ["reason"])
+BUFFERED = Gauge("trireme_lake_buffered_events", "Records read from the broker and not yet written.")
+
+#: A live file's columns, with room for integers of too many bits: the contract refuses those before they are written.
+_WIDE = pa.schema([field.with_type(pa.int64()) if field.type == pa.int32() else field for field in lake.LIVE_SCHEMA])
 
 
 class Buffer:
-    """Decoded records of one partition in the order of their offsets."""
+    """Records of one partition in the order of their offsets, read and not yet written."""
 
     def __init__(self, partition: int, incarnation: str):
         self.partition = partition
         self.incarnation = incarnation
-        self.rows: list[tuple[Event, int]] = []
+        self.clear()
 
-    def table(self) -> pa.Table:
-        """The rows in the schema of a live file."""
-        names = [field.name for field in FIELDS]
-        columns: dict[str, Any] = {name: [getattr(event, name) for event, _ in self.rows] for name in names}
+    def clear(self) -> None:
+        """Forget all records."""
+        self.offsets: list[int] = []  # of all records
+        self._events: list[tuple[Event, int, bytes | None]] = []
+        self._refused: list[Refused] = []
+
+    def take(self, offset: int, value: bytes | None) -> None:
+        """Add the next record; a ``StackError`` of the registry leaves the buffer as it was."""
+        try:
+            self._events.append((decode(value), offset, value))
+        except UndecodableError as error:
+            self._refused.append(Refused(offset, Reason.UNDECODABLE.value, str(error), value))
+        self.offsets.append(offset)
+
+    def split(self, now_ms: int) -> tuple[pa.Table, list[Refused]]:
+        """The events of the contract, in the schema of a live file, and all other records."""
+        events = [event for event, _, _ in self._events]
+        columns: dict[str, Any] = {field.name: [getattr(event, field.name) for event in events] for field in FIELDS}
         columns["attributes"] = [None if a is None else list(a.items()) for a in columns["attributes"]]
-        columns["partition"] = [self.partition] * len(self.rows)
-        columns["offset"] = [offset for _, offset in self.rows]
-        columns["incarnation"] = [self.incarnation] * len(self.rows)
-        return pa.table(columns, schema=lake.LIVE_SCHEMA)
+        columns["partition"] = [self.partition] * len(events)
+        columns["offset"] = [offset for _, offset, _ in self._events]
+        columns["incarnation"] = [self.incarnation] * len(events)
+        table, out, keep = pa.table(columns, schema=_WIDE), list(self._refused), np.ones(len(events), bool)
+        for row, error in refusals.refused(events, table, now_ms):
+            _, offset, value = self._events[row]
+            out.append(Refused(offset, error.code, str(error), value))
+            keep[row] = False
+        kept = table if keep.all() else table.filter(pa.array(keep))
+        return kept.cast(lake.LIVE_SCHEMA), sorted(out)
 
 
 def write(zones: Zones, buffer: Buffer, now: datetime) -> str:
-    """Write a buffer as one file that appears whole, and empty it; the file's URL."""
-    first, last = buffer.rows[0][1], buffer.rows[-1][1]
-    name = lake.live_name(buffer.partition, buffer.incarnation, first, last)
+    """Write a buffer's records as files that appear whole, and empty it; the live file's URL.
+
+    The live file is written even when it has no row: it moves the position on, and it comes last.
+    """
+    events, refused = buffer.split(int(now.timestamp() * 1000))
+    name = lake.live_name(buffer.partition, buffer.incarnation, buffer.offsets[0], buffer.offsets[-1])
+    if refused:
+        quarantine.write(zones, name, buffer.partition, buffer.incarnation, refused, now)
     url = f"{lake.live_folder(zones, now)}/{name}"
-    lake.place(*fsspec.core.url_to_fs(url), buffer.table())
-    EVENTS.inc(len(buffer.rows))
-    FILES.inc()
-    buffer.rows.clear()
+    lake.place(*fsspec.core.url_to_fs(url), events)
+    _account(buffer, events.num_rows, refused)
+    buffer.clear()
     return url
+
+
+def _account(buffer: Buffer, events: int, refused: list[Refused]) -> None:
+    EVENTS.inc(events)
+    FILES.inc()
+    for reason, count in Counts(row.reason for row in refused).items():
+        QUARANTINED.labels(reason).inc(count)
+        log.error(
+            "partition %d: %d of the records %d to %d are in quarantine as %s",
+            *(buffer.partition, count, buffer.offsets[0], buffer.offsets[-1], reason),
+        )
 
 
 def run(settings: StreamSettings, zones: Zones, stop: threading.Event, flush_seconds: float = FLUSH_SECONDS) -> None:
@@ -84,6 +127,7 @@ def _drain(settings: StreamSettings, zones: Zones, stop: threading.Event, flush_
     """One life of a consumer: ends at ``stop``, at an error, or when the broker forgot; always writes its buffers."""
     topic = topics.ensure(settings)
     written = lake.ends(lake.live_files(zones)).get(topic.incarnation, {})
+    quarantine.drop_unfinished(zones, topic.incarnation, written)
     offsets = {partition: written.get(partition, 0) for partition in topic.partitions}
     log.info("writing incarnation %s from offsets %s", topic.incarnation, offsets)
     buffers = {partition: Buffer(partition, topic.incarnation) for partition in topic.partitions}
@@ -93,8 +137,9 @@ def _drain(settings: StreamSettings, zones: Zones, stop: threading.Event, flush_
         with TopicWatch(settings, topic.incarnation) as watch:
             while not stop.is_set() and watch.reason is None:
                 for place, records in client.poll(timeout_ms=POLL_MS).items():
-                    _take(buffers[place.partition], records)
-                waiting = sum(len(buffer.rows) for buffer in buffers.values())
+                    for record in records:
+                        buffers[place.partition].take(record.offset, record.value)
+                waiting = sum(len(buffer.offsets) for buffer in buffers.values())
                 BUFFERED.set(waiting)
                 if waiting >= FLUSH_EVENTS or time.monotonic() >= due:
                     _flush(zones, buffers)
@@ -107,18 +152,9 @@ def _drain(settings: StreamSettings, zones: Zones, stop: threading.Event, flush_
         client.close(autocommit=False, timeout_ms=1000)
 
 
-def _take(buffer: Buffer, records: list[Any]) -> None:
-    for record in records:
-        try:
-            buffer.rows.append((decode(record.value), record.offset))
-        except UndecodableError as error:
-            UNDECODABLE.inc()
-            log.error("partition %d, offset %d is no event: %s", record.partition, record.offset, error)
-
-
 def _flush(zones: Zones, buffers: dict[int, Buffer]) -> None:
     for buffer in buffers.values():
-        if buffer.rows:
+        if buffer.offsets:
             write(zones, buffer, datetime.now(timezone.utc))
     BUFFERED.set(0)
 

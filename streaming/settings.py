@@ -21,6 +21,7 @@ class StreamSettings:
         collector_port: HTTP of the collector (events, health, metrics).
         lake_port: metrics of the lake writer.
         processor_port: metrics of the feature processor.
+        schema_registry: URL of the schema registry; empty where the committed files are it.
     """
 
     root: str
@@ -30,6 +31,7 @@ class StreamSettings:
     collector_port: int
     lake_port: int
     processor_port: int
+    schema_registry: str = ""
 
     @property
     def redis_address(self) -> tuple[str, int]:
@@ -53,4 +55,5 @@ def stream_settings(environ: Mapping[str, str] = os.environ) -> StreamSettings:
         collector_port=stack.port("collector"),
         lake_port=stack.port("lake_metrics"),
         processor_port=stack.port("processor_metrics"),
+        schema_registry=stack.schema_registry,
     )

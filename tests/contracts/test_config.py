@@ -196,7 +196,7 @@ def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
 
 def test_the_stack_s_settings_come_from_the_environment() -> None:
     default = stack_settings({})
-    assert dataclasses.astuple(default) == ("var", 20_000, "127.0.0.1:20002", "127.0.0.1:20003", 4, "", "")
+    assert dataclasses.astuple(default) == ("var", 20_000, "127.0.0.1:20002", "127.0.0.1:20003", 4, "", "", "")
     assert (default.port("public"), default.port("collector")) == (20_000, 20_010)
     assert stack_settings({"TRIREME_ROOT": "s3://bucket/x"}).root == "s3://bucket/x"
     assert stack_settings({"TRIREME_ROOT": "", "TRIREME_REDIS": "", "TRIREME_KAFKA": ""}) == default
@@ -221,10 +221,12 @@ def test_a_port_base_that_is_no_port_is_refused(text: str) -> None:
 
 def test_every_wrong_variable_is_named_at_once() -> None:
     wrong = {"TRIREME_REDIS": "localhost", "TRIREME_KAFKA": ":9092", "TRIREME_PARTITIONS": "0"}
+    wrong["TRIREME_SCHEMA_REGISTRY"] = "registry:8081"
     with pytest.raises(ConfigError) as caught:
         stack_settings(wrong)
     assert caught.value.problems == (
         "TRIREME_PARTITIONS: expected an integer from 1 to 1024, got '0'",
         "TRIREME_REDIS: expected host:port, got 'localhost'",
         "TRIREME_KAFKA: expected host:port, got ':9092'",
+        "TRIREME_SCHEMA_REGISTRY: expected a URL such as http://host:8081, got something else",
     )

@@ -112,8 +112,11 @@ class Stack:
 
     def publish(self, events: Sequence[Event], pause: float = 0) -> None:
         """Events to the topic, as the collector sends them, in batches of 50 with a pause after each."""
+        self.send([Record((event.user_id or "").encode(), codec.encode(event)) for event in events], pause)
+
+    def send(self, records: Sequence[Record], pause: float = 0) -> None:
+        """Records of any kind to the topic, in batches of 50 with a pause after each."""
         publisher = Publisher(self.settings, ack_seconds=5)
-        records = [Record((event.user_id or "").encode(), codec.encode(event)) for event in events]
         try:
             for start in range(0, len(records), 50):
                 publisher.publish(records[start : start + 50])

@@ -6,12 +6,15 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from streaming import lake
+from streaming import lake, quarantine
+from streaming.codec import encode
 from streaming.compaction import compact
 from streaming.lake_writer import Buffer, write
-from tests.streaming.stack import Stack, click
+from tests.streaming.stack import NOW, Stack, click
 
 TOPIC = "0123456789abcdef" * 2
+#: When the events happened: before the hours at which they are written here.
+OLD = 1_700_000_000_000
 HOUR_3, HOUR_4 = (datetime(2026, 2, 3, hour, 30, tzinfo=timezone.utc) for hour in (3, 4))
 
 
@@ -20,10 +23,19 @@ def stack(tmp_path):
     return Stack.at(tmp_path)
 
 
-def live(stack, partition, offsets, when=HOUR_3, topic=TOPIC):
+def live(stack, partition, offsets, when=HOUR_3, topic=TOPIC, bad=()):
     buffer = Buffer(partition, topic)
-    buffer.rows += [(click("u", f"{topic[0]}{partition}-{offset}"), offset) for offset in offsets]
+    for offset in offsets:
+        buffer.take(offset, encode(click("u", f"{topic[0]}{partition}-{offset}", ago_ms=NOW - OLD)))
+    for offset in bad:
+        buffer.take(offset, b"no event")
     return Path(write(stack.zones, buffer, when))
+
+
+def refused(stack):
+    """``(source, offset)`` of the quarantined records, in the order of the files that are shown."""
+    rows = [row for file in quarantine.files(stack.zones) for row in pq.ParquetFile(file.path).read().to_pylist()]
+    return [(row["source"], row["offset"]) for row in rows]
 
 
 def records(stack):
@@ -58,6 +70,21 @@ def test_other_topics_and_gaps_are_not_merged_over(stack):
     before = records(stack)
     compact(stack.zones, HOUR_4)
     assert records(stack) == before and len(ranges(stack)) == 4
+
+
+def test_quarantined_records_become_one_file_a_day_across_flushes_that_had_none(stack):
+    """Their flushes leave gaps, which hold nothing: the live files of the same ranges say so."""
+    for first in (0, 10, 30):
+        live(stack, 0, range(first, first + 3), bad=[first + 3])
+    live(stack, 1, [0], bad=[1])
+    live(stack, 0, [50], datetime(2026, 2, 4, 3, tzinfo=timezone.utc), bad=[51])
+    before = refused(stack)
+    assert compact(stack.zones, datetime(2026, 2, 3, 23, tzinfo=timezone.utc)) == 3  # the live files of the hour
+    assert compact(stack.zones, datetime(2026, 2, 4, 3, tzinfo=timezone.utc)) == 3
+    assert refused(stack) == before and len(before) == 5
+    files = [(file.partition, file.first, file.last) for file in quarantine.files(stack.zones)]
+    assert files == [(0, 0, 33), (0, 50, 51), (1, 0, 1)]
+    assert quarantine.drop_unfinished(stack.zones, TOPIC, lake.ends(lake.live_files(stack.zones))[TOPIC]) == 0
 
 
 def test_a_crash_before_the_parts_went_hides_them_and_the_next_run_takes_them_away(stack):

@@ -34,7 +34,8 @@ def store(stack):
 
 def live(stack: Stack, partition: int, first: int, events, topic: Topic = FIRST) -> None:
     buffer = Buffer(partition, topic.incarnation)
-    buffer.rows += [(event, first + n) for n, event in enumerate(events)]
+    for offset, event in enumerate(events, first):
+        buffer.take(offset, encode(event))
     write(stack.zones, buffer, datetime.now(timezone.utc))
 
 
