@@ -24,7 +24,7 @@ from contracts.features import MS_PER_HOUR
 from etl import sketch
 
 #: Rows of one table that are looked at for quantiles, distinct and frequent values.
-SAMPLE = 20_000
+SAMPLE = 10_000
 #: Values of a field with few that are counted each; the rest count as ``other``.
 MOST_VALUES = 200
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
