@@ -29,7 +29,7 @@ h3{font-size:13px;margin:14px 0 2px}p{margin:4px 0}.quiet{color:#5d6b7a}
 .wrong{background:#fbe4e4;border:1px solid #c44e52;padding:6px 10px;border-radius:4px}
 table{border-collapse:collapse;min-width:40%;font-variant-numeric:tabular-nums}
 th,td{text-align:left;vertical-align:top;padding:4px 14px 4px 0;border-bottom:1px solid #edf0f4}
-th{font-weight:600;font-size:12px;color:#5d6b7a}td.n,th.n{text-align:right}
+th{font-weight:600;font-size:12px;color:#5d6b7a}td.n,th.n{text-align:right}td:first-child{white-space:nowrap}
 code{font-size:12px;background:#f3f5f8;padding:1px 4px;border-radius:3px;overflow-wrap:anywhere}
 .word{padding:1px 7px;border-radius:9px;font-size:12px;white-space:nowrap}.stable{background:#e3f1e6;color:#22592f}
 .moderate{background:#fdf0d5;color:#7a5200}.shifted{background:#fbe0e0;color:#8c1d22}
