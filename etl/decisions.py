@@ -41,7 +41,7 @@ def decide(config: Config, settings: StackSettings, action: str, choice: Choice,
             quarantine.drop(book, zone, choice.reason, choice.day)
         else:
             waiting = before["quarantined"] + before["held"]
-            with cluster.connect(settings.dask_scheduler, waiting, log) as session:
+            with cluster.connect(settings.dask_scheduler, waiting, settings.root) as session:
                 if action == "replay":
                     quarantine.replay(book, config, zone, session, log, choice.reason, choice.day)
                 else:

@@ -53,17 +53,17 @@ def run(
     catalogue = vocabulary.extended(before.get("item_id", []), item_counts, config.features.min_item_count)
     store.write(pa.table({"item_id": pa.array(catalogue, pa.string())}), groups.catalogue_file(zone))
     known = {"zone": zone, "instants": instants}
-    surveys = session.map("rows surveyed", groups.survey, shuffled.folders, **known)
+    surveys = session.each("rows surveyed", groups.survey, shuffled.folders, **known)
     user_counts = _series(pa.concat_tables([part.users for part in surveys]), "user_id")
     encoded = vocabulary.encodings(config, before, item_counts, user_counts, zone.processed)
     _write_encodings(config, zone, encoded)
     beside = [
-        session.start(groups.write_buckets, shuffled.counts, zone),
-        session.start(_save_workflow, config, zone),
+        session.beside(groups.write_buckets, shuffled.counts, zone),
+        session.beside(_save_workflow, config, zone),
     ]
     chosen = select(surveys, config)
     numbers = range(len(shuffled.folders))
-    counts = session.map("point-in-time rows", groups.build, shuffled.folders, numbers, chosen, config=config, **known)
+    counts = session.each("point-in-time rows", groups.build, shuffled.folders, numbers, chosen, config=config, **known)
     for task in beside:
         task.result()
     for name in WHOLE:

@@ -66,12 +66,12 @@ def run(place: Place, files: Mapping[str, int], session: Session) -> Groups:
     count = max(2, -(-sum(files.values()) // ROWS_A_GROUP))
     names = sorted(files)
     asked = names[:: -(-len(names) // SAMPLED_FILES)]
-    samples = session.map("users sampled", _sample, [f"{place.events}/{name}" for name in asked])
+    samples = session.each("users sampled", _sample, [f"{place.events}/{name}" for name in asked])
     # A few large tables travel as a file: client.map turns a large keyword into a task, on which the scheduler of this
     # Dask stumbles (TypeError in update_graph).
     store.write(pa.table({"user_id": _borders(np.concatenate(samples), count)}), f"{place.folder}/borders.parquet")
     chunks = _chunks(files)
-    parts = session.map("interactions by user", _split, chunks, range(len(chunks)), place=place)
+    parts = session.each("interactions by user", _split, chunks, range(len(chunks)), place=place)
     present = sorted(set().union(*(groups for groups, _ in parts)))
     items = pa.concat_tables([counted for _, counted in parts])
     totals = items.group_by("item_id").aggregate([("count", "sum")]).rename_columns(["count", "item_id"])

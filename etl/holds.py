@@ -18,7 +18,7 @@ BEYOND_USUAL = 2.0
 
 
 def reasons(
-    day: Mapping[str, Any], before: Sequence[Mapping[str, Any]], settings: QualitySettings, complete: bool = True
+    day: Mapping[str, Any], before: Sequence[Mapping[str, Any]], settings: QualitySettings, running: bool = False
 ) -> list[str]:
     """Why ``day`` should be held back; an empty list lets it pass.
 
@@ -27,7 +27,8 @@ def reasons(
         before: summaries of the days before it, oldest first, those held back left out; the last
             ``hold_history_days`` of them count.
         settings: how many days of history it takes, and how far a day may be from them.
-        complete: whether the day is over: few rows of one that is not are no reason.
+        running: whether it is the newest day, which may not be over: too few rows are then judged by what the days
+            before had at its last hour.
     """
     before = before[-settings.hold_history_days :]
     if len(before) < settings.hold_history_days:
@@ -35,9 +36,7 @@ def reasons(
     usual = median(each["rows"] for each in before)
     if usual < settings.hold_min_rows:
         return []
-    found = _volume(day["rows"], usual, len(before), settings.hold_volume_ratio)
-    if not complete and day["rows"] < usual:
-        found = []
+    found = _volume(day, before, usual, settings, running)
     if day["rows"] < settings.hold_min_rows:
         return found
     past = summary.merged([summary.slim(each) for each in before])
@@ -52,11 +51,24 @@ def reasons(
     return found
 
 
-def _volume(rows: int, usual: float, days: int, ratio: float) -> list[str]:
-    if usual / ratio <= rows <= usual * ratio:
+def _volume(
+    day: Mapping[str, Any],
+    before: Sequence[Mapping[str, Any]],
+    usual: float,
+    settings: QualitySettings,
+    running: bool,
+) -> list[str]:
+    rows, ratio, when = day["rows"], settings.hold_volume_ratio, f"{len(before)} days before"
+    if rows > usual * ratio:
+        return [f"rows: {rows:,} where the {when} had {usual:,.0f} at the median (more than {ratio:g} times as many)"]
+    if running:
+        hours = 24 - next((i for i, count in enumerate(reversed(day["hours"])) if count), 24)
+        usual, when = median(sum(each["hours"][:hours]) for each in before), f"{when}, by {hours:02d}:00,"
+        if usual < settings.hold_min_rows:
+            return []
+    if rows >= usual / ratio:
         return []
-    how = f"less than 1/{ratio:g}" if rows < usual else f"more than {ratio:g} times as many"
-    return [f"rows: {rows:,} where the {days} days before had {usual:,.0f} at the median ({how})"]
+    return [f"rows: {rows:,} where the {when} had {usual:,.0f} at the median (less than 1/{ratio:g})"]
 
 
 def _nulls(name: str, now: float, then: float, most: float) -> list[str]:

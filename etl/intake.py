@@ -29,7 +29,7 @@ def history(config: Config, pieces: Sequence[source.Piece], session: Session) ->
     """Batches of pieces of source files, in their order."""
     newest = [-1] * len(pieces)
     if config.quality.max_disorder_hours:
-        ends = session.map("newest times", ingest.newest, pieces, table=config.source.events, now_ms=2**62)
+        ends = session.each("newest times", ingest.newest, pieces, table=config.source.events, now_ms=2**62)
         newest = [
             max([end for other, end in zip(pieces[:i], ends[:i]) if other.url == piece.url], default=0)
             for i, piece in enumerate(pieces)
@@ -89,7 +89,7 @@ def mark_taken(book: Ledger, files: Sequence[LiveFile], before: str) -> None:
             known[str(partition)] = max(known.get(str(partition), 0), offset)
 
 
-def run(book: Ledger, batches: Sequence[Batch], job: Job, session: Session, log: Log, open_day: str = "") -> None:
+def run(book: Ledger, batches: Sequence[Batch], job: Job, session: Session, log: Log) -> None:
     """Take the batches in and commit ``book``; rows that are tried again must have left it before.
 
     Args:
@@ -98,15 +98,14 @@ def run(book: Ledger, batches: Sequence[Batch], job: Job, session: Session, log:
         job: what all tasks share; ``job.run`` is the number of this run.
         session: where tasks run.
         log: for what a person must know: the alert of each day that is held back.
-        open_day: the partition that may not be complete yet: few rows of it are no reason to hold it back.
     """
     ledger.sweep(ledger.load(job.zone) or book, job.zone)
-    taken = session.map("rows judged", admission.take, list(batches), job=job)
+    taken = session.each("rows judged", admission.take, list(batches), job=job)
     book.rows += sum(each.rows for each in taken)
     before, passed = _accepted_days(book, job.zone), {}
     new = _day_summaries(taken)
     for partition in sorted(new):
-        why = _why_held(partition, new[partition], before, book, job, open_day)
+        why = _why_held(partition, new[partition], before, new, book, job)
         if why:
             waiting = book.held.get(partition, Held([], {}))
             book.held[partition] = Held(why, {**waiting.files, **_hold(partition, taken, job)})
@@ -150,7 +149,9 @@ def _day_summaries(taken: Sequence[Taken]) -> dict[str, Any]:
     return {partition: summary.merged(found) for partition, found in days.items() if partition in some}
 
 
-def _why_held(partition: str, found: Any, accepted: dict[str, Any], book: Ledger, job: Job, open_day: str) -> list[str]:
+def _why_held(
+    partition: str, found: Any, accepted: dict[str, Any], new: dict[str, Any], book: Ledger, job: Job
+) -> list[str]:
     """Why a partition is suspicious; nothing when it is not, or when a person let it pass."""
     origin = partition.partition("/")[0]
     if partition in book.released:
@@ -158,7 +159,8 @@ def _why_held(partition: str, found: Any, accepted: dict[str, Any], book: Ledger
     earlier = sorted(name for name in accepted if name.startswith(f"{origin}/") and name < partition)
     whole = summary.merged([accepted[partition], found]) if partition in accepted else found
     days = [accepted[name] for name in earlier[-job.config.quality.hold_history_days :]]
-    return holds.reasons(whole, days, job.config.quality, complete=partition != open_day)
+    newest = max(name for name in {*accepted, *new} if name.startswith(f"{origin}/"))
+    return holds.reasons(whole, days, job.config.quality, running=partition == newest)
 
 
 def _hold(partition: str, taken: Sequence[Taken], job: Job) -> dict[str, int]:
@@ -206,18 +208,18 @@ def _refuse_copies(book: Ledger, taken: Sequence[Taken], job: Job, session: Sess
     old = [f"{folder}/{name}" for name in book.ids] or [""] * len(buckets)
     book.ids = [f"r{job.run:05d}-{bucket:02d}.bucket" for bucket in buckets]
     out = [f"{folder}/{name}" for name in book.ids]
-    found = session.map("copies", duplicates.merge, new, old, out)
+    found = session.each("copies", duplicates.merge, new, old, out)
     twice, before = (np.concatenate(hashes) for hashes in zip(*found))
     wanted = np.union1d(twice, before)
     if not len(wanted):
         return
     look = functools.partial(duplicates.suspects, folder=f"{job.zone.processed}/{ledger.EVENTS}", wanted=wanted)
     fresh_files = [(path, i) for i, each in enumerate(taken) for part in each.parts.values() for path in part.events]
-    fresh = pd.concat(session.map("copies in this run", look, *zip(*fresh_files)))
+    fresh = pd.concat(session.each("copies in this run", look, *zip(*fresh_files)))
     known = fresh.head(0)
     if len(before):
-        known = pd.concat(session.map("copies of earlier runs", look, list(book.events), [-1] * len(book.events)))
-    for path, rows, refused in session.map(
+        known = pd.concat(session.each("copies of earlier runs", look, list(book.events), [-1] * len(book.events)))
+    for path, rows, refused in session.each(
         "copies refused", admission.refuse, duplicates.copies(fresh, known), job=job
     ):
         part = next(part for each in taken for part in each.parts.values() if path in part.events)

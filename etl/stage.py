@@ -71,7 +71,8 @@ def run(config: Config, settings: StackSettings, force: bool, log: Log, live: st
             log("everything is current: skipped")
         else:
             rows = sum(piece.stop - piece.start for piece in news.pieces) or news.book.rows
-            with cluster.connect(settings.dask_scheduler, rows, log) as session:
+            with cluster.connect(settings.dask_scheduler, rows, settings.root) as session:
+                log(f"tasks run at {session.dashboard_link}")
                 start_seconds = session.start_seconds
                 if not current:
                     take_in(config, zone, news, session, log)
@@ -111,7 +112,7 @@ def take_in(config: Config, zone: artifacts.Zones, news: News, session: Session,
         if news.anew:
             if config.source.time_shift == "end_at_now":
                 args = {"table": config.source.events, "now_ms": now_ms}
-                ends = session.map("newest times", ingest.newest, news.pieces, **args)
+                ends = session.each("newest times", ingest.newest, news.pieces, **args)
                 book.shift = ingest.whole_day_shift(max(ends, default=0), now_ms)
         elif book.rules != processed.rules(config):
             log(
@@ -125,8 +126,7 @@ def take_in(config: Config, zone: artifacts.Zones, news: News, session: Session,
         book.history.update(news.states)
         intake.mark_taken(book, news.live, news.before)
         job = Job(config, zone, book.run + 1, book.shift, now_ms)
-        today = datetime.fromtimestamp(now_ms / 1000, timezone.utc)
-        intake.run(book, batches, job, session, log, open_day=f"live/day={today:%Y-%m-%d}")
+        intake.run(book, batches, job, session, log)
         if news.anew:
             intake.forget(config, zone, news.pieces)
     processed.publish(config, zone, book)

@@ -19,12 +19,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from contracts.events import FIELDS, LIMITS
+from contracts.events import FIELD_BY_NAME, FIELDS, LIMITS
 from contracts.features import MS_PER_HOUR
 from etl import sketch
 
 #: Rows of one table that are looked at for quantiles, distinct and frequent values.
-SAMPLE = 20_000
+SAMPLE = 10_000
 #: Values of a field with few that are counted each; the rest count as ``other``.
 MOST_VALUES = 200
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -101,7 +101,7 @@ def figures(summary: Mapping[str, Any]) -> dict[str, Any]:
     for name, held in summary["fields"].items():
         fields[name] = {"null_rate": held["nulls"] / rows if rows else 0.0}
         if held.get("count"):
-            fields[name].update(_of_numbers(held))
+            fields[name].update(_of_numbers(held, FIELD_BY_NAME[name].kind == "int"))
         elif name in FEW:
             many, values = held["other"] > 0, sketch.largest(held["counts"], 10)[0]
             fields[name].update(distinct=len(held["counts"]), at_least=many, top=[*map(list, values.items())])
@@ -151,9 +151,10 @@ def _listed(counts: Mapping[str, int], other: int = 0) -> dict[str, Any]:
 def _ids(values: pa.ChunkedArray, step: int) -> dict[str, Any]:
     found = pc.value_counts(values.drop_null())
     texts, counts = found.field("values"), found.field("counts").to_numpy() * step
-    # Only the frequent ones become Python's: most ids are seen once.
+    # Only the frequent ones become Python's. Of many, those seen once stand for nothing.
     order = np.argsort(-counts, kind="stable")
-    kept, left = order[: sketch.TOP], order[sketch.TOP : sketch.TOP + 1]
+    most = len(order) if len(order) <= sketch.TOP else min(sketch.TOP, int((counts > step).sum()))
+    kept, left = order[:most], order[most : most + 1]
     return {
         "smallest": sketch.smallest_hashes(texts.to_numpy(zero_copy_only=False)),
         "top": _named(texts.take(pa.array(kept)), counts[kept]),
@@ -238,10 +239,12 @@ _MERGERS: tuple[tuple[tuple[str, ...], Callable[[Sequence[Mapping[str, Any]]], d
 )
 
 
-def _of_numbers(held: Mapping[str, Any]) -> dict[str, Any]:
+def _of_numbers(held: Mapping[str, Any], whole: bool) -> dict[str, Any]:
     mean = held["sum"] / held["count"]
     variance = max(held["squares"] / held["count"] - mean * mean, 0.0)
     values = sketch.quantiles(held["bins"], QUANTILES, held["min"], held["max"])
+    if whole:
+        values = [*map(float, map(round, values))]
     return {
         "count": held["count"],
         "mean": mean,

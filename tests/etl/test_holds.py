@@ -32,6 +32,7 @@ def day(seed: int, rows: int = ROWS, **changes: Any) -> dict[str, Any]:
 
 
 BEFORE = [day(seed) for seed in range(DAYS)]
+SMALL = [day(seed, SETTINGS.hold_min_rows - 1) for seed in range(DAYS)]
 
 
 def half_null(rows: int) -> list[str | None]:
@@ -92,6 +93,24 @@ def test_stores_that_come_and_go_by_chance_are_no_shift_but_half_of_them_gone_is
     assert all(holds.reasons(shop(stores[:15]), before, settings) for _ in range(5))
 
 
+def test_the_newest_day_need_not_be_over() -> None:
+    """What the days before had by its last hour is what it is held to; elsewhere a day that broke off is held."""
+    hour = 3_600_000
+    before = [day(seed, event_time=np.arange(ROWS) * (24 * hour) // ROWS) for seed in range(DAYS)]
+
+    def until(rows: int, hours: int) -> dict[str, Any]:
+        return day(99, rows, event_time=np.arange(rows) * (hours * hour) // rows)
+
+    assert holds.reasons(until(160, 2), before, SETTINGS, running=True) == []
+    assert len(holds.reasons(until(160, 2), before, SETTINGS)) == 1
+    assert holds.reasons(until(1_000, 12), before, SETTINGS, running=True) == []
+    assert holds.reasons(until(90, 12), before, SETTINGS, running=True) == [
+        "rows: 90 where the 14 days before, by 12:00, had 1,000 at the median (less than 1/10)"
+    ]
+    assert len(holds.reasons(until(25_000, 12), before, SETTINGS, running=True)) == 1
+    assert holds.reasons(day(99, 0), before, SETTINGS, running=True) == []
+
+
 def test_only_the_last_days_of_history_count() -> None:
     long_ago = [day(seed, 10_000) for seed in range(DAYS)]
     small = [day(seed, 600) for seed in range(DAYS)]
@@ -106,8 +125,7 @@ def test_nothing_is_held_without_enough_history(known: int, rows: int, fault: st
         fault, {}
     )
     assert holds.reasons(day(7, rows, **changes), BEFORE[:known], SETTINGS) == []
-    few = [day(seed, SETTINGS.hold_min_rows - 1) for seed in range(DAYS)]
-    assert holds.reasons(day(7, rows, **changes), few, SETTINGS) == []
+    assert holds.reasons(day(7, rows, **changes), SMALL, SETTINGS) == []
 
 
 @examples(max_examples=60, deadline=None)
@@ -124,7 +142,7 @@ def grocer() -> list[dict[str, Any]]:
     config = configuration.load("configs/completejourney.toml")
     table, found = config.source.events, []
     (piece,) = source.pieces(table.url, 1 << 40)
-    rows = ingest.map_rows(source.read(piece, [*table.columns.values()]), table, config.name, "log", 0, 0)
+    rows = ingest.map_rows(source.read(piece, [*table.columns.values()]), table, config.name, piece, 0)
     days = rows.column("event_time").to_numpy() // 86_400_000
     order = np.argsort(days, kind="stable")
     bounds = np.flatnonzero(np.diff(days[order], prepend=-1, append=1 << 40))
