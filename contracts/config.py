@@ -76,8 +76,8 @@ class QualitySettings:
     hold_volume_ratio: float = 10.0
     #: A day is held when a field's share of nulls moved by this much.
     hold_null_shift: float = 0.4
-    #: A day is held when the population stability index of a field with few values exceeds this, and twice what a single
-    #: day usually has.
+    #: A day is held when the population stability index of a field with few values exceeds this, and twice what is
+    #: usual of a single day.
     hold_category_psi: float = 1.0
 
 
