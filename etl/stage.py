@@ -82,6 +82,7 @@ def run(config: Config, settings: StackSettings, force: bool, log: Log, live: st
     return {
         **{name: counted[name] for name in ("rows_in", "events", "quarantined", "held", "dropped")},
         "quarantined_by_reason": counted["quarantined_by_reason"],
+        "profile": f"{zone.profile}/profile.html",
         **{name: made[name] for name in ("users", "items", "rows")},
         "skipped": current,
         "cluster_seconds": round(start_seconds, 1),
