@@ -66,6 +66,11 @@ def stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
     return StackSettings(root, base, addresses["redis"], addresses["kafka"], partitions, scheduler, variant)
 
 
+def data_folder(environ: Mapping[str, str] = os.environ) -> str:
+    """``TRIREME_DATA`` (default ``data``): the folder or URL below which ``data:PATH`` of a configuration lies."""
+    return environ.get("TRIREME_DATA") or "data"
+
+
 def _whole(
     environ: Mapping[str, str], name: str, default: int, kind: str, bounds: tuple[int, int], problems: list[str]
 ) -> int:

@@ -28,7 +28,9 @@ def run(config: Config, settings: StackSettings, force: bool, log: Callable[[str
         "features": force or not artifacts.is_current(zone.features, features),
     }
     if any(stale.values()):
-        rows = sum(piece.stop - piece.start for piece in source.pieces(config.source.events.url, 1 << 40))
+        rows = sum(
+            piece.stop - piece.start for piece in source.pieces(config.source.events.url, 1 << 40, config.source.events)
+        )
         with cluster.connect(settings.dask_scheduler, rows) as client:
             _run_stale(config, zone, client, (raw, processed, features), stale, log)
     else:

@@ -87,7 +87,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
     "users without id": ({"source__users__columns__user_id": ...}, "source.users.columns.user_id: is missing", ()),
     "a feature without column": (
         {"features__user_categorical": ["age", "income"]},
-        "features: 'income' is not in source.users.columns",
+        "features.user_categorical: 'income' is not in source.users.columns",
         ("user_id, age",),
     ),
     "a feature listed twice": ({"features__item_numeric": ["brand"]}, "features: 'brand' is listed 2 times", ()),
