@@ -1,4 +1,4 @@
-"""What the types of ``[source]`` and ``[quality]`` cannot say: fields that there are, event types, ways to write text."""
+"""What the types of ``[source]`` and ``[quality]`` cannot say: fields that there are, event types, ways to write."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Table of the source -> fields that its columns must give.
 _NEEDED = {"events": ("user_id", "item_id", "event_time"), "items": ("item_id",), "users": ("user_id",)}
+#: Fields that every row gets, or that are asked of every type.
+_GIVEN = ("event_id", "event_type", *_NEEDED["events"])
 #: Field that an event may refer by -> the table that it refers to.
 REFERENCES = {"item_id": "items", "user_id": "users"}
 FORMATS = ("parquet", "csv", "json")
@@ -34,6 +36,12 @@ def source_checks(source: Source) -> Iterator[Finding]:
     if events.event_types and "event_type" not in events.columns:
         text = "maps the values of a column, but source.events.columns has no event_type; name the column there"
         yield Finding("source.events.event_types", text, ("source.events.columns",))
+    if "event_type" not in events.columns:
+        for field in FIELD_BY_NAME.values():
+            needed = events.event_type in [kind.value for kind in field.required_by]
+            if needed and field.name not in (*_GIVEN, *events.columns):
+                text = f"is missing; an event of type {events.event_type!r} needs it"
+                yield Finding(f"source.events.columns.{field.name}", text, ("source.events.event_type",))
     if events.time_unit not in TIME_UNITS:
         yield Finding("source.events.time_unit", f"expected one of {[*TIME_UNITS]}, got {events.time_unit!r}")
     if not events.url:

@@ -34,8 +34,7 @@ def _run(options: argparse.Namespace) -> dict[str, object]:
     import etl.lean  # noqa: F401 (before Merlin, which would import TensorFlow)
     from etl import check, stage
 
-    config = settings.load(options.config)
-    check.columns(config, options.config)
+    config, _ = check.run(options.config)
     started = time.monotonic()
     figures = stage.run(
         config,
@@ -53,8 +52,8 @@ def _run(options: argparse.Namespace) -> dict[str, object]:
 def _check(options: argparse.Namespace) -> dict[str, object]:
     from etl import check
 
-    config = settings.load(options.config)
-    return {"name": config.name, "columns": check.columns(config, options.config)}
+    config, columns = check.run(options.config)
+    return {"name": config.name, "columns": columns}
 
 
 def _behaviour(options: argparse.Namespace) -> dict[str, object]:
@@ -71,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("config", help="a file of configs/")
     run.add_argument("--force", action="store_true", help="run again though nothing changed")
     run.set_defaults(function=_run)
-    check = commands.add_parser("check", help="check the configuration and the columns of its source files")
+    check = commands.add_parser("check", help="every problem of the configuration and its source files at once")
     check.add_argument("config", help="a file of configs/")
     check.set_defaults(function=_check)
     behaviour = commands.add_parser("behaviour", help="behaviour rows of (user_id, as_of) pairs from a file of events")

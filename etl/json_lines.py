@@ -49,7 +49,7 @@ def parse(data: bytes, names: Sequence[str], row: int) -> tuple[pa.Table, np.nda
 
 
 def _at_once(data: bytes, names: Sequence[str]) -> pa.Table | None:
-    """By Arrow, where every line is an object and every field has one type; None where it is to be read line by line."""
+    """By Arrow, where every line is an object and every field has one type; None where that is not so."""
     options = ReadOptions(use_threads=False, block_size=len(data) + 1)
     # Arrow reads text that looks like a time as one; an id would then change its letters.
     text: dict[str, pa.DataType] = {}

@@ -126,26 +126,30 @@ def read(piece: Piece, names: Sequence[str]) -> pa.Table:
     """
     names, kind = list(dict.fromkeys(names)), _kind(piece.url, piece.table)
     with _faults_of(piece.url):
-        reasons = np.full(piece.stop - piece.start, None, object)
-        if kind == "synthetic":
-            whole = synthetic.table(piece.url.partition(":")[2])
-            _check_names(piece.url, names, whole.column_names)
-            rows = whole.select(names).slice(piece.start, piece.stop - piece.start)
-        elif kind == "parquet":
+        if kind in ("csv", "json"):
+            data = records.read(piece.url, records.Span(piece.start, piece.stop, piece.begin, piece.end))
+            return _text_rows(piece, data, names, kind)
+        if kind == "parquet":
             rows = _parquet_rows(piece, names)
         else:
-            data = records.read(piece.url, records.Span(piece.start, piece.stop, piece.begin, piece.end))
-            if kind == "json":
-                rows, reasons = json_lines.parse(data, names, piece.start)
-            else:
-                _check_names(piece.url, names, piece.columns)
-                rows, reasons = delimited.parse(data, piece.url, piece.table, piece.columns, names, piece.start)
-        if rows.num_rows != piece.stop - piece.start:
-            raise ArtifactError(
-                f"{piece.url}: expected rows {piece.start} to {piece.stop}, got {rows.num_rows}; did the file change? "
-                "Run again"
-            )
-        return _plain(piece, rows, reasons)
+            rows = synthetic.table(piece.url.partition(":")[2]).slice(piece.start, piece.stop - piece.start)
+            _check_names(piece.url, names, rows.column_names)
+        return _plain(piece, rows.select(names), np.full(rows.num_rows, None, object))
+
+
+def head(file: str, table: Table, names: Sequence[str], rows: int) -> pa.Table:
+    """At most the first ``rows`` rows of a file, as ``read`` gives them."""
+    kind = _kind(file, table)
+    with _faults_of(file):
+        if kind in ("synthetic", "parquet"):
+            return read(Piece(file, 0, 0, min(rows, _count(file, kind)), table=table), names)
+        quote = delimited.newline_quote(table) if kind == "csv" else None
+        data, at = records.first(file, quote, records.BLOCK_BYTES)
+        there, begin = delimited.header(file, table) if kind == "csv" else ([], at)
+        data = data[begin - at :]
+        ends = records.rows(data, quote)[1][:rows]
+        piece = Piece(file, 0, 0, len(ends), columns=tuple(there), table=table)
+        return _text_rows(piece, data[: ends[-1] if len(ends) else 0], list(dict.fromkeys(names)), kind)
 
 
 def read_all(url: str, names: Sequence[str], table: Table = _AS_IT_COMES) -> pa.Table:
@@ -214,11 +218,26 @@ def _check_names(file: str, names: Sequence[str], there: Sequence[str]) -> None:
         )
 
 
+def _text_rows(piece: Piece, data: bytes, names: list[str], kind: str) -> pa.Table:
+    if kind == "json":
+        rows, reasons = json_lines.parse(data, names, piece.start)
+    else:
+        _check_names(piece.url, names, piece.columns)
+        rows, reasons = delimited.parse(data, piece.url, piece.table, piece.columns, names, piece.start)
+    if rows.num_rows != piece.stop - piece.start:
+        raise ArtifactError(
+            f"{piece.url}: expected rows {piece.start} to {piece.stop}, got {rows.num_rows}: it changed; run again"
+        )
+    return _plain(piece, rows, reasons)
+
+
 def _parquet_rows(piece: Piece, names: list[str]) -> pa.Table:
     """By batches, for a file may be one row group of many millions of rows."""
     with _parquet(piece.url) as file:
         _check_names(piece.url, names, file.schema_arrow.names)
         sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+        if piece.start == piece.stop:
+            return file.schema_arrow.empty_table().select(names)
         ends = np.cumsum(sizes)
         first = int(np.searchsorted(ends, piece.start, side="right"))
         last = int(np.searchsorted(ends, piece.stop, side="left"))
@@ -230,7 +249,7 @@ def _parquet_rows(piece: Piece, names: list[str]) -> pa.Table:
             at += batch.num_rows
             if at >= piece.stop:
                 break
-        return pa.Table.from_batches(parts).select(names)
+        return pa.Table.from_batches(parts)
 
 
 def _plain(piece: Piece, rows: pa.Table, reasons: np.ndarray) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Columns of any Arrow type as those that a field takes: plain columns, casts that name what they cannot read, times."""
+"""Columns of any Arrow type as what a field takes: plain columns, times, casts that name what they cannot read."""
 
 # pyright: reportAttributeAccessIssue=false
 # (pyarrow.compute makes its functions at import, so pyright sees none of them)
