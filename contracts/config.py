@@ -98,7 +98,7 @@ class QualitySettings:
 class FeatureSettings:
     """Which static columns become features (``price`` and the like are numeric), and the shape of behaviour.
 
-    ``category`` is the item column by which interactions are counted.
+    ``category`` is the item column by which interactions are counted; "" counts them all together.
     """
 
     user_categorical: tuple[str, ...]

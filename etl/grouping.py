@@ -40,7 +40,9 @@ def interactions(events: pa.Table) -> pa.Table:
 
 
 def with_category(rows: pa.Table, items: pa.Table, category: str) -> pa.Table:
-    """Rows with the ``category`` of their item; "" where the items do not know it."""
+    """Rows with the ``category`` of their item; "" where the items do not know it, or where none is named."""
+    if not category:
+        return rows.append_column("category", pa.array([""] * rows.num_rows, pa.string()))
     found = pc.index_in(rows.column("item_id"), value_set=items.column("item_id").combine_chunks())
     names = pc.fill_null(items.column(category).combine_chunks().take(found.combine_chunks()), "")
     return rows.append_column("category", names)
@@ -49,7 +51,7 @@ def with_category(rows: pa.Table, items: pa.Table, category: str) -> pa.Table:
 def _split(days: tuple[str, ...], number: int, processed: str, category: str, folder: str, count: int) -> list[int]:
     names = ["user_id", "item_id", "event_time", "event_id", "event_type", "region"]
     events = store.read_days(f"{processed}/events", days, names)
-    items = store.read(f"{processed}/items.parquet", ["item_id", category])
+    items = store.read(f"{processed}/items.parquet", ["item_id", *filter(None, [category])])
     rows = with_category(interactions(events).drop(["event_type"]), items, category)
     users = pc.dictionary_encode(rows.column("user_id")).combine_chunks()
     hashes = store.hash64(np.array(users.dictionary.to_pylist(), object)) % np.uint64(count)

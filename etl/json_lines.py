@@ -85,7 +85,7 @@ def _object(line: bytes) -> tuple[dict[str, Any] | None, str]:
 def _array(values: list[Any]) -> pa.Array:
     """One column of Python values: objects as maps of strings, and strings of JSON where types are mixed."""
     if any(isinstance(value, dict) for value in values):
-        pairs = [[(k, _text(v)) for k, v in value.items()] if isinstance(value, dict) else None for value in values]
+        pairs = [_pairs(value) for value in values]
         return pa.array(pairs, pa.map_(pa.string(), pa.string()))
     kinds = {type(value) for value in values if value is not None}
     if len(kinds) == 1 and kinds < {str, bool, int, float}:
@@ -94,6 +94,11 @@ def _array(values: list[Any]) -> pa.Array:
         except (OverflowError, pa.ArrowInvalid, UnicodeEncodeError):
             pass
     return pa.array([None if value is None else _text(value) for value in values], pa.string())
+
+
+def _pairs(value: Any) -> list[tuple[str, str | None]] | None:
+    """An object as the entries of a map; a null in it says nothing."""
+    return [(k, _text(v)) for k, v in value.items() if v is not None] if isinstance(value, dict) else None
 
 
 def _text(value: Any) -> str | None:

@@ -45,9 +45,14 @@ def cast(values: pa.Array, kind: pa.DataType) -> tuple[pa.Array, np.ndarray]:
     nothing = np.zeros(len(values), bool)
     if pa.types.is_null(values.type):
         return pa.nulls(len(values), kind), nothing
-    if pa.types.is_map(kind) or pa.types.is_map(values.type):
-        bad = np.zeros(len(values), bool) if values.type == kind else np.asarray(pc.is_valid(values))
-        return (values if values.type == kind else pa.nulls(len(values), kind)), bad
+    if values.type == kind and pa.types.is_map(kind):
+        return values, nothing
+    if (
+        pa.types.is_map(kind)
+        or pa.types.is_map(values.type)
+        or (_is_time(values.type) and not pa.types.is_string(kind))
+    ):
+        return pa.nulls(len(values), kind), np.asarray(pc.is_valid(values))
     if pa.types.is_string(kind):
         text = pc.cast(values, kind)
         return pc.if_else(pc.equal(text, ""), pa.scalar(None, kind), text), nothing
@@ -68,7 +73,7 @@ def to_ms(values: pa.Array, unit: str = "ms") -> tuple[pa.Array, np.ndarray]:
 
     A naive time is UTC; a number, or text that is one, counts ``unit`` since the epoch and is cut to the millisecond.
     """
-    if pa.types.is_timestamp(values.type) or pa.types.is_date(values.type):
+    if _is_time(values.type):
         stamps = pc.cast(values, pa.timestamp("ms", getattr(values.type, "tz", None)), safe=False)
         return pc.cast(stamps, pa.int64()), np.zeros(len(values), bool)
     if not pa.types.is_string(values.type):
@@ -121,6 +126,10 @@ def _scaled(values: pa.Array, unit: str) -> tuple[pa.Array, np.ndarray]:
     held = np.where(absent, 0, held)
     ms = held * 1000 if unit == "s" else held // int(PER_MS[unit])
     return pa.array(ms.astype(np.int64), mask=absent | failed), failed
+
+
+def _is_time(kind: pa.DataType) -> bool:
+    return pa.types.is_timestamp(kind) or pa.types.is_date(kind)
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
