@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contracts.config import Config, EventTable, Table
-from contracts.errors import shown
+from contracts.errors import ArtifactError, shown
 from contracts.events import FIELD_BY_NAME, LIMITS, EventType
 from etl import source
 from etl.values import PER_MS, blank, cast, renamed, to_ms
@@ -138,7 +138,11 @@ def _strangers(config: Config, columns: dict[str, pa.Array], wrong: set[str]) ->
     touched = any(setting.startswith(where) for setting in wrong)
     if touched or not items.url or "item_id" not in items.columns or "item_id" not in columns:
         return []
-    known, _ = cast(source.read_all(items.url, [items.columns["item_id"]], items)[0].combine_chunks(), pa.string())
+    try:
+        column = source.read_all(items.url, [items.columns["item_id"]], items)[0]
+    except ArtifactError:
+        return []  # what is wrong with that table is told with it
+    known, _ = cast(column.combine_chunks(), pa.string())
     seen = pc.unique(cast(columns["item_id"], pa.string())[0].drop_null())
     if not len(seen) or not len(known) or pc.any(pc.is_in(seen, value_set=known)).as_py():
         return []
