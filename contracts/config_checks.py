@@ -70,6 +70,10 @@ def _single_checks(config: Config) -> Iterator[Finding]:
         yield Finding("source.time_shift", f"expected 'none' or 'end_at_now', got {config.source.time_shift!r}")
     if config.train.ranker not in ("dcn", "dlrm"):
         yield Finding("train.ranker", f"expected 'dcn' or 'dlrm', got {config.train.ranker!r}")
+    categorical = ("user_categorical", "item_categorical")
+    if config.train.ranker == "dlrm" and not any(getattr(config.features, listed) for listed in categorical):
+        also = tuple(f"features.{listed}" for listed in categorical)
+        yield Finding("train.ranker", "'dlrm' needs a categorical feature, and there is none; expected 'dcn'", also)
 
 
 def _column_checks(config: Config) -> Iterator[Finding]:
