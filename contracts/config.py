@@ -56,6 +56,19 @@ class EventTable(Table):
 
 
 @dataclasses.dataclass(frozen=True)
+class ContextTable(Table):
+    """What held for an item over a numbered period, and in a region where ``columns`` maps one (promotions, shelves).
+
+    ``columns`` maps ``item_id``, ``period`` and any others, which become the context.
+    """
+
+    first_period: int = 1
+    first_start: str = ""  # the date (YYYY-MM-DD) on which that period begins, at midnight
+    period_days: int = 7
+    timezone: str = "UTC"  # whose midnight
+
+
+@dataclasses.dataclass(frozen=True)
 class Source:
     """Where raw data comes from. ``users`` and ``items`` may be empty tables of attributes."""
 
@@ -64,6 +77,7 @@ class Source:
     users: Table
     #: "none", or "end_at_now": shift all times by whole days so that the log ends within the last 24 hours.
     time_shift: str = "none"
+    context: ContextTable = dataclasses.field(default_factory=lambda: ContextTable("", {}))
 
 
 @dataclasses.dataclass(frozen=True)

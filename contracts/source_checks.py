@@ -6,16 +6,23 @@ import codecs
 import difflib
 import math
 from collections.abc import Iterable, Iterator
+from datetime import date
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from contracts.config_reading import Finding
 from contracts.events import FIELD_BY_NAME, EventType
 
 if TYPE_CHECKING:
-    from contracts.config import Config, QualitySettings, Source, Table
+    from contracts.config import Config, ContextTable, QualitySettings, Source, Table
 
 #: Table of the source -> fields that its columns must give.
-_NEEDED = {"events": ("user_id", "item_id", "event_time"), "items": ("item_id",), "users": ("user_id",)}
+_NEEDED = {
+    "events": ("user_id", "item_id", "event_time"),
+    "items": ("item_id",),
+    "users": ("user_id",),
+    "context": ("item_id", "period"),
+}
 #: Fields that every row gets, or that are asked of every type.
 _GIVEN = ("event_id", "event_type", *_NEEDED["events"])
 #: Field that an event may refer by -> the table that it refers to.
@@ -56,6 +63,25 @@ def source_checks(source: Source) -> Iterator[Finding]:
                 where = f"source.{name}.columns.{ours}"
                 yield Finding(where, "is missing; say which column of the table holds it")
         yield from _writing_checks(f"source.{name}", table)
+    if source.context.url:
+        yield from _period_checks(source.context)
+
+
+def _period_checks(table: ContextTable) -> Iterator[Finding]:
+    """Whether a period's number gives a time."""
+    try:
+        date.fromisoformat(table.first_start)
+    except ValueError:
+        text = f"expected the date (YYYY-MM-DD) on which period {table.first_period} begins, got {table.first_start!r}"
+        yield Finding("source.context.first_start", text)
+    if table.period_days <= 0:
+        yield Finding("source.context.period_days", f"expected 1 or more, got {table.period_days}")
+    try:
+        ZoneInfo(table.timezone)
+    except (KeyError, ValueError, OSError):
+        yield Finding("source.context.timezone", f"expected a name such as 'Europe/Paris', got {table.timezone!r}")
+    for ours in sorted({"item_code", "start", "end"} & {*table.columns}):
+        yield Finding(f"source.context.columns.{ours}", "is a name of Trireme's own; give the column another")
 
 
 def _writing_checks(where: str, table: Table) -> Iterator[Finding]:

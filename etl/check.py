@@ -13,7 +13,7 @@ from contracts.config import Config, Table
 from contracts.errors import ArtifactError, ConfigError
 from etl import first_rows, source
 
-_TABLES = ("events", "items", "users")
+_TABLES = ("events", "items", "users", "context")
 #: While one of these is wrong, the files of a table cannot be looked into as they are meant.
 _WAYS_IN = ("url", "columns", "format", "separator", "encoding", "quote", "quoted_newlines", "header", "nulls")
 

@@ -154,13 +154,15 @@ def _strangers(config: Config, columns: dict[str, pa.Array], wrong: set[str]) ->
 
 
 def _attribute_problems(config: Config, table: Table, columns: dict[str, pa.Array], where: str) -> Iterator[str]:
-    key = "item_id" if where == "source.items" else "user_id"
+    keys = {"source.items": ("item_id",), "source.users": ("user_id",)}.get(where, ("item_id", "period"))
     for ours, values in columns.items():
         said, column = f"{where}.columns.{ours}", f"column {table.columns[ours]!r}"
-        if ours == key and blank(values).all():
+        if ours in keys and blank(values).all():
             yield f"{said}: {column} is empty in the first {len(values)} rows; name the column that holds it"
         elif pa.types.is_map(values.type):
             yield f"{said}: {column} holds objects; expected plain values"
+        elif ours == "period" and where == "source.context":
+            yield from _number_problems(values, "long", said, column)
         elif where == "source.items" and ours in config.features.item_numeric:
             yield from _number_problems(values, "double", said, column)
 

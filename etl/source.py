@@ -137,6 +137,22 @@ def read(piece: Piece, names: Sequence[str]) -> pa.Table:
         return _plain(piece, rows.select(names), np.full(rows.num_rows, None, object))
 
 
+def stream(url: str, names: Sequence[str], rows: int, table: Table = _AS_IT_COMES) -> Iterator[pa.Table]:
+    """A table from its first row to its last, as ``read`` gives it, about ``rows`` rows at a time."""
+    names = list(dict.fromkeys(names))
+    for index, file in enumerate(locate(url)):
+        if _kind(file, table) != "parquet":
+            yield from (read(piece, names) for piece in file_pieces(file, index, rows, table))
+            continue
+        with _faults_of(file), _parquet(file) as held:
+            _check_names(file, names, held.schema_arrow.names)
+            at = 0
+            for batch in held.iter_batches(rows, columns=names):
+                piece = Piece(file, index, at, at + batch.num_rows, table=table)
+                yield _plain(piece, pa.Table.from_batches([batch]), np.full(batch.num_rows, None, object))
+                at += batch.num_rows
+
+
 def head(file: str, table: Table, names: Sequence[str], rows: int) -> pa.Table:
     """At most the first ``rows`` rows of a file, as ``read`` gives them."""
     kind = _kind(file, table)
