@@ -158,6 +158,7 @@ def _ordered(table: ContextTable, scratch: str, url: str, shift: int) -> int:
     kinds = [("item_code", pa.int32()), ("region", pa.string()), ("start", pa.int64()), ("end", pa.int64())]
     schema = pa.schema([*kinds, *((name, pa.string()) for name in others)])
     written = 0
+    filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
     with filesystem.open(path, "wb") as stream, pq.ParquetWriter(stream, schema, compression="zstd") as writer:
         for part in parts:
             rows = store.read(f"{scratch}/{part.rpartition('/')[2]}")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from contracts.config import Config, load, parse
 from contracts.errors import ConfigError
-from contracts.stack import PORT_OFFSETS, stack_settings
+from contracts.stack import PORT_OFFSETS, data_folder, stack_settings
 from tests.strategies import json_values
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,6 +103,116 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
     ),
     "no half-life": ({"features__count_half_lives_hours": []}, "features.count_half_lives_hours: expected at", ()),
     "a half-life of 0": ({"features__popularity_half_lives_days": [0]}, "features.popularity_half_lives_days", ("0",)),
+    "no way to write": ({"source__items__format": "xls"}, "source.items.format: expected one of", ("'xls'",)),
+    "two separators": ({"source__items__separator": "||"}, "source.items.separator: expected one ASCII", ("'||'",)),
+    "an encoding of two bytes": (
+        {"source__users__encoding": "utf-16"},
+        "source.users.encoding: expected an encoding in which ASCII stays",
+        ("'utf-16'", "convert"),
+    ),
+    "an encoding of nobody's": ({"source__users__encoding": "x"}, "source.users.encoding: expected", ("'x'",)),
+    "line breaks without quotes": (
+        {"source__events__quote": "", "source__events__quoted_newlines": True},
+        "source.events.quoted_newlines: expected a quote",
+        (),
+    ),
+    "a name twice": ({"source__events__header": ["a", "a"]}, "source.events.header: expected each name once", ()),
+    "a unit of nobody's": (
+        {"source__events__time_unit": "min"},
+        "source.events.time_unit: expected one of",
+        ("'min'",),
+    ),
+    "no log": ({"source__events__url": ""}, "source.events.url: expected the files of the log", ()),
+    "a word for a type that is none": (
+        {
+            "source__events__event_types": {"buy": "bought"},
+            "source__events__columns__event_type": "kind",
+        },
+        "source.events.event_types.buy: expected one of",
+        ("'bought'",),
+    ),
+    "words without a column": (
+        {"source__events__event_types": {"buy": "purchase"}},
+        "source.events.event_types: maps the values of a column",
+        ("no event_type",),
+    ),
+    "ratings without a value": (
+        {"source__events__event_type": "rating"},
+        "source.events.columns.value: is missing; an event of type 'rating' needs it",
+        (),
+    ),
+    "a rule for no field": (
+        {"quality__allowed": {"regin": ["n"]}},
+        "quality.allowed.regin: is not a field",
+        ("region",),
+    ),
+    "no allowed value": ({"quality__allowed": {"region": []}}, "quality.allowed.region: expected at least one", ()),
+    "an allowed type that is none": (
+        {"quality__allowed": {"event_type": ["veiw"]}},
+        "quality.allowed.event_type: 'veiw' is no event type",
+        ("did you mean 'view'?",),
+    ),
+    "a range of text": ({"quality__ranges": {"region": [1, 2]}}, "quality.ranges.region: is string, not a number", ()),
+    "a range upside down": (
+        {"quality__ranges": {"value": [5, 1]}},
+        "quality.ranges.value: expected [least, gr",
+        ("5",),
+    ),
+    "half a range": ({"quality__ranges": {"value": [5]}}, "quality.ranges.value: expected [least, greatest]", ()),
+    "a range of NaN": ({"quality__ranges": {"value": [float("nan"), 1]}}, "quality.ranges.value: expected [least", ()),
+    "fields for no type": ({"quality__required": {"buy": ["value"]}}, "quality.required.buy: is no event type", ()),
+    "no field for a type": (
+        {"quality__required": {"purchase": ["price"]}},
+        "quality.required.purchase: 'price' is not a field of an event",
+        (),
+    ),
+    "a reference to nothing": (
+        {"quality__references": ["session_id"]},
+        "quality.references: expected 'item_id' or 'user_id'",
+        ("'session_id'",),
+    ),
+    "a reference to no table": (
+        {"quality__references": ["user_id"], "source__users__url": ""},
+        "quality.references: 'user_id' must be in source.users, which has no url",
+        (),
+    ),
+    "a share of nulls beyond one": (
+        {"quality__hold_null_shift": 2},
+        "quality.hold_null_shift: expected a share",
+        ("2",),
+    ),
+    "a day held for any row": (
+        {"quality__hold_volume_ratio": 1},
+        "quality.hold_volume_ratio: expected how many",
+        ("1",),
+    ),
+    "a context without a start": (
+        {"source__context": {"url": "p.parquet", "columns": {"item_id": "i", "period": "w"}}},
+        "source.context.first_start: expected the date",
+        ("period 1",),
+    ),
+    "a context of no time zone": (
+        {
+            "source__context": {
+                "url": "p.parquet",
+                "columns": {"item_id": "i", "period": "w"},
+                "first_start": "2020-01-06",
+                "timezone": "Atlantis",
+            }
+        },
+        "source.context.timezone: expected a name such as",
+        ("'Atlantis'",),
+    ),
+    "dlrm with numbers only": (
+        {
+            "train__ranker": "dlrm",
+            "features__user_categorical": [],
+            "features__item_categorical": [],
+            "features__category": "",
+        },
+        "train.ranker: 'dlrm' needs a categorical feature",
+        (),
+    ),
     "a half-life twice": ({"features__count_half_lives_hours": [1, 1]}, "features.count_half_lives_hours", ("once",)),
 }
 
@@ -154,6 +264,43 @@ def test_tables_of_attributes_may_be_empty() -> None:
     assert config.source.users.columns == {}
 
 
+def test_a_data_set_without_a_single_attribute_is_one() -> None:
+    empty = {"url": "", "columns": {}}
+    raw = changed(source__users=empty, source__items=empty)
+    raw["features"] = {"user_categorical": [], "item_categorical": [], "item_numeric": [], "category": ""}
+    assert parse(raw, "x").features.category == ""
+
+
+def test_faults_of_type_do_not_hide_what_the_checks_would_find_nor_bring_false_ones() -> None:
+    """Ten of all kinds: each is told once, and nothing that only follows from another."""
+    raw = changed(
+        name=3,
+        zzz=1,
+        windows__cut=...,
+        features__recent_items="many",
+        features__category=7,
+        features__user_categorical=["age", "income"],
+        features__item_numeric=["price", 3],
+        train__ranker="bert",
+        source__events__columns__shop="s",
+        source__time_shift="later",
+    )
+    with pytest.raises(ConfigError) as caught:
+        parse(raw, "x")
+    assert sorted(problem.split(":")[0] for problem in caught.value.problems) == [
+        "features.category",
+        "features.item_numeric[1]",
+        "features.recent_items",
+        "features.user_categorical",
+        "name",
+        "source.events.columns.shop",
+        "source.time_shift",
+        "train.ranker",
+        "windows.cut",
+        "zzz",
+    ]
+
+
 @given(st.dictionaries(st.sampled_from([*GOOD, "serve", "other"]), json_values, max_size=4))
 def test_any_mapping_is_a_configuration_or_a_config_error(changes: dict[str, Any]) -> None:
     try:
@@ -192,6 +339,11 @@ def test_a_file_that_is_no_configuration_says_why(tmp_path: Path, content: bytes
 def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
         load(tmp_path)
+
+
+def test_data_of_its_own_lies_where_the_environment_says() -> None:
+    assert data_folder({}) == data_folder({"TRIREME_DATA": ""}) == "data"
+    assert data_folder({"TRIREME_DATA": "s3://bucket/x"}) == "s3://bucket/x"
 
 
 def test_the_stack_s_settings_come_from_the_environment() -> None:
