@@ -100,6 +100,15 @@ def test_how_a_csv_is_written_is_a_setting(tmp_path: Path) -> None:
     assert read(path, ["a", "b"], quote="")[0] == [("1", '5" pipe'), ("2", '"x')]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_byte_order_mark_belongs_to_no_name_and_blank_lines_are_no_rows(tmp_path: Path, end: str) -> None:
+    text = end.join(["who,n", "", "a,1", "", "", "b,2", "", ""])
+    (tmp_path / "log.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert source.columns(str(tmp_path / "log.csv")) == ["who", "n"]
+    for rows in (1, 5):
+        assert read(tmp_path / "log.csv", ["who", "n"], rows) == ([("a", "1"), ("b", "2")], [None, None])
+
+
 BROKEN_LINES: dict[str, tuple[bytes, str]] = {
     "too few values": (b"u9", "row 2 has 1 values, not 2: 'u9'"),
     "too many values": (b"u9,1,2", "row 2 has 3 values, not 2: 'u9,1,2'"),
