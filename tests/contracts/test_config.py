@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -14,44 +13,11 @@ from hypothesis import strategies as st
 from contracts.config import Config, load, parse
 from contracts.errors import ConfigError
 from contracts.stack import PORT_OFFSETS, data_folder, stack_settings
+from tests.contracts.settings import GOOD, changed
 from tests.strategies import json_values
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted(ROOT.glob("configs/*.toml"))
-
-GOOD: dict[str, Any] = {
-    "name": "shop",
-    "source": {
-        "time_shift": "end_at_now",
-        "events": {"url": "e.parquet", "columns": {"user_id": "u", "item_id": "i", "event_time": "t"}},
-        "items": {"url": "i.parquet", "columns": {"item_id": "i", "department": "d", "brand": "b", "price": "p"}},
-        "users": {"url": "u.parquet", "columns": {"user_id": "u", "age": "a"}},
-    },
-    "features": {
-        "user_categorical": ["age"],
-        "item_categorical": ["department", "brand"],
-        "item_numeric": ["price"],
-        "category": "department",
-    },
-    "windows": {"retrieval_end": "2020-01-01", "ranker_end": "2020-02-01", "cut": "2020-03-01"},
-    "train": {},
-}
-
-
-def changed(**changes: Any) -> dict[str, Any]:
-    """``GOOD`` with some settings, named by their path (``source__events__url``), set; ``...`` takes one away."""
-    raw = copy.deepcopy(GOOD)
-    for path, held in changes.items():
-        *tables, name = path.split("__")
-        table = raw
-        for step in tables:
-            table = table.setdefault(step, {})
-        if held is ...:
-            del table[name]
-        else:
-            table[name] = held
-    return raw
-
 
 #: name: (changes, the problem's beginning, words that it must have)
 PROBLEMS: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
@@ -103,106 +69,6 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
     ),
     "no half-life": ({"features__count_half_lives_hours": []}, "features.count_half_lives_hours: expected at", ()),
     "a half-life of 0": ({"features__popularity_half_lives_days": [0]}, "features.popularity_half_lives_days", ("0",)),
-    "no way to write": ({"source__items__format": "xls"}, "source.items.format: expected one of", ("'xls'",)),
-    "two separators": ({"source__items__separator": "||"}, "source.items.separator: expected one ASCII", ("'||'",)),
-    "an encoding of two bytes": (
-        {"source__users__encoding": "utf-16"},
-        "source.users.encoding: expected an encoding in which ASCII stays",
-        ("'utf-16'", "convert"),
-    ),
-    "an encoding of nobody's": ({"source__users__encoding": "x"}, "source.users.encoding: expected", ("'x'",)),
-    "line breaks without quotes": (
-        {"source__events__quote": "", "source__events__quoted_newlines": True},
-        "source.events.quoted_newlines: expected a quote",
-        (),
-    ),
-    "a name twice": ({"source__events__header": ["a", "a"]}, "source.events.header: expected each name once", ()),
-    "a unit of nobody's": (
-        {"source__events__time_unit": "min"},
-        "source.events.time_unit: expected one of",
-        ("'min'",),
-    ),
-    "no log": ({"source__events__url": ""}, "source.events.url: expected the files of the log", ()),
-    "a word for a type that is none": (
-        {
-            "source__events__event_types": {"buy": "bought"},
-            "source__events__columns__event_type": "kind",
-        },
-        "source.events.event_types.buy: expected one of",
-        ("'bought'",),
-    ),
-    "words without a column": (
-        {"source__events__event_types": {"buy": "purchase"}},
-        "source.events.event_types: maps the values of a column",
-        ("no event_type",),
-    ),
-    "ratings without a value": (
-        {"source__events__event_type": "rating"},
-        "source.events.columns.value: is missing; an event of type 'rating' needs it",
-        (),
-    ),
-    "a rule for no field": (
-        {"quality__allowed": {"regin": ["n"]}},
-        "quality.allowed.regin: is not a field",
-        ("region",),
-    ),
-    "no allowed value": ({"quality__allowed": {"region": []}}, "quality.allowed.region: expected at least one", ()),
-    "an allowed type that is none": (
-        {"quality__allowed": {"event_type": ["veiw"]}},
-        "quality.allowed.event_type: 'veiw' is no event type",
-        ("did you mean 'view'?",),
-    ),
-    "a range of text": ({"quality__ranges": {"region": [1, 2]}}, "quality.ranges.region: is string, not a number", ()),
-    "a range upside down": (
-        {"quality__ranges": {"value": [5, 1]}},
-        "quality.ranges.value: expected [least, gr",
-        ("5",),
-    ),
-    "half a range": ({"quality__ranges": {"value": [5]}}, "quality.ranges.value: expected [least, greatest]", ()),
-    "a range of NaN": ({"quality__ranges": {"value": [float("nan"), 1]}}, "quality.ranges.value: expected [least", ()),
-    "fields for no type": ({"quality__required": {"buy": ["value"]}}, "quality.required.buy: is no event type", ()),
-    "no field for a type": (
-        {"quality__required": {"purchase": ["price"]}},
-        "quality.required.purchase: 'price' is not a field of an event",
-        (),
-    ),
-    "a reference to nothing": (
-        {"quality__references": ["session_id"]},
-        "quality.references: expected 'item_id' or 'user_id'",
-        ("'session_id'",),
-    ),
-    "a reference to no table": (
-        {"quality__references": ["user_id"], "source__users__url": ""},
-        "quality.references: 'user_id' must be in source.users, which has no url",
-        (),
-    ),
-    "a share of nulls beyond one": (
-        {"quality__hold_null_shift": 2},
-        "quality.hold_null_shift: expected a share",
-        ("2",),
-    ),
-    "a day held for any row": (
-        {"quality__hold_volume_ratio": 1},
-        "quality.hold_volume_ratio: expected how many",
-        ("1",),
-    ),
-    "a context without a start": (
-        {"source__context": {"url": "p.parquet", "columns": {"item_id": "i", "period": "w"}}},
-        "source.context.first_start: expected the date",
-        ("period 1",),
-    ),
-    "a context of no time zone": (
-        {
-            "source__context": {
-                "url": "p.parquet",
-                "columns": {"item_id": "i", "period": "w"},
-                "first_start": "2020-01-06",
-                "timezone": "Atlantis",
-            }
-        },
-        "source.context.timezone: expected a name such as",
-        ("'Atlantis'",),
-    ),
     "dlrm with numbers only": (
         {
             "train__ranker": "dlrm",
