@@ -28,7 +28,7 @@ def attributes(table: Table, key: str, numeric: tuple[str, ...]) -> pa.Table:
     """One row an id (its first), sorted by id; rows without an id go. A table without a URL has no rows."""
     if not table.url:
         return pa.table({name: pa.array([], pa.string()) for name in (key, *table.columns)})
-    rows = source.read_all(table.url, list(table.columns.values()))
+    rows = source.read_all(table.url, list(table.columns.values()), table)
     columns = {}
     for ours, theirs in table.columns.items():
         values = rows.column(theirs).combine_chunks()

@@ -147,6 +147,8 @@ def categories(config: Config, zones: Zones) -> dict[str, str]:
     """
     filesystem, path = fsspec.core.url_to_fs(f"{zones.processed}/items.parquet")
     column = config.features.category
+    if not column:
+        return {}
     try:
         table = pq.read_table(path, columns=["item_id", column], filesystem=filesystem)
     except FileNotFoundError:
