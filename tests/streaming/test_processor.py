@@ -95,9 +95,12 @@ def test_an_undecodable_record_is_counted_and_passed_over(stack):
         good, late = click("v0", "good", "i2", 1000), click("v0", "late", "i2", 25 * 3_600_000)
         stack.publish([good, late, good, click("v0", "seen", kind="impression"), dwell("v0", "read", 321, 500)])
         wait_until(lambda: stack.folded() == folded + 6, 20, "six records")
+        outcomes = ("applied", "duplicate", "late", "undecodable", "no_interaction")
+        names = [f'trireme_processor_events_total{{outcome="{name}"}}' for name in outcomes]
+        # The figures follow the store, by a moment.
+        wait_until(lambda: sum(map(stack.metrics("processor").get, names)) == 6, 20, "the figures of six records")
         figures = stack.metrics("processor")
-    outcomes = ("applied", "duplicate", "late", "undecodable", "no_interaction")
-    assert [figures[f'trireme_processor_events_total{{outcome="{name}"}}'] for name in outcomes] == [2, 1, 1, 1, 1]
+    assert [figures[name] for name in names] == [2, 1, 1, 1, 1]
     assert figures["trireme_processor_lag_events"] == 0
     assert figures["trireme_processor_event_to_feature_seconds_count"] == 6
     assert stack.row("v0")["recent_item_ids"] == ["i2"] and stack.row("v0")["session_dwell_ms"] == 321
