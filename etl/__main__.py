@@ -78,7 +78,7 @@ def _behaviour(options: argparse.Namespace) -> dict[str, object]:
     from etl import parity
 
     config = settings.load(options.config)
-    return parity.run(config, stack_settings().root, options.events, options.queries, options.out)
+    return parity.run(config, stack_settings().root, options.events, options.queries, options.out, options.buckets)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -116,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         ("--config", "a file of configs/"),
     ):
         behaviour.add_argument(name, required=True, help=text)
+    behaviour.add_argument("--buckets", help="Parquet to write: the events' interactions by day, region and item")
     behaviour.set_defaults(function=_behaviour)
     return parser
 

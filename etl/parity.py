@@ -1,4 +1,4 @@
-"""Behaviour rows of given (user, instant) pairs from a file of events: the batch side of the parity tests."""
+"""Behaviour rows of (user, instant) pairs and daily counts of a file of events: the batch side of the parity tests."""
 
 from __future__ import annotations
 
@@ -9,31 +9,37 @@ import pyarrow as pa
 
 from contracts import artifacts
 from contracts.config import Config
-from etl import behaviour, grouping, history, store
+from etl import behaviour, grouping, history, rows, store
 
 
-def run(config: Config, root: str, events: str, queries: str, out: str) -> dict[str, Any]:
+def run(config: Config, root: str, events: str, queries: str, out: str, buckets: str | None) -> dict[str, Any]:
     """Write ``queries`` (``user_id``, ``as_of``) with their raw behaviour columns to ``out``.
+
+    ``buckets``, where it is given, gets the interactions by ``day``, ``region`` and ``item_id``, of every item.
 
     Of events with one id the first row counts; without a ``value`` column there is no dwell. Without a ``category``
     column the categories come from the processed items of the configuration.
     """
-    rows = store.read(events)
-    _, first = np.unique(rows.column("event_id").to_pandas().to_numpy(object), return_index=True)
-    rows = rows.take(pa.array(np.sort(first)))
-    if "value" not in rows.column_names:
-        rows = rows.append_column("value", pa.nulls(rows.num_rows, pa.float64()))
-    rows = history.foldable(rows)
-    if "region" not in rows.column_names:
-        rows = rows.append_column("region", pa.nulls(rows.num_rows, pa.string()))
-    if "category" not in rows.column_names:
+    table = store.read(events)
+    _, first = np.unique(table.column("event_id").to_pandas().to_numpy(object), return_index=True)
+    table = table.take(pa.array(np.sort(first)))
+    if "value" not in table.column_names:
+        table = table.append_column("value", pa.nulls(table.num_rows, pa.float64()))
+    table = history.foldable(table)
+    if "region" not in table.column_names:
+        table = table.append_column("region", pa.nulls(table.num_rows, pa.string()))
+    if "category" not in table.column_names:
         items = store.read(f"{artifacts.zones(root, config).processed}/items.parquet")
-        rows = grouping.with_category(rows, items, config.features.category)
-    log = history.build(rows)
+        table = grouping.with_category(table, items, config.features.category)
+    log = history.build(table)
     asked = store.read(queries, ["user_id", "as_of"])
     user = log.number(asked.column("user_id").to_pandas().to_numpy(object))
-    table = behaviour.rows(log, user, asked.column("as_of").to_numpy(), config.features)
+    made = behaviour.rows(log, user, asked.column("as_of").to_numpy(), config.features)
     for name in reversed(asked.column_names):
-        table = table.add_column(0, name, asked.column(name))
-    store.write(table, out)
-    return {"events": rows.num_rows, "queries": asked.num_rows}
+        made = made.add_column(0, name, asked.column(name))
+    store.write(made, out)
+    if buckets:
+        counted = rows.buckets(log, np.arange(len(log.items)))
+        counted["item_id"] = log.items[counted.pop("item_code")]
+        store.write(pa.Table.from_pandas(counted, preserve_index=False), buckets)
+    return {"events": table.num_rows, "queries": asked.num_rows}
