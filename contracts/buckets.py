@@ -1,6 +1,6 @@
 """How popularity is counted as it happens: interactions by day, region and item, pure and without I/O.
 
-Counts of whole days are a function of the set of events, so ``etl/rows.py`` computes the same from a sorted table. A
+Counts of whole days are a function of the set of events, so ``etl/grouping.py`` computes the same day by day. A
 day is visible once it is over and the lateness bound has passed too; until then late events correct it, afterwards they
 are refused and left to the batch, so that what was seen does not change.
 """

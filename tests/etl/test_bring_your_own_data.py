@@ -72,10 +72,10 @@ def test_with_the_two_lines_the_newcomer_arrives_where_the_page_does(folder: Pat
     }
     log = (folder / "shop/events.csv").read_text().splitlines()
     assert found["events"] + found["quarantined"] == len(log) - 1
-    refused = pq.read_table(folder / "var/teashop/quarantine").to_pylist()
+    refused = pq.read_table(folder / "var/teashop/quarantine/refused").to_pylist()
     assert sorted((row["reason"], row["unreadable"] is None) for row in refused) == [
-        ("missing_field", False),
         ("negative_value", True),
+        ("wrong_type", False),
     ]
 
 
