@@ -64,8 +64,8 @@ def run(argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path) -> Me
     seen: dict[int, Seen] = {}
     started = time.monotonic()
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as errors:
-        child = subprocess.Popen(argv, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=errors, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stdin": subprocess.DEVNULL, "text": True}
+    with log.open("wb") as errors, subprocess.Popen(argv, cwd=cwd, env=env, stderr=errors, **pipes) as child:
         done = threading.Event()
         watcher = threading.Thread(target=_watch, args=(child.pid, seen, done))
         watcher.start()
