@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import re
 import subprocess
 import threading
@@ -62,6 +63,7 @@ def run(argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path) -> Me
         ToolError: when it fails.
     """
     seen: dict[int, Seen] = {}
+    os.sync()  # what the tool before wrote is its own affair
     started = time.monotonic()
     log.parent.mkdir(parents=True, exist_ok=True)
     pipes = {"stdout": subprocess.PIPE, "stdin": subprocess.DEVNULL, "text": True}
