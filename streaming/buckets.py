@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from contracts import buckets
 from contracts.buckets import Bucket
 from contracts.config import FeatureSettings
+from contracts.errors import ArtifactError
 
 _SCAN_COUNT = 1000
 _SECONDS_A_DAY = 86_400
@@ -64,5 +65,12 @@ def table(counts: Mapping[Bucket, int]) -> pa.Table:
 
 
 def write(counts: Mapping[Bucket, int], path: str) -> None:
-    """Write counts as one parquet file."""
-    pq.write_table(table(counts), path)
+    """Write counts as one parquet file.
+
+    Raises:
+        ArtifactError: when there is no writing there.
+    """
+    try:
+        pq.write_table(table(counts), path)
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be written: {error}; name a file of a folder that is there") from None

@@ -153,6 +153,8 @@ def test_the_command_says_and_writes_which_daily_counts_are_visible(stack, store
     assert pq.read_table(file).to_pylist() == rows
     assert main(["buckets", str(CONFIG), "--as-of", str(NOW - 30 * HOUR), "--out", file]) == 0
     assert '"buckets": 0' in capsys.readouterr().out and pq.read_table(file).num_rows == 0
+    assert main(["buckets", str(CONFIG), "--out", str(tmp_path / "no folder" / "counts.parquet")]) == 1
+    assert "name a file of a folder that is there" in " ".join(capsys.readouterr().err.split())
 
 
 def test_counts_of_a_rebuild_that_lost_its_race_are_not_written(stack, store):
