@@ -97,7 +97,8 @@ def spans(file: str, quote: int | None, begin: int, rows: int) -> list[Span]:
             place = 0
             while place < len(ends):
                 take = min(rows - (row - start), len(ends) - place)
-                take = max(1, min(take, int(np.searchsorted(ends[place:] + at, begin + PIECE_BYTES, side="right"))))
+                fitting = int(np.searchsorted(ends, begin + PIECE_BYTES - at, side="right")) - place
+                take = max(1, min(take, fitting))
                 place, row = place + take, row + take
                 end = at + int(ends[place - 1])
                 if row - start == rows or end - begin >= PIECE_BYTES:
@@ -124,7 +125,7 @@ def read(file: str, span: Span) -> bytes:
         return filesystem.cat_file(path, start=span.begin, end=span.end)
     filesystem, path = fsspec.core.url_to_fs(file)
     key = (file, filesystem.checksum(path))
-    held = getattr(_OPEN, "held", None)
+    held, _OPEN.held = getattr(_OPEN, "held", None), None  # nobody goes on from where a read failed
     if held is None or held[0] != key or held[2] > span.begin:
         if held is not None:
             held[1].close()
