@@ -6,8 +6,11 @@ the field that it is mapped to.
 
 from __future__ import annotations
 
+import codecs
 import io
 from collections.abc import Callable, Sequence
+from csv import Error as LineError
+from csv import reader as line_reader
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +21,7 @@ from contracts.errors import ArtifactError, shown
 from etl import records
 
 _FIRST_BYTES = 1 << 16
+_NO_LETTER = "\N{REPLACEMENT CHARACTER}".encode()
 
 
 def separator(file: str, table: Table) -> str:
@@ -66,39 +70,70 @@ def parse(
         names: those wanted.
         row: number of the first row in the file.
     """
-    lost: dict[int, str] = {}
-    if table.encoding.lower() not in ("utf-8", "utf8"):
-        data = data.decode(table.encoding, errors="replace").encode()
+    data = _utf8(data, table)
     starts, ends = records.rows(data, newline_quote(table))
-    for number in records.undecodable(data, starts, ends):
-        lost[int(number)] = f"is not {table.encoding}"
-    if table.quote and not table.quoted_newlines:
-        for number in records.unpaired(data, starts, ends, ord(table.quote)):
-            lost.setdefault(int(number), "holds a quote without its pair")
-    good = np.delete(np.arange(len(starts)), [*lost])
-    kept = data if not lost else b"".join(data[starts[i] : ends[i]] for i in good)
-    uneven: list[tuple[int, str]] = []
-
-    def skip(bad: csv.InvalidRow) -> str:
-        uneven.append((bad.number - 1, f"has {bad.actual_columns} values, not {bad.expected_columns}"))
-        return "skip"
-
-    found = _strings(kept, file, table, columns, names, skip)
-    for place, why in uneven:
-        lost[int(good[place])] = why
-    good = np.delete(np.arange(len(starts)), [*lost])
-    place = np.full(len(starts), -1)
-    place[good] = np.arange(len(good))
-    if len(good) != found.num_rows:
-        raise ArtifactError(
-            f"{file}: rows {row + 1} to {row + len(starts)} do not part into lines; if its values hold line breaks, "
-            "set quoted_newlines = true"
-        )
+    lost = _spoilt(data, starts, ends, file, table)
+    found, lost = _rows(data, starts, ends, lost, file, table, columns, names)
     reasons = np.full(len(starts), None, object)
     for number, why in lost.items():
         text = data[starts[number] : ends[number]][:64].decode(errors="replace").strip()
         reasons[number] = f"row {row + number + 1} {why}: {shown(text)}"
-    return found.take(pa.array(place, mask=place < 0)) if lost else found, reasons
+    return found, reasons
+
+
+def _utf8(data: bytes, table: Table) -> bytes:
+    """The bytes in UTF-8; what is no letter of the table's encoding becomes ``_NO_LETTER``."""
+    if codecs.lookup(table.encoding).name == "utf-8":
+        return data
+    return data.decode(table.encoding, errors="replace").encode()
+
+
+def _spoilt(data: bytes, starts: np.ndarray, ends: np.ndarray, file: str, table: Table) -> dict[int, str]:
+    """Numbers of the rows that are no text or leave a quoted value open, and why."""
+    found = dict.fromkeys(records.undecodable(data, starts, ends).tolist(), f"is not {table.encoding}")
+    if _NO_LETTER in data and codecs.lookup(table.encoding).name != "utf-8":
+        rows = (i for i in range(len(starts)) if _NO_LETTER in data[starts[i] : ends[i]])
+        found |= dict.fromkeys(rows, f"is not {table.encoding}")
+    if table.quote and not table.quoted_newlines:
+        comma = separator(file, table)
+        for number in records.oddly_quoted(data, starts, ends, ord(table.quote), ord(comma)).tolist():
+            line = data[starts[number] : ends[number]].decode(errors="replace")
+            if number not in found and not _closes(line, comma, table.quote):
+                found[number] = "leaves a quote open"
+    return found
+
+
+def _rows(
+    data: bytes,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    lost: dict[int, str],
+    file: str,
+    table: Table,
+    columns: Sequence[str],
+    names: Sequence[str],
+) -> tuple[pa.Table, dict[int, str]]:
+    """All rows, those that are lost as nulls, and ``lost`` with what else turned out to be no row."""
+    good = np.delete(np.arange(len(starts)), [*lost])
+    kept = data if not lost else b"".join(data[starts[i] : ends[i]] for i in good)
+    found, uneven = _strings(kept, file, table, columns, names)
+    if found.num_rows + len(uneven) != len(good):
+        raise ArtifactError(f"{file}: {len(starts)} lines part into other rows; see to its quotes and line ends")
+    lost = {**lost, **{int(good[place]): why for place, why in uneven}}
+    if not lost:
+        return found, lost
+    good = np.delete(np.arange(len(starts)), [*lost])
+    place = np.full(len(starts), -1)
+    place[good] = np.arange(len(good))
+    return found.take(pa.array(place, mask=place < 0)), lost
+
+
+def _closes(line: str, comma: str, quote: str) -> bool:
+    """Whether a line ends every quoted value that it begins: else the next line would go on with it."""
+    try:
+        return len([*line_reader([line, "next"], delimiter=comma, quotechar=quote)]) > 1
+    except LineError:
+        return False
 
 
 def _strings(
@@ -107,11 +142,17 @@ def _strings(
     table: Table,
     columns: Sequence[str],
     names: Sequence[str],
-    skip: Callable[[csv.InvalidRow], str],
-) -> pa.Table:
+) -> tuple[pa.Table, list[tuple[int, str]]]:
+    """By Arrow: the even rows, and number and fault of the others."""
+    uneven: list[tuple[int, str]] = []
+
+    def skip(bad: csv.InvalidRow) -> str:
+        uneven.append((bad.number - 1, f"has {bad.actual_columns} values, not {bad.expected_columns}"))
+        return "skip"
+
     if not data:
-        return pa.table({name: pa.array([], pa.string()) for name in names})
-    return csv.read_csv(
+        return pa.table({name: pa.array([], pa.string()) for name in names}), uneven
+    found = csv.read_csv(
         io.BytesIO(data),
         # One block: a line may be longer than any smaller one, and Arrow numbers uneven rows only without threads.
         csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=list(columns)),
@@ -125,6 +166,7 @@ def _strings(
             include_columns=list(names),
         ),
     )
+    return found, uneven
 
 
 def _parse_options(file: str, table: Table, skip: Callable[[csv.InvalidRow], str] | None = None) -> csv.ParseOptions:

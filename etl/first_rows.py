@@ -51,7 +51,7 @@ def problems(config: Config, name: str, files: list[str], wrong: set[str]) -> li
         text = rows.filter(spoilt).column(source.UNREADABLE)[0]
         return [
             f"{where}.url: {count} of its first {rows.num_rows} rows cannot be read; say how they are written "
-            f"(separator, quote, encoding). The first: {text}"
+            f"(format, separator, quote, encoding). The first: {text}"
         ]
     rows = rows.filter(pc.invert(spoilt))
     columns = {ours: rows.column(theirs).combine_chunks() for ours, theirs in mapped.items()}

@@ -97,7 +97,8 @@ def spans(file: str, quote: int | None, begin: int, rows: int) -> list[Span]:
             place = 0
             while place < len(ends):
                 take = min(rows - (row - start), len(ends) - place)
-                take = max(1, min(take, int(np.searchsorted(ends[place:] + at, begin + PIECE_BYTES, side="right"))))
+                fitting = int(np.searchsorted(ends, begin + PIECE_BYTES - at, side="right")) - place
+                take = max(1, min(take, fitting))
                 place, row = place + take, row + take
                 end = at + int(ends[place - 1])
                 if row - start == rows or end - begin >= PIECE_BYTES:
@@ -124,7 +125,7 @@ def read(file: str, span: Span) -> bytes:
         return filesystem.cat_file(path, start=span.begin, end=span.end)
     filesystem, path = fsspec.core.url_to_fs(file)
     key = (file, filesystem.checksum(path))
-    held = getattr(_OPEN, "held", None)
+    held, _OPEN.held = getattr(_OPEN, "held", None), None  # nobody goes on from where a read failed
     if held is None or held[0] != key or held[2] > span.begin:
         if held is not None:
             held[1].close()
@@ -157,10 +158,21 @@ def undecodable(data: bytes, starts: np.ndarray, ends: np.ndarray) -> np.ndarray
         return np.array([row for row in suspects if not _is_text(data[starts[row] : ends[row]])], np.int64)
 
 
-def unpaired(data: bytes, starts: np.ndarray, ends: np.ndarray, quote: int) -> np.ndarray:
-    """Numbers of the rows with an odd number of quotes: a quoted value that its line does not end."""
-    place = np.flatnonzero(np.frombuffer(data, np.uint8) == quote)
-    return np.flatnonzero((np.searchsorted(place, ends) - np.searchsorted(place, starts)) % 2 == 1)
+def oddly_quoted(data: bytes, starts: np.ndarray, ends: np.ndarray, quote: int, comma: int) -> np.ndarray:
+    """Numbers of the rows whose quotes are not in pairs around whole values: one of them may be left open."""
+    if quote not in data:
+        return np.empty(0, np.int64)
+    array = np.frombuffer(data + b"\n", np.uint8)
+    place = np.flatnonzero(array == quote)
+    row = np.searchsorted(ends, place, side="right")
+    first = np.searchsorted(place, starts)
+    closing = (np.arange(len(place)) - first[row]) % 2 == 1
+    before, after = array[np.maximum(place - 1, 0)], array[place + 1]
+    opens = (place == starts[row]) | (before == comma) | (before == quote)
+    closes = np.isin(after, [comma, quote, _NEWLINE, _RETURN])
+    odd = (np.searchsorted(place, ends) - first) % 2 == 1
+    odd[row[~np.where(closing, closes, opens)]] = True
+    return np.flatnonzero(odd)
 
 
 def _is_text(data: bytes) -> bool:

@@ -129,7 +129,7 @@ def test_a_file_that_cannot_be_used_is_named_with_what_to_do(tmp_path: Path, nam
 LINES: dict[str, tuple[list[bytes], list[str]]] = {
     "ragged": ([b"u1,i1", b"u1,i1,1,2,3,4,5"], ["has 2 values, not 6", "has 7 values, not 6"]),
     "not UTF-8": ([b"u\xff,i1,1577836800000,purchase,1,1"], ["is not utf-8"]),
-    "an open quote": ([b'"u1,i1,1577836800000,purchase,1,1'], ["holds a quote without its pair"]),
+    "an open quote": ([b'"u1,i1,1577836800000,purchase,1,1'], ["leaves a quote open"]),
     "letters of a picture": ([PNG.replace(b"\n", b"")], ["is not utf-8"]),
 }
 

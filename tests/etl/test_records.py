@@ -41,13 +41,18 @@ def test_an_id_stays_the_text_that_it_is_in_every_piece(tmp_path: Path) -> None:
 values = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=6)
 
 
-@given(st.lists(st.tuples(values, values), max_size=12), st.integers(1, 5), st.sampled_from(["\n", "\r\n"]))
+@given(
+    st.lists(st.tuples(values, values), max_size=12),
+    st.integers(1, 5),
+    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
+)
 def test_what_a_csv_writer_wrote_is_read_back_in_pieces_of_any_size(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], size: int, end: str
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], size: int, end: str, quoting: Any
 ) -> None:
     path = tmp_path_factory.mktemp("csv") / "log.csv"
     text = io.StringIO()
-    csv.writer(text, lineterminator=end, quoting=csv.QUOTE_ALL).writerows([("a", "b"), *rows])
+    csv.writer(text, lineterminator=end, quoting=quoting).writerows([("a", "b"), *rows])
     path.write_bytes(text.getvalue().encode())
     found, reasons = read(path, ["b", "a"], size)
     assert found == [(b or None, a or None) for a, b in rows] and not any(reasons)
@@ -113,7 +118,8 @@ BROKEN_LINES: dict[str, tuple[bytes, str]] = {
     "too few values": (b"u9", "row 2 has 1 values, not 2: 'u9'"),
     "too many values": (b"u9,1,2", "row 2 has 3 values, not 2: 'u9,1,2'"),
     "no UTF-8": (b"u\xff,1", "row 2 is not utf-8: 'u�,1'"),
-    "a quote that does not end": (b'u9,"1', "row 2 holds a quote without its pair: 'u9,\"1'"),
+    "a quote that opens in mid-line and does not end": (b'u"9,"1', "row 2 leaves a quote open: 'u\"9,\"1'"),
+    "a quote that does not end": (b'u9,"1', "row 2 leaves a quote open: 'u9,\"1'"),
 }
 
 
@@ -127,6 +133,28 @@ def test_a_line_that_cannot_be_read_keeps_its_place_and_harms_no_neighbour(
     found, reasons = read(tmp_path / "log.csv", ["who", "n"], rows)
     assert found == [("a", "1"), (None, None), ("b", "2"), ("c", "3")]
     assert reasons == [None, why, None, None]
+
+
+def test_quotes_within_values_harm_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text('who,n\n5" pipe and 6" pipe,1\n"a ""b"" c",2\n5" pipe,3\nx","y\nb,4\nc,4,5\n"",""\n"d"e,6')
+    found, reasons = read(path, ["who", "n"], rows=10)
+    whole = [('5" pipe and 6" pipe', "1"), ('a "b" c', "2"), ('5" pipe', "3")]
+    assert found == [*whole, (None, None), ("b", "4"), (None, None), (None, None), ("de", "6")]
+    assert [reason and reason.partition(":")[0] for reason in reasons] == [
+        *[None] * 3,
+        "row 4 leaves a quote open",
+        None,
+        "row 6 has 3 values, not 2",
+        *[None] * 2,
+    ]
+
+
+def test_a_letter_that_the_encoding_lacks_spoils_its_row(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_bytes(b"who,n\ncaf\xe9,1\n\x81,2\n")
+    assert read(path, ["who"], encoding="cp1252")[0] == [("café",), (None,)]
+    assert read(path, ["who"], encoding="ascii")[1] == ["row 1 is not ascii: 'caf�,1'", "row 2 is not ascii: '�,2'"]
 
 
 def test_json_lines_that_cannot_be_read_keep_their_place(tmp_path: Path) -> None:
