@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from contracts.config import Config, FeatureSettings
-from contracts.features import FIRST_VALUE
+from contracts.features import FIRST_VALUE, OUT_OF_VOCABULARY
 from etl import behaviour, device, encoding, history, profile, store
 from etl.device import Array
 from etl.history import History, ItemLists
@@ -90,13 +90,13 @@ def training_rows(
     found: Targets,
     entries: np.ndarray,
     ids: np.ndarray,
+    item_codes: np.ndarray,
     config: Config,
-    catalogue: list[str],
     users: pd.DataFrame,
     seen: bool,
 ) -> Iterator[pa.Table]:
     """The rows of ``features/rows`` for some entries of ``found``, ``QUERIES`` at a time; ``ids`` has those of all."""
-    codes = device.arrays().asarray(encoding.codes(log.items, catalogue))
+    codes = device.arrays().asarray(np.where(item_codes < 0, OUT_OF_VOCABULARY, item_codes))
     for start in range(0, max(len(entries), 1), QUERIES):
         chosen = entries[start : start + QUERIES]
         table = _training_rows(log, found, chosen, codes, config, users, seen)

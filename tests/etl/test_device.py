@@ -53,7 +53,7 @@ def everything(table: pa.Table) -> list[Any]:
     users = pd.DataFrame({name: [] for name in SMOKE.features.user_categorical}, dtype=object)
     ids = np.arange(len(found.user))
     made = [
-        [table.to_pylist() for table in rows.training_rows(log, found, chosen, ids, SMOKE, CATALOGUE, users, seen=seen)]
+        [table.to_pylist() for table in rows.training_rows(log, found, chosen, ids, codes, SMOKE, users, seen=seen)]
         for seen in (True, False)
     ]
     asked = np.array(["u3", "a stranger", "u0"], object)
