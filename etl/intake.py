@@ -116,12 +116,15 @@ def run(book: Ledger, batches: Sequence[Batch], job: Job, session: Session, log:
             known = [before[partition]] if partition in before else []
             before[partition] = summary.merged([*known, new[partition]])
     taken = [_rehash(each, job) for each in taken]
+    known = len(book.events)
     _refuse_copies(book, taken, job, session)
     for each in taken:
         book.span(each.first, each.last)
         for part in each.parts.values():
             book.events.update(part.events)
             book.refused.update(part.refused)
+    if len(book.events) > known:
+        book.version = job.run
     if new:
         book.summaries.append(f"r{job.run:05d}.json")
         document = {"passed": passed, "held": held}

@@ -45,6 +45,7 @@ class Ledger:
     Attributes:
         fingerprint: of the settings and the code that judged; another one starts a ledger anew.
         run: number of the last commit.
+        version: number of the last commit that added events.
         rows: raw rows that were taken in.
         shift: milliseconds added to every time of the source (``time_shift``), decided once.
         rules: fingerprint of the data set's rules by which the last rows were judged.
@@ -62,6 +63,7 @@ class Ledger:
 
     fingerprint: str
     run: int = 0
+    version: int = 0
     rows: int = 0
     shift: int = 0
     rules: str = ""
@@ -137,6 +139,8 @@ def sweep(ledger: Ledger, zone: artifacts.Zones) -> None:
         for path in filesystem.find(root):
             if path not in known:
                 filesystem.rm_file(path)
+                with contextlib.suppress(OSError):  # others are in it still; an object store has no folders
+                    filesystem.rmdir(path.rpartition("/")[0])
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ def fingerprint(config: Config, book: Ledger) -> str:
     """Of the processed zone: what was taken in, the attributes, and the windows."""
     tables = [config.source.items, config.source.users]
     states = [file_state(file) for table in tables if table.url for file in source.locate(table.url)]
-    return artifacts.fingerprint(book.fingerprint, book.run, *tables, *states, config.windows)
+    return artifacts.fingerprint(book.fingerprint, book.version, *tables, *states, config.windows)
 
 
 def file_state(file: str) -> str:

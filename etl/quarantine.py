@@ -69,17 +69,16 @@ def replay(
 
 def release(book: Ledger, config: Config, zone: artifacts.Zones, session: Session, log: intake.Log, name: str) -> None:
     """Let a held day pass: its rows are judged one by one, as any others."""
-    held = book.held.get(name)
-    if held is None:
-        raise ArtifactError(f"--day: {name!r} is not held back; held: {', '.join(book.held) or 'nothing'}")
+    held = _held(book, name)
     book.released.append(name)
     _again(book, [f"{zone.quarantine}/{ledger.HELD}/{path}" for path in held.files], "", config, zone, session, log)
 
 
 def drop(book: Ledger, zone: artifacts.Zones, reason: str, day: str) -> None:
     """Give up refused rows of a reason and a day ("": all), or a held day; the raw zone keeps them."""
-    if day in book.held:
-        book.dropped += book.held.pop(day).rows
+    if day in book.held or "/" in day:
+        book.dropped += _held(book, day).rows
+        del book.held[day]
     else:
         for path in _chosen(book, reason, day):
             given_up = {name for name in book.refused[path] if reason in ("", name)}
@@ -87,6 +86,12 @@ def drop(book: Ledger, zone: artifacts.Zones, reason: str, day: str) -> None:
             _without(book, zone, path, given_up)
     artifacts.drop_manifest(zone.processed)
     ledger.commit(book, zone)
+
+
+def _held(book: Ledger, name: str) -> ledger.Held:
+    if name not in book.held:
+        raise ArtifactError(f"--day: {name!r} is not held back; held: {', '.join(book.held) or 'nothing'}")
+    return book.held[name]
 
 
 def _again(

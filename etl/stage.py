@@ -140,8 +140,9 @@ def take_in(config: Config, zone: artifacts.Zones, news: News, session: Session,
 def features_fingerprint(config: Config, zone: artifacts.Zones) -> str:
     """Of the features zone: the processed zone and the settings of features."""
     made_of = artifacts.read_manifest(zone.processed)["fingerprint"]
-    train = config.train
-    return artifacts.fingerprint(made_of, config.features, train.seed, train.ranker_users)
+    train, table = config.train, config.source.context
+    context = [processed.file_state(file) for file in source.locate(table.url)] if table.url else []
+    return artifacts.fingerprint(made_of, config.features, train.seed, train.ranker_users, table, *context)
 
 
 def make_features(config: Config, zone: artifacts.Zones, session: Session, log: Log) -> None:
