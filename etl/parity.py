@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from contracts import artifacts
 from contracts.config import Config
-from etl import behaviour, grouping, history, store
+from etl import behaviour, grouping, history, store, timeline
 
 
 def run(config: Config, root: str, events: str, queries: str, out: str) -> dict[str, Any]:
@@ -27,8 +27,9 @@ def run(config: Config, root: str, events: str, queries: str, out: str) -> dict[
     if "region" not in rows.column_names:
         rows = rows.append_column("region", pa.nulls(rows.num_rows, pa.string()))
     if "category" not in rows.column_names:
-        items = store.read(f"{artifacts.zones(root, config).processed}/items.parquet")
-        rows = grouping.with_category(rows, items, config.features.category)
+        category = config.features.category
+        items = timeline.read(artifacts.zones(root, config).processed, "items", [category] if category else [])
+        rows = grouping.with_category(rows, items, category)
     log = history.build(rows)
     asked = store.read(queries, ["user_id", "as_of"])
     user = log.number(asked.column("user_id").to_pandas().to_numpy(object))
