@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -202,3 +203,23 @@ def test_a_table_without_attributes_only_gains_ids() -> None:
     found = changes.derive(table, rows, "user_id")
     assert found.newest["user_id"].to_pylist() == ["u-late", "u01", "u02", "u03", "u11"]
     assert found.changes.num_rows == 0 and found.unknown == {"segment": 6}
+
+
+def test_updates_of_one_instant_follow_their_ids_whatever_order_they_came_in() -> None:
+    said = [("b", "k8"), ("c", ""), ("a", "k7"), ("d", "k9")]
+    for order in itertools.permutations(said):
+        rows = pa.table(
+            {
+                "event_id": [event_id for event_id, _ in order],
+                "event_type": ["item_update"] * 4,
+                "event_time": [7] * 4,
+                "item_id": ["i1"] * 4,
+                "attributes": pa.array([[("kind", kind)] for _, kind in order], pa.map_(pa.string(), pa.string())),
+            }
+        )
+        found = changes.derive(pa.table({"item_id": ["i1"], "kind": ["k1"]}), rows, "item_id")
+        assert found.changes.to_pylist() == [
+            {"item_id": "i1", "valid_from": changes.BEGINNING, "kind": "k1"},
+            {"item_id": "i1", "valid_from": 7, "kind": "k9"},
+        ]
+        assert found.newest.to_pylist() == [{"item_id": "i1", "kind": "k9"}]
