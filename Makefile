@@ -52,6 +52,7 @@ load: setup  ## Throughput by concurrency (perf_analyzer), against the running s
 	@UV_PROJECT_ENVIRONMENT=.venv-load $(UV) sync --quiet --frozen --extra load >&2
 	@$(SERVE) -m loadtest perf $(CONFIG)
 
+# BENCH="--skip pyspark --rows 1000000 --small 0 --large 0" and the like make it shorter; see its --help.
 bench-etl: setup  ## The etl against polars, pandas and PySpark on millions of rows: some half an hour
 	@UV_PROJECT_ENVIRONMENT=.venv-bench $(UV) sync --quiet --frozen --extra bench >&2
 	@$(SERVE) -m tests.benchmarks.etl $(BENCH)

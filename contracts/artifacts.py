@@ -43,6 +43,11 @@ class Zones:
         return f"{self.root}/quarantine"
 
     @property
+    def profile(self) -> str:
+        """What the last run found: ``profile.json`` and, for people, ``profile.html``."""
+        return f"{self.root}/profile"
+
+    @property
     def features(self) -> str:
         """Point-in-time rows, encodings, buckets, evaluation requests and truth."""
         return f"{self.root}/features"

@@ -7,13 +7,11 @@ that two stacks can live on one machine.
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import types
-import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from contracts import config_reading
 from contracts.config_checks import cross_checks
 from contracts.errors import ConfigError
 
@@ -25,13 +23,25 @@ except ModuleNotFoundError:  # Python 3.10, the GPU half
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A file of the source data and how its columns map to ours (ours = theirs).
+    """A table of the source data: its files, and how its columns map to ours (ours = theirs).
 
-    ``url`` is an fsspec URL, or ``package:NAME/PATH`` for a file inside an installed wheel.
+    ``url`` is an fsspec URL (``*`` allowed) of Parquet, CSV, TSV or JSON-lines files, ``package:NAME/PATH`` for a file
+    inside an installed wheel, or ``data:PATH`` for one below the folder that ``TRIREME_DATA`` names. What follows
+    ``format`` says how CSV is written; Parquet and JSON lines say it themselves.
     """
 
     url: str
     columns: dict[str, str]
+    format: str = ""  # "parquet", "csv" (TSV too) or "json" (lines); empty: as the files' names say
+    separator: str = ""  # empty: a comma, or a tab where a file's name says .tsv
+    encoding: str = "utf-8"
+    quote: str = '"'  # empty: quotes are letters like others
+    #: Whether a quoted value may hold line breaks; without, a line is a row, and one stray quote spoils one row.
+    quoted_newlines: bool = False
+    #: Names of the columns, for files whose first line is a row already.
+    header: tuple[str, ...] = ()
+    #: What stands for a missing value besides nothing.
+    nulls: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +49,23 @@ class EventTable(Table):
     """An event log; ``event_type`` is the type of every row unless ``columns`` maps it."""
 
     event_type: str = "purchase"
+    #: The log's own word for a type -> ours; other words stay as they are.
+    event_types: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
+    #: What a time counts where it is a number: "s", "ms", "us" or "ns" since the epoch.
+    time_unit: str = "ms"
+
+
+@dataclasses.dataclass(frozen=True)
+class ContextTable(Table):
+    """What held for an item over a numbered period, and in a region where ``columns`` maps one (promotions, shelves).
+
+    ``columns`` maps ``item_id``, ``period`` and any others, which become the context.
+    """
+
+    first_period: int = 1
+    first_start: str = ""  # the date (YYYY-MM-DD) on which that period begins, at midnight
+    period_days: int = 7
+    timezone: str = "UTC"  # whose midnight
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +77,7 @@ class Source:
     users: Table
     #: "none", or "end_at_now": shift all times by whole days so that the log ends within the last 24 hours.
     time_shift: str = "none"
+    context: ContextTable = dataclasses.field(default_factory=lambda: ContextTable("", {}))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,8 +104,8 @@ class QualitySettings:
     hold_volume_ratio: float = 10.0
     #: A day is held when a field's share of nulls moved by this much.
     hold_null_shift: float = 0.4
-    #: A day is held when the population stability index of a field with few values exceeds this, and twice what a single
-    #: day usually has.
+    #: A day is held when the population stability index of a field with few values exceeds this, and twice what is
+    #: usual of a single day.
     hold_category_psi: float = 1.0
 
 
@@ -85,7 +113,7 @@ class QualitySettings:
 class FeatureSettings:
     """Which static columns become features (``price`` and the like are numeric), and the shape of behaviour.
 
-    ``category`` is the item column by which interactions are counted.
+    ``category`` is the item column by which interactions are counted; "" counts them all together.
     """
 
     user_categorical: tuple[str, ...]
@@ -183,9 +211,37 @@ def load(path: str | Path) -> Config:
     Raises:
         ConfigError: listing every wrong, missing or unknown setting of the file.
     """
+    return _sound(examine(path), str(path))
+
+
+def parse(raw: Mapping[str, Any], origin: str) -> Config:
+    """``load`` for a mapping that is in memory already."""
+    return _sound(_examined(raw), origin)
+
+
+class Examined(NamedTuple):
+    """A configuration with all that is wrong with it.
+
+    Attributes:
+        config: as the file says, with an empty value or the default in place of each setting that is wrong.
+        problems: a line each; without any, the configuration is sound.
+        faulty: paths (``source.events.url``) of the settings that could not be read.
+    """
+
+    config: Config
+    problems: list[str]
+    faulty: frozenset[str]
+
+
+def examine(path: str | Path) -> Examined:
+    """Read a configuration file as far as it goes, so that its sources can be looked at whatever else is wrong.
+
+    Raises:
+        ConfigError: when there is no such file, or it is not TOML.
+    """
     path = Path(path)
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        return _examined(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         known = ", ".join(sorted(str(p) for p in path.parent.glob("*.toml"))) or "none"
         raise ConfigError(str(path), [f"no such file; configurations beside it: {known}"]) from None
@@ -193,69 +249,15 @@ def load(path: str | Path) -> Config:
         raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from None
     except ValueError as error:  # no TOML, or no UTF-8
         raise ConfigError(str(path), [f"is not TOML: {error}"]) from None
-    return parse(raw, str(path))
 
 
-def parse(raw: Mapping[str, Any], origin: str) -> Config:
-    """``load`` for a mapping that is in memory already."""
-    problems: list[str] = []
-    config = _build(Config, raw, "", problems)
-    if not problems:
-        problems = cross_checks(config)
-    if problems:
-        raise ConfigError(origin, problems)
-    return config
+def _examined(raw: Mapping[str, Any]) -> Examined:
+    config, faults, unknown = config_reading.build(Config, raw)
+    problems = [*unknown, *(f"{where}: {text}" for where, text in faults.items())]
+    return Examined(config, problems + cross_checks(config, faults), frozenset(faults))
 
 
-def _build(cls: type, raw: object, where: str, problems: list[str]) -> Any:
-    """A dataclass from a mapping, by its annotations; problems are collected, not raised."""
-    if not isinstance(raw, Mapping):
-        problems.append(f"{where}: expected a table, got {raw!r}")
-        return None
-    hints = typing.get_type_hints(cls)
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    for name in raw:
-        if name not in fields:
-            near = difflib.get_close_matches(name, fields, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(fields)}"
-            problems.append(f"{_join(where, name)}: is not a setting; {hint}")
-    values = {}
-    for name, field in fields.items():
-        if name in raw:
-            values[name] = _value(hints[name], raw[name], _join(where, name), problems)
-        elif dataclasses.is_dataclass(hints[name]) and not any(map(_is_required, dataclasses.fields(hints[name]))):
-            values[name] = hints[name]()
-        elif _is_required(field):
-            problems.append(f"{_join(where, name)}: is missing; expected {_describe(hints[name])}")
-    return None if problems else cls(**values)
-
-
-def _value(hint: Any, raw: Any, where: str, problems: list[str]) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _build(typing.cast(type, hint), raw, where, problems)
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is tuple and isinstance(raw, list):
-        return tuple(_value(args[0], item, f"{where}[{i}]", problems) for i, item in enumerate(raw))
-    if origin is dict and isinstance(raw, Mapping):
-        return {key: _value(args[1], item, _join(where, key), problems) for key, item in raw.items()}
-    if hint is float and isinstance(raw, int) and not isinstance(raw, bool):
-        return float(raw)
-    if isinstance(hint, type) and not isinstance(hint, types.GenericAlias) and type(raw) is hint:
-        return raw
-    problems.append(f"{where}: expected {_describe(hint)}, got {raw!r}")
-    return None
-
-
-def _join(where: str, name: str) -> str:
-    return f"{where}.{name}" if where else name
-
-
-def _is_required(field: dataclasses.Field[Any]) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-
-
-def _describe(hint: Any) -> str:
-    names = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
-    if typing.get_origin(hint) is tuple:
-        return f"a list, each {_describe(typing.get_args(hint)[0])}"
-    return names.get(hint, "a table")
+def _sound(examined: Examined, origin: str) -> Config:
+    if examined.problems:
+        raise ConfigError(origin, examined.problems)
+    return examined.config

@@ -110,8 +110,8 @@ class Limits:
     #: A till books some lines of a redeemed coupon with quantity 0.
     min_quantity: int = 0
     max_quantity: int = 100
-    #: Nothing happened before this instant (2000-01-01).
-    min_event_time: int = 946_684_800_000
+    #: Nothing happened before this instant (1995-01-01): no shop was on the web, and it is no time in wrong units.
+    min_event_time: int = 788_918_400_000
     #: A sender's clock may run ahead of ours by this much.
     max_ahead_ms: int = 300_000
 

@@ -80,6 +80,11 @@ def _is_http(url: str) -> bool:
         return False
 
 
+def data_folder(environ: Mapping[str, str] = os.environ) -> str:
+    """``TRIREME_DATA`` (default ``data``): the folder or URL below which ``data:PATH`` of a configuration lies."""
+    return environ.get("TRIREME_DATA") or "data"
+
+
 def _whole(
     environ: Mapping[str, str], name: str, default: int, kind: str, bounds: tuple[int, int], problems: list[str]
 ) -> int:

@@ -42,8 +42,17 @@ class Plan:
 
 
 def read_catalogue(site: Site) -> Catalogue:
-    """From ``features/items.parquet``: one row per catalogue item in code order, which is the order of frequency."""
+    """From ``features/items.parquet``: one row per catalogue item in code order, which is the order of frequency.
+
+    Raises:
+        StackError: when the configuration names no category by which a list could be seen to move.
+    """
     settings = site.config.features
+    if not settings.category:
+        raise StackError(
+            "features.category is empty, so no list can be seen to move towards one; name a column there, or use "
+            "`make pipeline` and `make up`"
+        )
     finer = settings.item_categorical[settings.item_categorical.index(settings.category) + 1 :][:1]
     columns = ["item_id", settings.category, *finer]
     table = pq.read_table(f"{site.zones.features}/items.parquet", columns=columns).to_pydict()

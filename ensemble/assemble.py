@@ -102,15 +102,16 @@ def checksums(folder: Path) -> dict[str, dict[str, Any]]:
 
 def _item_columns(config: Config, items: Mapping[str, list], encodings: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Codes and standardised numbers by item code; pad, null and out of vocabulary stand for themselves."""
-    columns = []
-    for name in config.features.item_categorical:
-        columns.append(np.concatenate([np.arange(FIRST_VALUE), items[f"{name}_code"]]).astype(np.int64))
+    attributes = config.features.item_categorical
+    codes = np.zeros((len(items["item_id"]) + FIRST_VALUE, len(attributes)), np.int64)
+    for i, name in enumerate(attributes):
+        codes[:, i] = np.concatenate([np.arange(FIRST_VALUE), items[f"{name}_code"]])
     numeric = np.zeros((len(items["item_id"]) + FIRST_VALUE, len(config.features.item_numeric)), np.float32)
     for i, name in enumerate(config.features.item_numeric):
         raw = np.array(items[name], np.float64)
         scaled = (raw - encodings[name]["mean"]) / max(encodings[name]["std"], 1e-9)
         numeric[FIRST_VALUE:, i] = np.nan_to_num(scaled, nan=0.0)
-    return {"codes": np.stack(columns, axis=1), "numeric": numeric}
+    return {"codes": codes, "numeric": numeric}
 
 
 def _read(url: str) -> bytes:

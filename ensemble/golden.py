@@ -119,8 +119,8 @@ def _others(tables: Tables, known: Mapping[str, Any], as_of: int) -> list[dict[s
         _asked(Request("never-seen", k=100, region=region), empty, as_of),
         _asked(Request("never-seen", k=5, region="no-such-region"), empty, as_of),
     ]
-    category = tables.item_codes[tables.features.category]
-    names = {code: value for value, code in tables.vocabularies[tables.features.category].items()}
+    category = tables.item_category
+    names = {code: value for value, code in tables.vocabularies.get(tables.features.category, {}).items()}
     for code in np.unique(category[FIRST_VALUE:])[:3]:
         items = tables.item_ids[FIRST_VALUE:][category[FIRST_VALUE:] == code][:3]
         clicks = [

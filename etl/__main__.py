@@ -35,8 +35,7 @@ def _run(options: argparse.Namespace) -> dict[str, object]:
     import etl.lean  # noqa: F401 (before Merlin, which would import TensorFlow)
     from etl import check, stage
 
-    config = settings.load(options.config)
-    check.columns(config, options.config)
+    config, _ = check.run(options.config)
     figures = stage.run(config, stack_settings(), options.force, _logger(config.name), options.live)
     table = Table(title=f"etl {config.name}", show_header=False)
     for name, value in figures.items():
@@ -48,8 +47,8 @@ def _run(options: argparse.Namespace) -> dict[str, object]:
 def _check(options: argparse.Namespace) -> dict[str, object]:
     from etl import check
 
-    config = settings.load(options.config)
-    return {"name": config.name, "columns": check.columns(config, options.config)}
+    config, columns = check.run(options.config)
+    return {"name": config.name, "columns": columns}
 
 
 def _logger(name: str) -> Callable[[str], None]:
@@ -79,7 +78,7 @@ def _behaviour(options: argparse.Namespace) -> dict[str, object]:
     from etl import parity
 
     config = settings.load(options.config)
-    return parity.run(config, stack_settings().root, options.events, options.queries, options.out)
+    return parity.run(config, stack_settings().root, options.events, options.queries, options.out, options.buckets)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -91,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     live = "live records that are taken in: those of days that are over (UTC), all, or none (default: closed)"
     run.add_argument("--live", choices=("closed", "all", "none"), default="closed", help=live)
     run.set_defaults(function=_run)
-    check = commands.add_parser("check", help="check the configuration and the columns of its source files")
+    check = commands.add_parser("check", help="every problem of the configuration and its source files at once")
     check.add_argument("config", help="a file of configs/")
     check.set_defaults(function=_check)
     quarantine = commands.add_parser("quarantine", help="what was refused or held back, and what becomes of it")
@@ -117,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         ("--config", "a file of configs/"),
     ):
         behaviour.add_argument(name, required=True, help=text)
+    behaviour.add_argument("--buckets", help="Parquet to write: the events' interactions by day, region and item")
     behaviour.set_defaults(function=_behaviour)
     return parser
 

@@ -88,11 +88,10 @@ def _counts(
     A query's count of a category is the running sum at the newest interaction that it sees of it, decayed to
     ``last_time``; an empty category has no entry.
     """
-    at, query, pairs = _newest_of_each_category(history, low, high)
-    sizes = device.counted(query, len(low))
-    names = device.strings(history.categories, history.category[pairs.order[at]])
+    at, sizes, pairs = _newest_of_each_category(history, low, high)
+    names = device.strings(history.categories, history.category[pairs.order][at])
     columns = {"count_categories": device.lists(names, sizes)}
-    age = last_time[query] - pairs.time[at]
+    age = device.repeat(last_time, sizes) - pairs.time[at]
     for hours in settings.count_half_lives_hours:
         half_life = hours * MS_PER_HOUR
         sums = decayed_sums(pairs.first, pairs.time, half_life)
@@ -130,7 +129,7 @@ def _newest_of_each_category(history: History, low: Array, high: Array) -> tuple
     place among all pairs of the query's user, and places that stayed empty go.
 
     Returns:
-        Positions in the order of the pairs, the number of each one's query, and the pairs.
+        Positions in the order of the pairs, how many each query has, and the pairs.
     """
     xp = device.arrays()
     pairs = _Pairs(history)
@@ -145,15 +144,15 @@ def _newest_of_each_category(history: History, low: Array, high: Array) -> tuple
     following[:-1][again] = pairs.order[1:][again]
     begin = ended[pairs.order]
     seen_by = ended[following] - begin
-    query = sorted_queries[device.ranges(begin, seen_by)]
-    entry = device.repeat(xp.arange(n), seen_by)
     width = xp.zeros(len(low), int)
     width[asked] = pairs.many[history.user[end]]
-    places = xp.cumsum(width)
-    held = xp.full(int(places[-1]) if len(low) else 0, -1)
-    held[(places - width)[query] + pairs.number[entry]] = entry
+    behind = xp.cumsum(width)
+    held = xp.full(int(behind[-1]) if len(low) else 0, -1)
+    place = (behind - width)[sorted_queries][device.ranges(begin, seen_by)] + device.repeat(pairs.number, seen_by)
+    held[place] = device.repeat(xp.arange(n), seen_by)
     filled = held >= 0
-    return held[filled], device.repeat(xp.arange(len(low)), width)[filled], pairs
+    filled_before = xp.concatenate([xp.zeros(1, int), xp.cumsum(filled)])
+    return held[filled], filled_before[behind] - filled_before[behind - width], pairs
 
 
 def decayed_sums(first: Array, time: Array, half_life: float) -> Array:

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from contracts import artifacts
 from contracts.config import Config
 from contracts.features import FIRST_VALUE
-from etl import encoding, grouping, groups, rows, store, vocabulary
+from etl import context, encoding, grouping, groups, rows, store, vocabulary
 from etl.cluster import Session
 from etl.selection import select
 
@@ -59,6 +59,7 @@ def run(
     beside = [
         session.beside(groups.write_buckets, shuffled.counts, zone),
         session.beside(_save_workflow, config, zone),
+        session.beside(_write_context, config, zone, facts["shift_ms"]),
     ]
     chosen = select(surveys, config)
     numbers = range(len(shuffled.folders))
@@ -104,6 +105,10 @@ def _save_workflow(config: Config, zone: artifacts.Zones) -> None:
     from etl import workflow  # NVTabular takes seconds to import: in one worker, beside the rows
 
     workflow.save(config, artifacts.read_json(f"{zone.features}/encodings.json"), f"{zone.features}/workflow")
+
+
+def _write_context(config: Config, zone: artifacts.Zones, shift: int) -> None:
+    context.run(config, zone, groups.catalogue(zone), shift)
 
 
 def _add_silent(config: Config, zone: artifacts.Zones, log_end: int) -> None:

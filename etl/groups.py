@@ -34,7 +34,7 @@ def catalogue_file(zone: artifacts.Zones) -> str:
 def survey(group: str, zone: artifacts.Zones, instants: rows.Instants) -> Survey:
     """Look through a group, so that rows can be drawn over all groups before any is computed."""
     log = rows.read(group)
-    found = rows.targets(log, rows.catalogue_codes(log, _catalogue(zone)))
+    found = rows.targets(log, rows.catalogue_codes(log, catalogue(zone)))
     counts = device.to_host(device.counted(log.user[log.time < instants.cut], len(log.users)))
     place = np.cumsum(counts > 0) - 1
     window = instants.window(found.as_of)
@@ -47,22 +47,22 @@ def build(
     group: str, number: int, chosen: Chosen, *, config: Config, zone: artifacts.Zones, instants: rows.Instants
 ) -> dict[str, int]:
     """Write a group's rows, and its part of the files that are put together at the end; the rows by window."""
-    log, catalogue = rows.read(group), _catalogue(zone)
-    item_codes = rows.catalogue_codes(log, catalogue)
+    log, items = rows.read(group), catalogue(zone)
+    item_codes = rows.catalogue_codes(log, items)
     found = rows.targets(log, item_codes)
     users = timeline.read(zone.processed, "users", config.features.user_categorical)
     users = users.of(pa.array(log.users, pa.string()))
     entries = (np.flatnonzero(instants.window(found.as_of) == 0), *chosen.entries)
     ids = _row_ids(log, found, instants.cut, chosen.users_before)
     for window, part in zip(WINDOWS, entries):
-        tables = rows.training_rows(log, found, part, ids, config, catalogue, users, seen=window != "A")
+        tables = rows.training_rows(log, found, part, ids, config, items, users, seen=window != "A")
         store.write_parts(tables, f"{zone.features}/rows/window={window}/part-{number:05d}.parquet")
     requests = rows.snapshot(log, log.users_before(instants.cut), instants.cut, config, users)
     stamp = pa.array(np.full(len(log.users), instants.log_end), pa.timestamp("ms", tz="UTC"))
     profiles = rows.snapshot(log, log.users, instants.log_end + 1, config, users).select(profile_columns(config))
     parts = {
         "requests": rows.asked(requests, instants.cut, K),
-        "truth": rows.truth(log, found, item_codes, catalogue, instants.cut),
+        "truth": rows.truth(log, found, item_codes, items, instants.cut),
         "user_profile": stamped(profiles, stamp),
     }
     for name, table in parts.items():
@@ -79,7 +79,8 @@ def _row_ids(log: History, found: rows.Targets, cut: int, users_before: int) -> 
     return rank[found.user] * ROWS_A_USER + place - first
 
 
-def _catalogue(zone: artifacts.Zones) -> list[str]:
+def catalogue(zone: artifacts.Zones) -> list[str]:
+    """Item ids in the order of their codes."""
     return store.read(catalogue_file(zone)).column("item_id").to_pylist()
 
 
@@ -95,12 +96,12 @@ def stamped(profiles: pa.Table, stamp: pa.Array) -> pa.Table:
 
 def write_buckets(counts: Sequence[str], zone: artifacts.Zones) -> None:
     """``buckets.parquet``: daily counts of catalogue items, a part at a time."""
-    catalogue = pa.array(_catalogue(zone), pa.string())
+    items = pa.array(catalogue(zone), pa.string())
 
     def parts() -> Iterator[pa.Table]:
         for url in counts:
             table = store.read(url)
-            found = pc.index_in(table.column("item_id"), value_set=catalogue).combine_chunks()
+            found = pc.index_in(table.column("item_id"), value_set=items).combine_chunks()
             code = pc.cast(pc.add(found, FIRST_VALUE), pa.int32())
             table = table.set_column(2, "item_code", code).filter(pc.is_valid(found))
             yield table.sort_by([("day", "ascending"), ("region", "ascending"), ("item_code", "ascending")])

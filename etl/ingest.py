@@ -21,6 +21,7 @@ from contracts.config import EventTable
 from contracts.events import FIELDS, LIMITS
 from contracts.features import MS_PER_DAY
 from etl import source
+from etl.values import cast, renamed, to_ms
 
 #: Rows of one task: it holds them in memory a few times over, some 500 MB in all.
 PIECE_ROWS = 500_000
@@ -72,7 +73,8 @@ def map_rows(rows: pa.Table, table: EventTable, name: str, origin: str, start: i
         start: number of the first row in its file.
         shift: milliseconds to add to every time.
     """
-    unreadable = np.full(rows.num_rows, None, object)
+    broken = rows.column(source.UNREADABLE).to_pandas() if source.UNREADABLE in rows.column_names else None
+    unreadable = np.full(rows.num_rows, None, object) if broken is None else broken.to_numpy(object).copy()
     offset = pa.array(np.arange(start, start + rows.num_rows))
     columns = {"offset": offset, "source": pa.repeat(pa.scalar(f"history:{origin}"), rows.num_rows)}
     for field in FIELDS:
@@ -82,13 +84,15 @@ def map_rows(rows: pa.Table, table: EventTable, name: str, origin: str, start: i
             continue
         values = rows.column(theirs).combine_chunks()
         if field.name == "event_time":
-            columns[field.name], failed = to_ms(values)
+            columns[field.name], failed = to_ms(values, table.time_unit)
         else:
-            columns[field.name], failed = _cast(values, kind)
+            columns[field.name], failed = cast(values, kind)
         first = failed & ~pd.notna(unreadable)
         unreadable[first] = [f"{field.name}={str(value)[:64]}" for value in values.filter(pa.array(first)).to_pylist()]
     if "event_id" not in table.columns:
         columns["event_id"] = pc.binary_join_element_wise(f"{name}-{origin}", pc.cast(offset, pa.string()), "-")
+    if table.event_types:
+        columns["event_type"] = renamed(columns["event_type"], table.event_types)
     if "event_type" not in table.columns:
         columns["event_type"] = pa.repeat(pa.scalar(table.event_type), rows.num_rows)
     if shift:
@@ -97,50 +101,10 @@ def map_rows(rows: pa.Table, table: EventTable, name: str, origin: str, start: i
     return pa.table([columns[field.name] for field in SCHEMA], schema=SCHEMA)
 
 
-def to_ms(values: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """Times of any kind as int64 ms UTC (a naive time is UTC, a number is ms), and which could not be read."""
-    if pa.types.is_timestamp(values.type) or pa.types.is_date(values.type):
-        stamps = pc.cast(values, pa.timestamp("ms", getattr(values.type, "tz", None)), safe=False)
-        return pc.cast(stamps, pa.int64()), np.zeros(len(values), bool)
-    if not pa.types.is_string(values.type):
-        return _cast(values, pa.int64())
-    read = pd.to_datetime(values.to_pandas(), errors="coerce", utc=True)
-    ms = pa.array(read.astype("int64").to_numpy() // 1_000_000, mask=read.isna().to_numpy())
-    failed = np.asarray(read.isna()) & ~_blank(values)
-    return ms, failed
-
-
-def _cast(values: pa.Array, kind: pa.DataType) -> tuple[pa.Array, np.ndarray]:
-    """Values as ``kind``; an empty string says nothing and becomes null. Second: which values could not be read."""
-    nothing = np.zeros(len(values), bool)
-    if pa.types.is_null(values.type):
-        return pa.nulls(len(values), kind), nothing
-    if pa.types.is_string(kind):
-        text = pc.cast(values, kind)
-        return pc.if_else(pc.equal(text, ""), pa.scalar(None, kind), text), nothing
-    try:
-        return pc.cast(values, kind), nothing
-    except pa.ArrowInvalid:
-        numbers = np.asarray(pd.to_numeric(values.to_pandas(), errors="coerce"), np.float64)
-    bad = np.isnan(numbers)
-    if pa.types.is_integer(kind):
-        bits = kind.bit_width - 1
-        bad |= ~((numbers == np.floor(numbers)) & (np.abs(numbers) < 2.0**bits))
-        numbers = np.where(bad, 0, numbers).astype(np.int64)
-    return pc.cast(pa.array(numbers, mask=bad), kind), bad & ~_blank(values)
-
-
-def _blank(values: pa.Array) -> np.ndarray:
-    blank = pc.is_null(values, nan_is_null=pa.types.is_floating(values.type))
-    if pa.types.is_string(values.type):
-        blank = pc.or_(blank, pc.fill_null(pc.equal(values, ""), True))
-    return blank.to_numpy(zero_copy_only=False)
-
-
 def newest(piece: source.Piece, table: EventTable, now_ms: int) -> int:
     """The newest possible time of a piece: a time in the future is a bad row and must not decide the shift."""
     theirs = table.columns["event_time"]
-    times, _ = to_ms(source.read(piece, [theirs]).column(theirs).combine_chunks())
+    times, _ = to_ms(source.read(piece, [theirs]).column(theirs).combine_chunks(), table.time_unit)
     values = times.drop_null().to_numpy(zero_copy_only=False)
     values = values[(values >= LIMITS.min_event_time) & (values <= now_ms)]
     return int(values.max()) if len(values) else 0

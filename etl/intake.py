@@ -102,13 +102,14 @@ def run(book: Ledger, batches: Sequence[Batch], job: Job, session: Session, log:
     ledger.sweep(ledger.load(job.zone) or book, job.zone)
     taken = session.each("rows judged", admission.take, list(batches), job=job)
     book.rows += sum(each.rows for each in taken)
-    before, passed = _accepted_days(book, job.zone), {}
+    before, passed, held = days(book, job.zone)[0], {}, {}
     new = _day_summaries(taken)
     for partition in sorted(new):
         why = _why_held(partition, new[partition], before, new, book, job)
         if why:
             waiting = book.held.get(partition, Held([], {}))
             book.held[partition] = Held(why, {**waiting.files, **_hold(partition, taken, job)})
+            held[partition] = new[partition]
             log(f"ALERT: {partition} is held back: {'; '.join(why)}. Look at it: python -m etl quarantine list CONFIG")
         else:
             passed[partition] = new[partition]
@@ -122,19 +123,30 @@ def run(book: Ledger, batches: Sequence[Batch], job: Job, session: Session, log:
             book.events.update(part.events)
             book.updates += [path for path in part.updates if path in part.events]
             book.refused.update(part.refused)
-    if passed:
+    if new:
         book.summaries.append(f"r{job.run:05d}.json")
-        artifacts.write_json(f"{job.zone.processed}/{ledger.SUMMARIES}/{book.summaries[-1]}", passed)
+        document = {"passed": passed, "held": held}
+        artifacts.write_json(f"{job.zone.processed}/{ledger.SUMMARIES}/{book.summaries[-1]}", document)
     ledger.commit(book, job.zone)
 
 
-def _accepted_days(book: Ledger, zone: artifacts.Zones) -> dict[str, Any]:
-    """Partition -> summary of all its accepted rows."""
-    days: dict[str, list[Any]] = {}
+def days(book: Ledger, zone: artifacts.Zones) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Partition -> summary of all its rows that passed, and of those that are held back."""
+    passed: dict[str, list[Any]] = {}
+    held: dict[str, list[Any]] = {}
     for name in book.summaries:
-        for partition, found in artifacts.read_json(f"{zone.processed}/{ledger.SUMMARIES}/{name}").items():
-            days.setdefault(partition, []).append(found)
-    return {partition: summary.merged(found) for partition, found in days.items()}
+        document = artifacts.read_json(f"{zone.processed}/{ledger.SUMMARIES}/{name}")
+        for partition, found in document["passed"].items():
+            passed.setdefault(partition, []).append(found)
+        for partition, found in document["held"].items():
+            if partition in book.released:
+                passed.setdefault(partition, []).append(found)
+            elif partition in book.held:
+                held.setdefault(partition, []).append(found)
+    return (
+        {partition: summary.merged(found) for partition, found in passed.items()},
+        {partition: summary.merged(found) for partition, found in held.items()},
+    )
 
 
 def _day_summaries(taken: Sequence[Taken]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import contracts.events
 from contracts import artifacts
 from contracts.config import Config
 from contracts.errors import ArtifactError
-from etl import source, statics
+from etl import run_profile, source, statics
 from etl.ledger import Ledger
 
 
@@ -43,7 +43,7 @@ def file_state(file: str) -> str:
 
 
 def publish(config: Config, zone: artifacts.Zones, book: Ledger) -> dict[str, Any]:
-    """Write items, users and the manifest: the last thing that whoever changed the ledger does.
+    """Write items, users, the profile and the manifest: the last thing that whoever changed the ledger does.
 
     Raises:
         ArtifactError: when there is nothing to make features of.
@@ -62,6 +62,7 @@ def publish(config: Config, zone: artifacts.Zones, book: Ledger) -> dict[str, An
         **ends,
     }
     _check_log(config, facts)
+    run_profile.write(config, zone, book)
     artifacts.write_manifest(zone.processed, fingerprint(config, book), **facts)
     return facts
 

@@ -72,13 +72,12 @@ def page(made: Mapping[str, Any]) -> str:
 
 
 def _sum(counts: Mapping[str, int]) -> str:
-    into = [counts[name] for name in ("processed", "quarantined", "held")]
-    shown = [
-        f"<div><b>{count:,}</b><span>{name}</span></div>"
-        for count, name in zip((counts["rows_in"], *into), ("rows in", "processed", "quarantined", "held back"))
-    ]
-    line = f'<div class="sum">{shown[0]} = {shown[1]} + {shown[2]} + {shown[3]}</div>'
-    missing = counts["rows_in"] - sum(into)
+    names = {"processed": "processed", "quarantined": "quarantined", "held": "held back", "dropped": "dropped"}
+    into = {name: counts[name] for name in names if name != "dropped" or counts[name]}
+    shown = [f"<div><b>{count:,}</b><span>{names[name]}</span></div>" for name, count in into.items()]
+    rows = f"<div><b>{counts['rows_in']:,}</b><span>rows in</span></div>"
+    line = f'<div class="sum">{rows} = {" + ".join(shown)}</div>'
+    missing = counts["rows_in"] - sum(into.values())
     if missing:
         line += f'<p class="wrong">This does not add up: {missing:,} rows are unaccounted for.</p>'
     return line

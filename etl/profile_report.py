@@ -3,7 +3,7 @@
 ``write`` takes one document of what the run knows::
 
     name, run, made_at        of the data set, of the run, and when (texts)
-    counts                    {"rows_in", "processed", "quarantined", "held"}: rows
+    counts                    {"rows_in", "processed", "quarantined", "held", "dropped"}: rows
     quarantined_by_reason     {reason: rows}
     quarantined_by_day        {day: {reason: rows}}, a day being YYYY-MM-DD or "unknown"
     days                      {day: summary} (etl.summary), held days included

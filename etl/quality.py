@@ -66,6 +66,8 @@ def contract_rules(rows: pa.Table, now_ms: int) -> Iterator[Rule]:
     """The rules of ``contracts.events.validate``, in its order."""
     unreadable = rows.column("unreadable")
     some = unreadable.null_count < rows.num_rows
+    if some:
+        yield Rule(Reason.WRONG_TYPE, "the row can be read", pc.starts_with(unreadable, "row "))
     for field in FIELDS:
         values = rows.column(field.name)
         if some:

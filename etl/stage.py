@@ -82,6 +82,7 @@ def run(config: Config, settings: StackSettings, force: bool, log: Log, live: st
     return {
         **{name: counted[name] for name in ("rows_in", "events", "quarantined", "held", "dropped")},
         "quarantined_by_reason": counted["quarantined_by_reason"],
+        "profile": f"{zone.profile}/profile.html",
         **{name: made[name] for name in ("users", "items", "rows")},
         "skipped": current,
         "cluster_seconds": round(start_seconds, 1),
@@ -98,8 +99,12 @@ def look(config: Config, zone: artifacts.Zones, force: bool, before: str) -> New
     anew = force or book is None or book.fingerprint != mapping or changed
     if anew or book is None:
         book = Ledger(mapping, run=book.run if book else 0, released=book.released if book else [])
-    new = {file for file, origin in files.items() if origin not in book.history}
-    pieces = [piece for piece in source.pieces(config.source.events.url, ingest.PIECE_ROWS) if piece.url in new]
+    pieces = [
+        piece
+        for index, (file, origin) in enumerate(files.items())
+        if origin not in book.history
+        for piece in source.file_pieces(file, index, ingest.PIECE_ROWS, config.source.events)
+    ]
     return News(book, anew, pieces, states, live_files.live_files(zone), before)
 
 

@@ -60,10 +60,10 @@ def remarks(facts: Mapping[str, Any]) -> Iterator[str]:
 
 def attributes(table: Table, key: str, numeric: tuple[str, ...]) -> pa.Table:
     """One row an id (its first), sorted by id; rows without an id go. A table without a URL has no rows."""
+    schema = pa.schema({name: pa.float64() if name in numeric else pa.string() for name in table.columns or (key,)})
     if not table.url:
-        kinds = {name: pa.float64() if name in numeric else pa.string() for name in (key, *table.columns)}
-        return pa.schema(kinds).empty_table()
-    rows = source.read_all(table.url, list(table.columns.values()))
+        return schema.empty_table()
+    rows = source.read_all(table.url, list(table.columns.values()), table)
     columns = {}
     for ours, theirs in table.columns.items():
         values = rows.column(theirs).combine_chunks()
@@ -73,4 +73,4 @@ def attributes(table: Table, key: str, numeric: tuple[str, ...]) -> pa.Table:
             columns[ours] = pc.fill_null(pc.cast(values, pa.string()), "")
     frame = pa.table(columns).to_pandas()
     frame = frame[frame[key] != ""].drop_duplicates(key).sort_values(key)
-    return pa.Table.from_pandas(frame, preserve_index=False)
+    return pa.Table.from_pandas(frame, schema, preserve_index=False)

@@ -1,7 +1,7 @@
 """``python -m streaming COMMAND CONFIG``: the processes of the stream, and the online store's batch commands.
 
 Processes (until SIGTERM): ``collector``, ``lake``, ``processor``. Commands: ``topics``, ``apply``, ``materialize``,
-``rebuild``, ``schemas``; the last line of their standard output is one JSON object.
+``rebuild``, ``buckets``, ``schemas``; the last line of their standard output is one JSON object.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import logging
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -116,6 +117,25 @@ def _rebuild(options: argparse.Namespace) -> dict[str, Any]:
         return rebuild.command(settings, config, zone, options.force, lambda text: status.update(text))
 
 
+def _buckets(options: argparse.Namespace) -> dict[str, Any]:
+    from redis.exceptions import RedisError
+
+    from streaming import buckets
+    from streaming.online import OnlineStore
+
+    config, _, settings = _loaded(options)
+    as_of = int(time.time() * 1000) if options.as_of is None else options.as_of
+    try:
+        counts = OnlineStore(settings.redis_address, config.features).counts(as_of)
+    except RedisError as error:
+        raise StackError(f"the online store at {settings.redis} does not answer: {error}; is it up?") from error
+    if options.out:
+        buckets.write(counts, options.out)
+    days = sorted({bucket.day for bucket in counts})
+    figures = {"as_of": as_of, "days": len(days), "buckets": len(counts), "interactions": counts.total()}
+    return {**figures, "first_day": days[0] if days else None, "last_day": days[-1] if days else None}
+
+
 def _schemas(options: argparse.Namespace) -> dict[str, Any]:
     from streaming import schemas
 
@@ -164,6 +184,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     for name, function, text in forceable:
         add(name, function, text).add_argument("--force", action="store_true", help="also where all is current")
+    buckets = add("buckets", _buckets, "Say which daily counts are visible; --out writes them.")
+    buckets.add_argument("--as-of", type=int, metavar="MS", help="the instant (default: now)")
+    buckets.add_argument("--out", metavar="FILE", help="parquet to write: day, region, item_id, count")
     schemas = add(
         "schemas", _schemas, "Write a changed contract's Avro schema as the next version.", needs_config=False
     )

@@ -43,10 +43,12 @@ _READ = {
     "event_time": pa.int64(),
     "event_type": pa.string(),
     "item_id": pa.string(),
+    "region": pa.string(),
     "value": pa.float64(),
 }
-#: Columns of which ``_folded`` makes what is folded.
-_FOLDED = ("event_time", "event_id", "event_type", "item_id", "value")
+_DWELL = EventType.DWELL.value
+#: Columns of which ``_update`` makes what is folded.
+_FOLDED = ("user_id", "event_time", "event_id", "event_type", "item_id", "region", "value")
 _PLACE = {"partition": pa.int32(), "offset": pa.int64(), "incarnation": pa.string()}
 #: Columns of a live file: the fields of an event, and where the record lay in the topic.
 LIVE_SCHEMA = pa.schema(
@@ -147,6 +149,8 @@ def categories(config: Config, zones: Zones) -> dict[str, str]:
     """
     filesystem, path = fsspec.core.url_to_fs(f"{zones.processed}/items.parquet")
     column = config.features.category
+    if not column:
+        return {}
     try:
         table = pq.read_table(path, columns=["item_id", column], filesystem=filesystem)
     except FileNotFoundError:
@@ -157,7 +161,7 @@ def categories(config: Config, zones: Zones) -> dict[str, str]:
 
 def histories(
     zones: Zones, files: Sequence[LiveFile], categories: Mapping[str, str]
-) -> Iterator[tuple[str, list[Interaction | Dwell]]]:
+) -> Iterator[tuple[str, list[Update]]]:
     """Each user's interactions and dwell reports, of the processed history and of ``files``; the first of an id counts.
 
     Raises:
@@ -176,10 +180,12 @@ def histories(
     names = users.dictionary.to_pylist()
     start = 0
     for end in last.tolist():
-        once: dict[str, Interaction | Dwell] = {}
-        for values in zip(*(column.slice(start, end - start).to_pylist() for column in columns)):
-            if values[1] not in once:
-                once[values[1]] = _folded(categories, *values)
+        once: dict[str, Update] = {}
+        # NumPy makes Python's objects some times faster than ``to_pylist``.
+        part = (column.slice(start, end - start).to_numpy(zero_copy_only=False).tolist() for column in columns)
+        for values in zip(*part):
+            if values[2] not in once:
+                once[values[2]] = _update(values, categories)
         yield names[codes[order[start]]], list(once.values())
         start = end
 
@@ -202,26 +208,35 @@ def beyond(
     if not fresh:
         return []
     found = [
-        Update(row["user_id"], _folded(categories, *(row[name] for name in _FOLDED)))
+        _update([row[name] for name in _FOLDED], categories, row["partition"])
         for row in _live(fresh).to_pylist()
         if row["offset"] >= first(row["incarnation"], row["partition"])
     ]
     return sorted(found, key=lambda each: each.event[:2])
 
 
-def _folded(
-    categories: Mapping[str, str], time: int, event_id: str, kind: str, item_id: str, value: float
-) -> Interaction | Dwell:
-    if kind == EventType.DWELL.value:
-        return Dwell(time, event_id, dwell_ms(value))
-    return Interaction(time, event_id, item_id, categories.get(item_id, ""))
+def log_end(zones: Zones) -> int:
+    """Time of the newest event of the processed history, ms; 0 when it is empty."""
+    times = _history_files(zones).to_table(columns=["event_time"])["event_time"]
+    return max((int(chunk.to_numpy().max()) for chunk in times.chunks if len(chunk)), default=0)
+
+
+def _update(values: Sequence[Any], categories: Mapping[str, str], partition: int = 0) -> Update:
+    user, time, event_id, kind, item, region, value = values
+    if kind == _DWELL:
+        return Update(user, Dwell(time, event_id, dwell_ms(value)), region, partition)
+    return Update(user, Interaction(time, event_id, item, categories.get(item, "")), region, partition)
 
 
 def _history(zones: Zones) -> pa.Table:
+    return _foldable(_history_files(zones), _READ)
+
+
+def _history_files(zones: Zones) -> Any:
     filesystem, path = fsspec.core.url_to_fs(f"{zones.processed}/events")
     if not filesystem.exists(path):
         raise ArtifactError(f"{zones.processed}/events is not there: run `python -m etl run` first")
-    return _foldable(ds.dataset(path, filesystem=filesystem, format="parquet"), _READ)
+    return ds.dataset(path, filesystem=filesystem, format="parquet")
 
 
 def _live(files: Sequence[LiveFile]) -> pa.Table:
@@ -231,7 +246,7 @@ def _live(files: Sequence[LiveFile]) -> pa.Table:
 
 
 def _foldable(dataset: Any, columns: Mapping[str, pa.DataType]) -> pa.Table:
-    kind, dwell = ds.field("event_type"), EventType.DWELL.value
-    wanted = kind.isin([kind.value for kind in INTERACTIONS]) | ((kind == dwell) & ds.field("value").is_valid())
+    kind = ds.field("event_type")
+    wanted = kind.isin([each.value for each in INTERACTIONS]) | ((kind == _DWELL) & ds.field("value").is_valid())
     wanted = wanted & ds.field("user_id").is_valid() & ds.field("item_id").is_valid()
     return dataset.to_table(columns=list(columns), filter=wanted).cast(pa.schema(list(columns.items())))

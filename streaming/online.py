@@ -1,30 +1,35 @@
 """The processor's side of the online store: states, Feast rows and the position in the topic, changed together.
 
 Keys: ``trireme:state:<user>`` holds a user's state, ``trireme:position`` says up to where the topic is folded in
-(``trireme:folded``: topics that are gone), and the rows lie in Feast's hashes (``contracts.online_layout``). One MULTI
-writes all that a batch changes, so a crash leaves either all of it or nothing; the watched position makes sure that no
-two processors fold the same batch.
+(``trireme:folded``: topics that are gone), the rows lie in Feast's hashes (``contracts.online_layout``), and daily
+counts in those of ``contracts.buckets``. One MULTI writes all that a batch changes, so a crash leaves either all of it
+or nothing; the watched position makes sure that no two processors fold the same batch.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import redis
 
 from contracts import folds, online_layout
+from contracts.buckets import Bucket
 from contracts.config import FeatureSettings
 from contracts.features import user_behaviour
 from contracts.folds import UserState
+from streaming import buckets
 from streaming.updates import Changes
 
 POSITION = "trireme:position"
 FOLDED = "trireme:folded"
 LEASE = "trireme:lease"
 STATE = "trireme:state:"
+#: The shard of the daily counts that holds what a rebuild found; the others are named like their partition.
+LAKE_SHARD = "lake"
 #: A processor that was killed keeps its successor waiting for no longer than this.
 LEASE_MS = 3000
 TIMEOUT_SECONDS = 5.0
@@ -45,23 +50,30 @@ class Position:
         incarnation: the topic's; empty when the store must be rebuilt.
         origin: what the states are made of (``streaming.lake.origin``).
         offsets: partition -> next offset.
+        newest: partition -> time of the newest interaction counted, ms.
     """
 
     incarnation: str = ""
     origin: str = ""
     offsets: Mapping[int, int] = dataclasses.field(default_factory=dict)
+    newest: Mapping[int, int] = dataclasses.field(default_factory=dict)
 
     def fields(self) -> dict[str, str]:
         """As the hash in Redis."""
         offsets = {f"offset:{partition}": str(offset) for partition, offset in self.offsets.items()}
-        return {"incarnation": self.incarnation, "origin": self.origin, **offsets}
+        newest = {f"newest:{partition}": str(time) for partition, time in self.newest.items()}
+        return {"incarnation": self.incarnation, "origin": self.origin, **offsets, **newest}
 
     @staticmethod
     def of(fields: Mapping[bytes, bytes]) -> Position:
         """The inverse of ``fields``."""
         text = {name.decode(): value.decode() for name, value in fields.items()}
-        offsets = {int(name[7:]): int(value) for name, value in text.items() if name.startswith("offset:")}
-        return Position(text.get("incarnation", ""), text.get("origin", ""), offsets)
+        numbers: dict[str, dict[int, int]] = {"offset": {}, "newest": {}}
+        for name, value in text.items():
+            kind, colon, partition = name.partition(":")
+            if colon:
+                numbers[kind][int(partition)] = int(value)
+        return Position(text.get("incarnation", ""), text.get("origin", ""), numbers["offset"], numbers["newest"])
 
 
 class OnlineStore:
@@ -120,9 +132,12 @@ class OnlineStore:
             if Position.of(pipe.hgetall(POSITION)) != believed:
                 raise FencedError("another process moved the position")
             changes = fold(_decoded(users, pipe.mget([STATE + user for user in users]) if users else []))
-            after = dataclasses.replace(believed, offsets={**believed.offsets, **offsets})
+            newest = {partition: added.newest for partition, added in changes.counted.items()}
+            after = dataclasses.replace(
+                believed, offsets={**believed.offsets, **offsets}, newest={**believed.newest, **newest}
+            )
             pipe.multi()
-            self._put(pipe, changes.states)
+            self._put_changes(pipe, changes)
             pipe.hset(POSITION, mapping=after.fields())
             try:
                 pipe.execute()
@@ -135,6 +150,16 @@ class OnlineStore:
         with self._redis.pipeline(transaction=False) as pipe:
             self._put(pipe, states)
             pipe.execute()
+
+    def put_changes(self, changes: Changes) -> None:
+        """Write a batch of a catching up: all of it or nothing, for a repetition recognises what has a state only."""
+        with self._redis.pipeline(transaction=True) as pipe:
+            self._put_changes(pipe, changes)
+            pipe.execute()
+
+    def counts(self, as_of: int) -> Counter[Bucket]:
+        """The daily counts that are visible as of an instant, ms."""
+        return buckets.visible(self._redis, as_of, self._settings)
 
     def drop(self, users: Iterable[str]) -> None:
         """Take away states and behaviour rows; other views' rows stay."""
@@ -154,19 +179,40 @@ class OnlineStore:
             found.setdefault(incarnation, {})[int(partition)] = int(value)
         return found
 
-    def finish(self, position: Position, folded: Mapping[str, Mapping[int, int]]) -> None:
-        """State that a rebuild or a catching up is complete."""
+    def finish(
+        self,
+        position: Position,
+        folded: Mapping[str, Mapping[int, int]],
+        counts: Mapping[Bucket, int] | None = None,
+    ) -> None:
+        """State that a rebuild or a catching up is complete; a rebuild's ``counts`` replace all daily counts.
+
+        Raises:
+            FencedError: when another process moved the position meanwhile; nothing was written.
+        """
         former = {
             f"{incarnation}:{partition}": offset
             for incarnation, offsets in folded.items()
             for partition, offset in offsets.items()
         }
         with self._redis.pipeline(transaction=True) as pipe:
-            pipe.delete(POSITION, FOLDED)
+            pipe.watch(POSITION)
+            outdated = [] if counts is None else buckets.keys(self._redis)
+            pipe.multi()
+            pipe.delete(POSITION, FOLDED, *outdated)
+            buckets.put(pipe, LAKE_SHARD, counts or {}, self._settings)
             pipe.hset(POSITION, mapping=position.fields())
             if former:
                 pipe.hset(FOLDED, mapping=former)
-            pipe.execute()
+            try:
+                pipe.execute()
+            except redis.WatchError:
+                raise FencedError("another process moved the position while the store was filled") from None
+
+    def _put_changes(self, pipe: Any, changes: Changes) -> None:
+        self._put(pipe, changes.states)
+        for partition, added in changes.counted.items():
+            buckets.add(pipe, str(partition), added.counts, self._settings)
 
     def _put(self, pipe: Any, states: Mapping[str, UserState]) -> None:
         for user, state in states.items():

@@ -5,8 +5,11 @@ The loop keeps nothing in memory that is not in Redis, so after any error it sta
 
 from __future__ import annotations
 
+import collections
 import functools
+import itertools
 import logging
+import operator
 import threading
 import time
 from typing import Any
@@ -31,6 +34,9 @@ POLL_MS = 200
 RETRY_SECONDS = 0.5
 
 EVENTS = Counter("trireme_processor_events", "Records by what became of them.", ["outcome"])
+LATE_COUNTS = Counter(
+    "trireme_processor_late_counts", "Interactions of a day that was visible already: counted by the batch alone."
+)
 LAG = Gauge("trireme_processor_lag_events", "Records in the topic that are not folded in yet.")
 LATENCY = Histogram(
     "trireme_processor_event_to_feature_seconds",
@@ -97,19 +103,25 @@ def step(
     store: OnlineStore, position: Position, records: list[Any], categories: dict[str, str], config: Config
 ) -> Position:
     """Fold one polled batch in and state what became of it; the new position."""
-    batch, passed = updates.foldable((record.value for record in records), categories)
+    batch: list[updates.Update] = []
+    passed = collections.Counter[str]()
     offsets: dict[int, int] = {}
-    for record in records:
-        offsets[record.partition] = max(offsets.get(record.partition, 0), record.offset + 1)
+    for partition, group in itertools.groupby(records, operator.attrgetter("partition")):
+        lying = list(group)
+        found, others = updates.foldable((record.value for record in lying), categories, partition)
+        batch += found
+        passed += others
+        offsets[partition] = max(offsets.get(partition, 0), lying[-1].offset + 1)
     users = list(dict.fromkeys(update.user_id for update in batch))
     position, changes = store.advance(
-        position, offsets, users, lambda states: updates.apply(states, batch, config.features)
+        position, offsets, users, lambda states: updates.apply(states, batch, config.features, position.newest)
     )
     now_ms = time.time() * 1000
     for record in records:
         LATENCY.observe(max(0.0, now_ms - record.timestamp) / 1000)
     for outcome, count in (passed + changes.outcomes).items():
         EVENTS.labels(outcome).inc(count)
+    LATE_COUNTS.inc(sum(added.late for added in changes.counted.values()))
     return position
 
 

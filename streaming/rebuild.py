@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
 
 from contracts.artifacts import Zones
+from contracts.buckets import Bucket
 from contracts.config import Config
 from contracts.errors import ArtifactError, StackError
+from contracts.features import MS_PER_DAY
 from contracts.folds import UserState, fold
 from streaming import lake, topics, updates
-from streaming.online import OnlineStore, Position
+from streaming.online import FencedError, OnlineStore, Position
 from streaming.settings import StreamSettings
 from streaming.topics import Topic
 from streaming.watch import TopicWatch
@@ -30,6 +33,8 @@ log = logging.getLogger(__name__)
 _USERS_AT_ONCE = 250
 _EVENTS_AT_ONCE = 2000
 _ATTEMPTS = 3
+#: Days of the history whose counts are kept online too: a release may be that much older than the history.
+BATCH_OVERLAP_DAYS = 30
 #: How long the command waits for the running processor, and how often it looks.
 WAIT_SECONDS, _POLL_SECONDS = 180, 0.2
 
@@ -86,7 +91,10 @@ def rebuild(
     topic: Topic,
     progress: Progress = lambda users, events: None,
 ) -> Made:
-    """Fold the whole lake, write every state and row, and take away those of users that it does not know."""
+    """Fold the whole lake, write every state and row, and take away those of users that it does not know.
+
+    Daily counts begin ``BATCH_OVERLAP_DAYS`` before the history's end: the batch has counted what is older.
+    """
     started = time.perf_counter()
     origin = lake.origin(config, zones)
     store.invalidate()
@@ -94,9 +102,14 @@ def rebuild(
     stale = store.users()
     events = users = 0
     states: dict[str, UserState] = {}
+    first, newest = lake.log_end(zones) // MS_PER_DAY - BATCH_OVERLAP_DAYS, 0
+    counts = Counter[Bucket]()
     for user, history in lake.histories(zones, files, lake.categories(config, zones)):
-        states[user] = fold(history, config.features)
+        states[user] = fold([each.event for each in history], config.features)
         stale.discard(user)
+        newest = max(newest, states[user].last_event_time)
+        recent = [each for each in history if each.event.event_time >= first * MS_PER_DAY]
+        counts.update(counted[1] for each in recent if (counted := each.counted))
         users, events = users + 1, events + len(history)
         if len(states) == _USERS_AT_ONCE:
             store.put(states)
@@ -105,8 +118,8 @@ def rebuild(
     store.put(states)
     store.drop(stale)
     folded = lake.ends(files)
-    position = Position(topic.incarnation, origin, _offsets(folded, topic))
-    store.finish(position, folded)
+    position = Position(topic.incarnation, origin, _offsets(folded, topic), dict.fromkeys(topic.partitions, newest))
+    store.finish(position, folded, counts)
     return Made(position, True, events, users, time.perf_counter() - started)
 
 
@@ -118,17 +131,19 @@ def catch_up(store: OnlineStore, config: Config, zones: Zones, topic: Topic) -> 
     files = [file for file in lake.live_files(zones) if file.incarnation != topic.incarnation]
     missed = lake.beyond(files, folded, lake.categories(config, zones))
     written: set[str] = set()
+    newest = dict(was.newest)
     for start in range(0, len(missed), _EVENTS_AT_ONCE):
         batch = missed[start : start + _EVENTS_AT_ONCE]
         held = store.states(list({each.user_id for each in batch}))
-        changes = updates.apply(held, batch, config.features)
-        store.put(changes.states)
+        changes = updates.apply(held, batch, config.features, newest)
+        store.put_changes(changes)
         written.update(changes.states)
+        newest |= {partition: added.newest for partition, added in changes.counted.items()}
     for incarnation, offsets in lake.ends(files).items():
         known = folded.setdefault(incarnation, {})
         for partition, offset in offsets.items():
             known[partition] = max(known.get(partition, 0), offset)
-    position = Position(topic.incarnation, was.origin, _offsets(folded, topic))
+    position = Position(topic.incarnation, was.origin, _offsets(folded, topic), newest)
     store.finish(position, folded)
     return Made(position, False, len(missed), len(written), time.perf_counter() - started)
 
@@ -155,6 +170,8 @@ def command(
                 store, config, zones, topic, lambda users, events: status(f"{users:,} users, {events:,} events")
             )
         store.release()
+    except FencedError as error:
+        raise StackError(f"{error}: run the command again") from error
     except RedisError as error:
         raise StackError(f"the online store at {settings.redis} does not answer: {error}; is it up?") from error
     return {"rebuilt": made.anew, "by": "command", "users": made.users, "events": made.events, "seconds": made.seconds}

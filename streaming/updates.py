@@ -1,4 +1,4 @@
-"""What the processor does with records, without I/O: bytes in, new states and figures out."""
+"""What the processor does with records, without I/O: bytes in, new states, counts and figures out."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from contracts.buckets import Bucket, Counted, bucket_of, fold
 from contracts.config import FeatureSettings
 from contracts.events import INTERACTIONS, Event, EventType
-from contracts.folds import EMPTY, Dwell, Interaction, UserState, dwell_ms, update
+from contracts.folds import EMPTY, Dwell, Interaction, Outcome, UserState, dwell_ms, update
 from streaming.codec import UndecodableError, decode
 
 log = logging.getLogger(__name__)
@@ -21,10 +22,19 @@ _KINDS = frozenset(kind.value for kind in INTERACTIONS | {EventType.DWELL})
 
 
 class Update(NamedTuple):
-    """One event that is folded, and whose it is."""
+    """One event that is folded: whose it is, where it happened, and the partition of the topic that brought it."""
 
     user_id: str
     event: Interaction | Dwell
+    region: str | None = None
+    partition: int = 0
+
+    @property
+    def counted(self) -> tuple[int, Bucket] | None:
+        """Its time and bucket (``contracts.buckets``); None when it is no interaction."""
+        if isinstance(self.event, Dwell):
+            return None
+        return self.event.event_time, bucket_of(self.event.event_time, self.region, self.event.item_id)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,18 +44,23 @@ class Changes:
     Attributes:
         states: the new state of each user that changed.
         outcomes: how many records ended how.
+        counted: what each partition adds to the daily counts.
     """
 
     states: Mapping[str, UserState]
     outcomes: Counter[str]
+    counted: Mapping[int, Counted]
 
 
-def foldable(values: Iterable[bytes | None], categories: Mapping[str, str]) -> tuple[list[Update], Counter[str]]:
+def foldable(
+    values: Iterable[bytes | None], categories: Mapping[str, str], partition: int = 0
+) -> tuple[list[Update], Counter[str]]:
     """The interactions and dwell reports among a batch of records, in their order, and how many records were neither.
 
     Args:
         values: the records' bytes in wire format.
         categories: item id -> category; an item without one counts under "".
+        partition: where the records lay.
     """
     found, passed = [], Counter[str]()
     for value in values:
@@ -58,35 +73,49 @@ def foldable(values: Iterable[bytes | None], categories: Mapping[str, str]) -> t
         if event.event_type not in _KINDS:
             passed[NO_INTERACTION] += 1
             continue
-        update_of = _update(event, categories)
-        if update_of is None:
+        folded = _folded(event, categories)
+        if folded is None or event.user_id is None:
             log.error("passed over event %s: a %s lacks what its type requires", event.event_id, event.event_type)
             passed[UNDECODABLE] += 1
         else:
-            found.append(update_of)
+            found.append(Update(event.user_id, folded, event.region, partition))
     return found, passed
 
 
-def _update(event: Event, categories: Mapping[str, str]) -> Update | None:
+def _folded(event: Event, categories: Mapping[str, str]) -> Interaction | Dwell | None:
     """None when a field is missing without which the event says nothing."""
-    if event.user_id is None or event.item_id is None:
+    if event.item_id is None:
         return None
     if event.event_type != EventType.DWELL:
-        category = categories.get(event.item_id, "")
-        return Update(event.user_id, Interaction(event.event_time, event.event_id, event.item_id, category))
-    if event.value is None:
-        return None
-    return Update(event.user_id, Dwell(event.event_time, event.event_id, dwell_ms(event.value)))
+        return Interaction(event.event_time, event.event_id, event.item_id, categories.get(event.item_id, ""))
+    return None if event.value is None else Dwell(event.event_time, event.event_id, dwell_ms(event.value))
 
 
-def apply(states: Mapping[str, UserState], batch: Sequence[Update], settings: FeatureSettings) -> Changes:
-    """Fold a batch into the states of its users (a user that is not in ``states`` is new)."""
+def apply(
+    states: Mapping[str, UserState],
+    batch: Sequence[Update],
+    settings: FeatureSettings,
+    newest: Mapping[int, int],
+) -> Changes:
+    """Fold a batch into the states of its users and into the daily counts.
+
+    Args:
+        states: of the users; one that is not there is new.
+        batch: in the order of arrival.
+        settings: of the folds.
+        newest: partition -> time of its newest interaction so far, ms.
+    """
     changed: dict[str, UserState] = {}
     outcomes = Counter[str]()
-    for user_id, event in batch:
-        before = changed.get(user_id) or states.get(user_id, EMPTY)
-        after, outcome = update(before, event, settings)
+    counted: dict[int, list[tuple[int, Bucket]]] = {}
+    for each in batch:
+        before = changed.get(each.user_id) or states.get(each.user_id, EMPTY)
+        after, outcome = update(before, each.event, settings)
         outcomes[outcome.value] += 1
-        if after is not before:
-            changed[user_id] = after
-    return Changes(changed, outcomes)
+        if outcome is Outcome.APPLIED:
+            changed[each.user_id] = after
+            # The user's state knows the ids: what it refuses is not counted either.
+            if seen := each.counted:
+                counted.setdefault(each.partition, []).append(seen)
+    added = {partition: fold(newest.get(partition, 0), log, settings) for partition, log in counted.items()}
+    return Changes(changed, outcomes, added)

@@ -176,10 +176,13 @@ def _inputs(config: Config, zones: Zones, table: pa.Table) -> Inputs:
 
 def _matrices(config: Config, table: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """``categorical`` int64 ``[n, columns]``, ``continuous`` float32 ``[n, columns]``, labels float32 ``[n]``."""
-    categorical = [numbers(table, f"c_{name}") for name in ranker_categorical(config.features)]
+    names = ranker_categorical(config.features)
+    categorical = np.zeros((table.num_rows, len(names)), np.int64)
+    for i, name in enumerate(names):
+        categorical[:, i] = numbers(table, f"c_{name}")
     continuous = [numbers(table, f"x_{name}") for name in ranker_continuous(config.features)]
     return (
-        np.stack(categorical, axis=1).astype(np.int64),
+        categorical,
         np.stack(continuous, axis=1).astype(np.float32),
         numbers(table, LABEL).astype(np.float32),
     )

@@ -62,6 +62,12 @@ def build(kind: str, inputs: Inputs) -> mm.Model:
             top_block=_deep(_DEEP),
             prediction_tasks=output,
         )
+    if not inputs.sizes:
+        # Merlin's embeddings cannot be none: the cross and deep layers then see numbers only.
+        block = mm.InputBlockV2(schema.select_by_tag(Tags.CONTINUOUS))
+        return mm.DCNModel(
+            schema, depth=_CROSS_LAYERS, deep_block=_deep(_DEEP), input_block=block, prediction_tasks=output
+        )
     dims = {f"c_{name}": min(_DCN_DIM, max(2, int(size**0.5))) for name, size in inputs.sizes.items()}
     embeddings = mm.Embeddings(categorical, dim=dims, l2_batch_regularization_factor=_L2)
     return mm.DCNModel(

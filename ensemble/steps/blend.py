@@ -44,7 +44,7 @@ class ColdStart:
         at = np.maximum(ids - FIRST_VALUE, 0).astype(np.int64)
         evidence = np.array([[x.evidence] for x in envelopes], np.float64)
         weight = evidence / (evidence + self._tables.serve.evidence_half)
-        category = self._tables.item_codes[self._tables.features.category][ids]
+        category = self._tables.item_category[ids]
         in_session = np.take_along_axis(session_weights(self._tables, query), category, axis=1)
         personal = weight * self._personal(candidates, ranked) + self._tables.serve.session_weight * in_session
         common = (1 - weight) * np.take_along_axis(trending, at, axis=1)

@@ -85,7 +85,7 @@ class RankerFeatures:
         counts = query.category_shares.reshape(len(ids), len(hours), -1).astype(np.float64)
         total = counts.sum(axis=2, keepdims=True)
         shares = np.where(total > 1e-30, counts / np.maximum(total, 1e-30), 0.0)
-        category = self._tables.item_codes[self._tables.features.category][ids]
+        category = self._tables.item_category[ids]
         return {
             count_column(half_life).replace("_counts_", "_share_"): np.take_along_axis(shares[:, i], category, axis=1)
             for i, half_life in enumerate(hours)

@@ -74,7 +74,7 @@ class Retrieval:
     ) -> None:
         """Trending items of the running session's categories; most requests have no session and cost nothing."""
         weights = session_weights(self._tables, query)
-        category = self._tables.item_codes[self._tables.features.category][FIRST_VALUE:]
+        category = self._tables.item_category[FIRST_VALUE:]
         for i in np.flatnonzero(weights.any(axis=1)):
             scores = self._popularity.trending(envelopes[i].as_of, envelopes[i].region) * weights[i, category]
             scores[blocked[i] | (scores <= 0)] = -np.inf

@@ -66,7 +66,13 @@ class Tables:
     @property
     def categories(self) -> int:
         """Codes of the category column, those of pad, null and out of vocabulary among them."""
-        return len(self.vocabularies[self.features.category]) + FIRST_VALUE
+        return len(self.vocabularies.get(self.features.category, ())) + FIRST_VALUE
+
+    @property
+    def item_category(self) -> np.ndarray:
+        """Category code of every item code; null for all where the configuration names no category."""
+        known = self.item_codes.get(self.features.category)
+        return np.full(len(self.item_ids), NULL) if known is None else known
 
     @property
     def seen_width(self) -> int:

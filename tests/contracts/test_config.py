@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -13,45 +12,12 @@ from hypothesis import strategies as st
 
 from contracts.config import Config, load, parse
 from contracts.errors import ConfigError
-from contracts.stack import PORT_OFFSETS, stack_settings
+from contracts.stack import PORT_OFFSETS, data_folder, stack_settings
+from tests.contracts.settings import GOOD, changed
 from tests.strategies import json_values
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted(ROOT.glob("configs/*.toml"))
-
-GOOD: dict[str, Any] = {
-    "name": "shop",
-    "source": {
-        "time_shift": "end_at_now",
-        "events": {"url": "e.parquet", "columns": {"user_id": "u", "item_id": "i", "event_time": "t"}},
-        "items": {"url": "i.parquet", "columns": {"item_id": "i", "department": "d", "brand": "b", "price": "p"}},
-        "users": {"url": "u.parquet", "columns": {"user_id": "u", "age": "a"}},
-    },
-    "features": {
-        "user_categorical": ["age"],
-        "item_categorical": ["department", "brand"],
-        "item_numeric": ["price"],
-        "category": "department",
-    },
-    "windows": {"retrieval_end": "2020-01-01", "ranker_end": "2020-02-01", "cut": "2020-03-01"},
-    "train": {},
-}
-
-
-def changed(**changes: Any) -> dict[str, Any]:
-    """``GOOD`` with some settings, named by their path (``source__events__url``), set; ``...`` takes one away."""
-    raw = copy.deepcopy(GOOD)
-    for path, held in changes.items():
-        *tables, name = path.split("__")
-        table = raw
-        for step in tables:
-            table = table.setdefault(step, {})
-        if held is ...:
-            del table[name]
-        else:
-            table[name] = held
-    return raw
-
 
 #: name: (changes, the problem's beginning, words that it must have)
 PROBLEMS: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
@@ -87,7 +53,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
     "users without id": ({"source__users__columns__user_id": ...}, "source.users.columns.user_id: is missing", ()),
     "a feature without column": (
         {"features__user_categorical": ["age", "income"]},
-        "features: 'income' is not in source.users.columns",
+        "features.user_categorical: 'income' is not in source.users.columns",
         ("user_id, age",),
     ),
     "a feature listed twice": ({"features__item_numeric": ["brand"]}, "features: 'brand' is listed 2 times", ()),
@@ -103,6 +69,16 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
     ),
     "no half-life": ({"features__count_half_lives_hours": []}, "features.count_half_lives_hours: expected at", ()),
     "a half-life of 0": ({"features__popularity_half_lives_days": [0]}, "features.popularity_half_lives_days", ("0",)),
+    "dlrm with numbers only": (
+        {
+            "train__ranker": "dlrm",
+            "features__user_categorical": [],
+            "features__item_categorical": [],
+            "features__category": "",
+        },
+        "train.ranker: 'dlrm' needs a categorical feature",
+        (),
+    ),
     "a half-life twice": ({"features__count_half_lives_hours": [1, 1]}, "features.count_half_lives_hours", ("once",)),
 }
 
@@ -154,6 +130,43 @@ def test_tables_of_attributes_may_be_empty() -> None:
     assert config.source.users.columns == {}
 
 
+def test_a_data_set_without_a_single_attribute_is_one() -> None:
+    empty = {"url": "", "columns": {}}
+    raw = changed(source__users=empty, source__items=empty)
+    raw["features"] = {"user_categorical": [], "item_categorical": [], "item_numeric": [], "category": ""}
+    assert parse(raw, "x").features.category == ""
+
+
+def test_faults_of_type_do_not_hide_what_the_checks_would_find_nor_bring_false_ones() -> None:
+    """Ten of all kinds: each is told once, and nothing that only follows from another."""
+    raw = changed(
+        name=3,
+        zzz=1,
+        windows__cut=...,
+        features__recent_items="many",
+        features__category=7,
+        features__user_categorical=["age", "income"],
+        features__item_numeric=["price", 3],
+        train__ranker="bert",
+        source__events__columns__shop="s",
+        source__time_shift="later",
+    )
+    with pytest.raises(ConfigError) as caught:
+        parse(raw, "x")
+    assert sorted(problem.split(":")[0] for problem in caught.value.problems) == [
+        "features.category",
+        "features.item_numeric[1]",
+        "features.recent_items",
+        "features.user_categorical",
+        "name",
+        "source.events.columns.shop",
+        "source.time_shift",
+        "train.ranker",
+        "windows.cut",
+        "zzz",
+    ]
+
+
 @given(st.dictionaries(st.sampled_from([*GOOD, "serve", "other"]), json_values, max_size=4))
 def test_any_mapping_is_a_configuration_or_a_config_error(changes: dict[str, Any]) -> None:
     try:
@@ -192,6 +205,11 @@ def test_a_file_that_is_no_configuration_says_why(tmp_path: Path, content: bytes
 def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
         load(tmp_path)
+
+
+def test_data_of_its_own_lies_where_the_environment_says() -> None:
+    assert data_folder({}) == data_folder({"TRIREME_DATA": ""}) == "data"
+    assert data_folder({"TRIREME_DATA": "s3://bucket/x"}) == "s3://bucket/x"
 
 
 def test_the_stack_s_settings_come_from_the_environment() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import pytest
 
 from contracts.errors import StackError
-from deploy.catalogue import MIN_UNSEEN, Catalogue, choose_purchases, shuffled_users
+from deploy.catalogue import MIN_UNSEEN, Catalogue, choose_purchases, read_catalogue, shuffled_users
 
 _SIZE = MIN_UNSEEN + 5
 
@@ -38,6 +40,13 @@ def test_a_department_of_which_little_is_left_unseen_is_not_chosen():
 def test_no_department_left_is_said():
     with pytest.raises(StackError, match="user u: no department with 20 unseen items is below 0.2"):
         choose_purchases("u", ["a1"], frozenset(), _catalogue("a"), seed=1)
+
+
+def test_a_data_set_without_categories_cannot_be_seen_to_learn():
+    site = mock.Mock()
+    site.config.features.category = ""
+    with pytest.raises(StackError, match=r"features\.category is empty"):
+        read_catalogue(site)
 
 
 def test_the_same_seed_chooses_the_same_users_and_departments():

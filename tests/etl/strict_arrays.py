@@ -141,7 +141,7 @@ class StrictModule:
     @staticmethod
     def _searchsorted(a: StrictArray, v: StrictArray, side: str = "left") -> StrictArray:
         if not (isinstance(a, StrictArray) and isinstance(v, StrictArray)):
-            raise NotImplementedError("only arrays, on both sides")
+            raise TypeError("only arrays, on both sides")
         return StrictArray(np.searchsorted(a.held, v.held, side))  # pyright: ignore[reportArgumentType]
 
     @staticmethod

@@ -238,4 +238,4 @@ def test_check_names_every_wrong_column_at_once_without_a_traceback(tmp_path: Pa
 def test_check_of_a_right_configuration_ends_in_one_line_of_json() -> None:
     done = command("check", "configs/completejourney.toml")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == {"name": "completejourney", "columns": 20}
+    assert json.loads(done.stdout.splitlines()[-1]) == {"name": "completejourney", "columns": 25}

@@ -6,6 +6,9 @@ No GPU was at hand: the stand-in of ``strict_arrays`` refuses what CuPy refuses,
 from __future__ import annotations
 
 import ast
+import importlib.util
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +146,19 @@ def test_the_stand_in_refuses_what_a_device_refuses() -> None:
 def test_without_cudf_the_arrays_are_numpys() -> None:
     device.arrays.cache_clear()
     assert device.arrays() is np
+
+
+@pytest.mark.parametrize(("library", "expected"), [("cudf", "cupy"), ("pandas", "numpy")])
+def test_the_arrays_are_cupys_where_merlin_works_on_cudf(
+    library: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dispatch = types.ModuleType("merlin.core.dispatch")
+    monkeypatch.setattr(dispatch, "get_lib", lambda: types.ModuleType(library), raising=False)
+    for name, module in (("merlin.core.dispatch", dispatch), ("cupy", types.ModuleType("cupy"))):
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    device.arrays.cache_clear()
+    try:
+        assert device.arrays().__name__ == expected
+    finally:
+        device.arrays.cache_clear()

@@ -142,7 +142,7 @@ def grocer() -> list[dict[str, Any]]:
     config = configuration.load("configs/completejourney.toml")
     table, found = config.source.events, []
     (piece,) = source.pieces(table.url, 1 << 40)
-    rows = ingest.map_rows(source.read(piece, [*table.columns.values()]), table, config.name, piece, 0)
+    rows = ingest.map_rows(source.read(piece, [*table.columns.values()]), table, config.name, "log", 0, 0)
     days = rows.column("event_time").to_numpy() // 86_400_000
     order = np.argsort(days, kind="stable")
     bounds = np.flatnonzero(np.diff(days[order], prepend=-1, append=1 << 40))

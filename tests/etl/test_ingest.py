@@ -127,7 +127,7 @@ def test_a_source_that_is_not_there_is_named(url: str, words: str) -> None:
 
 def test_a_file_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "log.xlsx").write_text("x")
-    with pytest.raises(ArtifactError, match="expected a name with .parquet, .csv, .json"):
+    with pytest.raises(ArtifactError, match="expected a name with .parquet, .csv, .tsv, .json"):
         source.columns(str(tmp_path / "log.xlsx"))
 
 

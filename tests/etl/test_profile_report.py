@@ -77,7 +77,7 @@ def profile(**changes: Any) -> dict[str, Any]:
         "name": "shop",
         "run": "20240121T000000-abc",
         "made_at": "2024-01-21T00:00:00Z",
-        "counts": {"rows_in": 12_360, "processed": 11_400, "quarantined": 360, "held": 600},
+        "counts": {"rows_in": 12_360, "processed": 11_400, "quarantined": 360, "held": 600, "dropped": 0},
         "quarantined_by_reason": {"duplicate": 300, "wrong_type": 60},
         "quarantined_by_day": {"2024-01-03": {"duplicate": 300}, "unknown": {"wrong_type": 60}},
         "days": {f"2024-01-{1 + i:02d}": day(i) for i in range(20)},
@@ -125,7 +125,7 @@ def test_a_bar_stands_for_every_day_and_says_what_it_holds() -> None:
 
 
 def test_rows_that_are_unaccounted_for_are_shouted() -> None:
-    counts = {"rows_in": 12_365, "processed": 11_400, "quarantined": 360, "held": 600}
+    counts = {"rows_in": 12_365, "processed": 11_400, "quarantined": 360, "held": 600, "dropped": 0}
     assert "This does not add up: 5 rows are unaccounted for." in page_of(profile(counts=counts)).text
 
 
@@ -195,7 +195,7 @@ def test_a_last_profile_that_is_no_json_is_named(tmp_path: Path) -> None:
 
 
 def test_a_run_without_a_row_has_a_page_too() -> None:
-    counts = {"rows_in": 0, "processed": 0, "quarantined": 0, "held": 0}
+    counts = {"rows_in": 0, "processed": 0, "quarantined": 0, "held": 0, "dropped": 0}
     nothing = profile(
         counts=counts, quarantined_by_reason={}, quarantined_by_day={}, days={}, held={}, examples={}, previous=None
     )

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from contracts.buckets import Bucket
 from contracts.config import load
 from contracts.events import Event
 from contracts.features import MS_PER_HOUR
@@ -41,12 +42,18 @@ def batch_rows(folder: Path, events: list[dict], queries: list[tuple[str, int]])
     pq.write_table(pa.Table.from_pylist(events), folder / "events.parquet")
     users, instants = zip(*queries)
     pq.write_table(pa.table({"user_id": users, "as_of": pa.array(instants, pa.int64())}), folder / "queries.parquet")
-    files = [f"--{name}={folder / name}.parquet" for name in ("events", "queries", "out")]
+    files = [f"--{name}={folder / name}.parquet" for name in ("events", "queries", "out", "buckets")]
     command = [TRAIN_PYTHON, "-m", "etl", "behaviour", *files, "--config", CONFIG]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(done.stdout.splitlines()[-1])["queries"] == len(queries)
     return pq.read_table(folder / "out.parquet").to_pylist()
+
+
+def batch_counts(folder: Path) -> Counter[Bucket]:
+    """Interactions by day, region and item by the batch, of the events of the last ``batch_rows``."""
+    rows = pq.read_table(folder / "buckets.parquet").to_pylist()
+    return Counter({Bucket(row["day"], row["region"], row["item_id"]): row["count"] for row in rows})
 
 
 def assert_equal_rows(streamed: list[dict], batch: list[dict]) -> None:
@@ -105,7 +112,7 @@ def test_on_real_events_every_instants_row_is_the_batchs(tmp_path):
         queries.append((user, time))  # what was known before anything of this instant
         streamed.append(row(states.get(user, EMPTY), SETTINGS))
         batch, passed = foldable(map(wire, together), categories)
-        changes = apply(states, batch, SETTINGS)
+        changes = apply(states, batch, SETTINGS, {})
         assert changes.outcomes == {"applied": len(together)} and not passed
         states.update(changes.states)
     for user, state in states.items():
@@ -131,6 +138,7 @@ def bad_logs(seed: int, users: int) -> list[dict]:
                 "item_id": f"i{rng.randrange(9)}",
                 "category": "",
                 "value": float(rng.randrange(900_000)),
+                "region": rng.choice([None, "east", "west"]),
             }
             event["category"] = f"category-{int(event['item_id'][1:]) % 4}"
             arrivals.append((now + delay, rng.random(), event))
@@ -146,19 +154,31 @@ def test_on_late_repeated_and_simultaneous_events_the_rows_are_the_batchs(tmp_pa
     arrived = bad_logs(seed=11, users=250)
     categories = {event["item_id"]: event["category"] for event in arrived}
     states, outcomes, kept = {}, Counter(), []
+    counts, newest, uncounted = Counter(), {}, set()
     for event in arrived:
-        batch, _ = foldable([wire(event)], categories)
-        changes = apply(states, batch, SETTINGS)
+        partition = int(event["user_id"][1:]) % 3
+        batch, _ = foldable([wire(event)], categories, partition)
+        changes = apply(states, batch, SETTINGS, newest)
         (outcome,) = changes.outcomes
         outcomes[outcome] += 1
         if outcome != "late":
             kept.append(event)
         states.update(changes.states)
+        for added in changes.counted.values():
+            counts += added.counts
+            newest[partition] = added.newest
+            if added.late:
+                uncounted.add(event["event_id"])
     assert min(outcomes[name] for name in ("applied", "duplicate", "late")) > 100, outcomes
     users = sorted(states)
     end = 1_600_000_000_000 + 100_000 * MS_PER_HOUR
     batch = batch_rows(tmp_path, kept, [(user, end) for user in users])
     assert sum(one["session_dwell_ms"] > 0 for one in batch) > 50
+
+    # Daily counts leave out what came when its day was visible, which the user's own clock may have let pass.
+    assert len(uncounted) > 10
+    batch_rows(tmp_path, [event for event in kept if event["event_id"] not in uncounted], [("u0", end)])
+    assert counts == batch_counts(tmp_path)
     assert_equal_rows([row(states[user], SETTINGS) for user in users], batch)
 
     # The batch has the late ones too, and so has a rebuild: both fold the whole log.

@@ -103,7 +103,7 @@ class Stack:
         types = {"event_time": pa.int64(), "value": pa.float64()}
         columns = {
             name: pa.array([row[name] for row in rows], types.get(name, pa.string()))
-            for name in ("event_id", "event_type", "event_time", "user_id", "item_id", "value")
+            for name in ("event_id", "event_type", "event_time", "user_id", "item_id", "region", "value")
         }
         pq.write_table(pa.table(columns), folder / "events/day=2024-01-01/part.parquet")
         items = {"item_id": list(DEPARTMENTS), "department": list(DEPARTMENTS.values())}

@@ -3,14 +3,18 @@
 import random
 import signal
 import threading
+from collections import Counter
 
 import pytest
 
+from contracts.buckets import bucket_of
+from contracts.features import MS_PER_DAY
 from contracts.folds import Interaction, fold, row
 from streaming import lake, topics
+from streaming.online import OnlineStore
 from streaming.publisher import Publisher, Record
 from tests.streaming.services import wait_until
-from tests.streaming.stack import DEPARTMENTS, Stack, assert_same_row, click, dwell, running
+from tests.streaming.stack import DEPARTMENTS, NOW, Stack, assert_same_row, click, dwell, running
 
 pytestmark = pytest.mark.integration
 
@@ -30,6 +34,14 @@ def expected(stack: Stack, events):
 def assert_rows(stack: Stack, events) -> None:
     for user, document in expected(stack, events).items():
         assert_same_row(stack.row(user), document)
+
+
+def assert_counts(stack: Stack, events) -> None:
+    """The daily counts are those of each event id's first event."""
+    once = {(event.user_id, event.event_id): event for event in reversed(events)}.values()
+    store = OnlineStore(stack.settings.redis_address, stack.config.features)
+    expected = Counter(bucket_of(event.event_time, event.region, event.item_id) for event in once)
+    assert store.counts(as_of=NOW + 10 * MS_PER_DAY) == expected
 
 
 def in_the_lake(stack: Stack) -> int:
@@ -68,6 +80,7 @@ def test_kill_9_in_mid_run_counts_every_event_once(stack):
         assert processor.stop() == 0
     assert kills_in_mid_run == 3
     assert_rows(stack, HISTORY + log)
+    assert_counts(stack, HISTORY + log)
 
 
 def test_an_undecodable_record_is_counted_and_passed_over(stack):
@@ -82,9 +95,12 @@ def test_an_undecodable_record_is_counted_and_passed_over(stack):
         good, late = click("v0", "good", "i2", 1000), click("v0", "late", "i2", 25 * 3_600_000)
         stack.publish([good, late, good, click("v0", "seen", kind="impression"), dwell("v0", "read", 321, 500)])
         wait_until(lambda: stack.folded() == folded + 6, 20, "six records")
+        outcomes = ("applied", "duplicate", "late", "undecodable", "no_interaction")
+        names = [f'trireme_processor_events_total{{outcome="{name}"}}' for name in outcomes]
+        # The figures follow the store, by a moment.
+        wait_until(lambda: sum(map(stack.metrics("processor").get, names)) == 6, 20, "the figures of six records")
         figures = stack.metrics("processor")
-    outcomes = ("applied", "duplicate", "late", "undecodable", "no_interaction")
-    assert [figures[f'trireme_processor_events_total{{outcome="{name}"}}'] for name in outcomes] == [2, 1, 1, 1, 1]
+    assert [figures[name] for name in names] == [2, 1, 1, 1, 1]
     assert figures["trireme_processor_lag_events"] == 0
     assert figures["trireme_processor_event_to_feature_seconds_count"] == 6
     assert stack.row("v0")["recent_item_ids"] == ["i2"] and stack.row("v0")["session_dwell_ms"] == 321
@@ -121,6 +137,7 @@ def test_a_frozen_broker_delays_and_a_forgetful_one_costs_nothing(stack):
         wait_until(lambda: stack.row("w4")["interaction_count"] == 50, 20, "the events after the loss")
         wait_until(lambda: stack.folded() == 70, 20, "all records of the new incarnation")
         assert_rows(stack, HISTORY + first + second)
+        assert_counts(stack, HISTORY + first + second)
         wait_until(lambda: in_the_lake(stack) == 270, 20, "the other events in the lake")
 
     # Redis forgets as well: everything comes back from the lake alone.
@@ -129,6 +146,7 @@ def test_a_frozen_broker_delays_and_a_forgetful_one_costs_nothing(stack):
     with running(processor):
         wait_until(lambda: stack.position().incarnation, 30, "the rebuild")
         assert_rows(stack, HISTORY + first + second)
+        assert_counts(stack, HISTORY + first + second)
 
 
 def test_the_rebuild_command_leaves_the_work_to_a_running_processor(stack, monkeypatch, capsys):

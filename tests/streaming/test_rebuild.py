@@ -1,19 +1,26 @@
 """The online store from the lake: the same rows as the stream's, nothing twice, and nothing known thrown away."""
 
+import dataclasses
+import json
+from collections import Counter
 from datetime import datetime, timezone
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from contracts.buckets import bucket_of
 from contracts.errors import ArtifactError
+from contracts.features import MS_PER_DAY
 from contracts.folds import Dwell, Interaction, fold, row
 from streaming import lake, updates
+from streaming.__main__ import main
 from streaming.codec import encode
 from streaming.lake_writer import Buffer, write
 from streaming.online import FencedError, OnlineStore, Position
 from streaming.rebuild import is_current, make_current, rebuild
 from streaming.topics import Topic
-from tests.streaming.stack import DEPARTMENTS, Stack, assert_same_row, click, dwell
+from tests.streaming.stack import CONFIG, DEPARTMENTS, NOW, Stack, assert_same_row, click, dwell
 
 pytestmark = pytest.mark.integration
 
@@ -68,7 +75,7 @@ def test_a_broker_that_forgot_costs_nothing_that_the_store_or_the_lake_knew(stac
     before = make_current(store, stack.config, stack.zones, FIRST).position
     unwritten = click("u1", "only in the store", "i5", 1000)  # the broker died before the lake writer had it
     batch, _ = updates.foldable([encode(unwritten)], DEPARTMENTS)
-    store.advance(before, {0: 1}, ["u1"], lambda held: updates.apply(held, batch, stack.config.features))
+    store.advance(before, {0: 1}, ["u1"], lambda held: updates.apply(held, batch, stack.config.features, {}))
     missed = [click("u1", "m1", "i7", 500), click("u4", "m2", "i8", 400)]  # written, and never processed
     live(stack, 0, 0, [unwritten, *missed])
     live(stack, 1, 5, [click("u4", "m3", "i9", 300), click("u4", "m2", "i8", 400)])
@@ -101,6 +108,72 @@ def test_dwell_of_history_and_lake_is_rebuilt_and_caught_up(stack, store):
     assert_same_row(stack.row("u1"), expected(stack, log))
 
 
+def counted(*events):
+    """Daily counts of these events, every day visible."""
+    return Counter(bucket_of(e.event_time, e.region, e.item_id) for e in events)
+
+
+def test_a_rebuild_replaces_the_daily_counts_and_a_catching_up_adds_to_them(stack, store):
+    far = NOW + 10 * MS_PER_DAY
+    h1, h2 = click("u1", "h1", "i1", 40 * MS_PER_DAY), click("u1", "h2", "i1", 5 * HOUR)
+    stack.fill([h1, h2, dwell("u1", "h3", 9)], fingerprint="counted")
+    new = [dataclasses.replace(click("u1", "l1", "i1", 4 * HOUR), region="east"), click("u2", "l2", "i1", 3 * HOUR)]
+    live(stack, 0, 0, [*new, new[0], h2])
+    for _ in range(2):  # a second rebuild counts nothing twice
+        made = rebuild(store, stack.config, stack.zones, FIRST)
+        assert store.counts(far) == counted(h2, *new), "what is older than the overlap is the batch's"
+        assert made.position.newest == {0: NOW - 3 * HOUR, 1: NOW - 3 * HOUR}
+    batch, _ = updates.foldable([encode(click("u3", "s1", "i1"))] * 2, DEPARTMENTS, 1)
+    after, _ = store.advance(
+        made.position, {1: 2}, ["u3"], lambda held: updates.apply(held, batch, stack.config.features, {})
+    )
+    assert after.newest == {0: NOW - 3 * HOUR, 1: NOW} and store.position() == after
+    assert store.counts(far) == counted(h2, *new, click("u3", "s1", "i1"))
+
+    missed = click("u4", "l3", "i5", HOUR)
+    live(stack, 0, 4, [missed])
+    live(stack, 1, 2, [new[1]])
+    for topic in (SECOND, Topic("c" * 32, (0, 1))):
+        assert not make_current(store, stack.config, stack.zones, topic).anew
+        assert store.counts(far) == counted(h2, *new, click("u3", "s1", "i1"), missed)
+    assert store.position().newest == {0: NOW - HOUR, 1: NOW}
+
+
+def test_the_command_says_and_writes_which_daily_counts_are_visible(stack, store, monkeypatch, capsys, tmp_path):
+    early, late = [click("u1", "h1", "i3", 30 * HOUR)], [click("u1", f"h{n}", "i4", n * HOUR) for n in (4, 5)]
+    stack.fill([*early, *late], fingerprint="to be shown")
+    rebuild(store, stack.config, stack.zones, FIRST)
+    for name, value in stack.environ.items():
+        monkeypatch.setenv(name, value)
+    file = str(tmp_path / "counts.parquet")
+    assert main(["buckets", str(CONFIG), "--as-of", str(NOW + 3 * MS_PER_DAY), "--out", file]) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert figures["interactions"] == 3 and figures["first_day"] == (NOW - 30 * HOUR) // MS_PER_DAY
+    rows = [{**bucket._asdict(), "count": count} for bucket, count in sorted(counted(*early, *late).items())]
+    assert pq.read_table(file).to_pylist() == rows
+    assert main(["buckets", str(CONFIG), "--as-of", str(NOW - 30 * HOUR), "--out", file]) == 0
+    assert '"buckets": 0' in capsys.readouterr().out and pq.read_table(file).num_rows == 0
+    assert main(["buckets", str(CONFIG), "--out", str(tmp_path / "no folder" / "counts.parquet")]) == 1
+    assert "name a file of a folder that is there" in " ".join(capsys.readouterr().err.split())
+
+
+def test_counts_of_a_rebuild_that_lost_its_race_are_not_written(stack, store):
+    position = rebuild(store, stack.config, stack.zones, FIRST).position
+    before, rival = (
+        store.counts(NOW + 10 * MS_PER_DAY),
+        OnlineStore(stack.settings.redis_address, stack.config.features),
+    )
+
+    class Raced(dict):
+        def items(self):  # read between the watch and the writing
+            rival.finish(position, {})
+            return super().items()
+
+    with pytest.raises(FencedError):
+        store.finish(Position("d" * 32), {}, Raced({bucket_of(NOW, "", "i1"): 99}))
+    assert store.position() == position and store.counts(NOW + 10 * MS_PER_DAY) == before
+
+
 def test_states_of_another_version_are_made_anew(stack, store, monkeypatch):
     before = make_current(store, stack.config, stack.zones, FIRST).position
     monkeypatch.setattr(lake, "STATE_VERSION", 77)
@@ -130,7 +203,7 @@ def test_a_batch_of_someone_with_an_outdated_position_changes_nothing(stack, sto
     batch, _ = updates.foldable([encode(click("u1", "n1"))], DEPARTMENTS)
 
     def change(held):
-        return updates.apply(held, batch, stack.config.features)
+        return updates.apply(held, batch, stack.config.features, {})
 
     after, _ = store.advance(position, {0: 1}, ["u1"], change)
     row_then = stack.row("u1")
@@ -146,7 +219,7 @@ def test_a_batch_that_races_another_is_refused_at_the_last_moment(stack, store):
 
     def change(held):
         rival.finish(Position(position.incarnation, position.origin, {0: 77}), {})
-        return updates.apply(held, batch, stack.config.features)
+        return updates.apply(held, batch, stack.config.features, {})
 
     before = stack.row("u1")
     with pytest.raises(FencedError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import re
 import subprocess
 import threading
@@ -62,10 +63,11 @@ def run(argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path) -> Me
         ToolError: when it fails.
     """
     seen: dict[int, Seen] = {}
+    os.sync()  # what the tool before wrote is its own affair
     started = time.monotonic()
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as errors:
-        child = subprocess.Popen(argv, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=errors, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stdin": subprocess.DEVNULL, "text": True}
+    with log.open("wb") as errors, subprocess.Popen(argv, cwd=cwd, env=env, stderr=errors, **pipes) as child:
         done = threading.Event()
         watcher = threading.Thread(target=_watch, args=(child.pid, seen, done))
         watcher.start()

@@ -136,24 +136,33 @@ def training_rows(log: DataFrame, categories: list[str]) -> DataFrame:
         for i, name in enumerate(categories):
             known[f"sum_{hours}h_{i}"] = F.sum(F.when(F.col("category") == name, weighed)).over(before)
     rows = log.withColumns(known).filter("opens and size(targets) > 0")
-    return rows.select(*_columns(categories))
+    rows = rows.withColumn("last_time", F.coalesce("last_time", F.lit(0)))
+    rows = rows.withColumns({f"weight_{hours}h": weight(F.col("last_time"), hours) for hours in case.HALF_LIVES_HOURS})
+    return rows.withColumn("counted", _counted(categories)).select(*_columns())
 
 
-def _columns(categories: list[str]) -> list[Column]:
+def _counted(categories: list[str]) -> Column:
+    """Name and decayed counts of every category that was met: one filter, for Spark interprets its condition."""
+    all_counts = [
+        F.struct(
+            F.lit(name).alias("name"),
+            *((F.col(f"sum_{h}h_{i}") / F.col(f"weight_{h}h")).alias(f"at_{h}h") for h in case.HALF_LIVES_HOURS),
+        )
+        for i, name in enumerate(categories)
+    ]
+    return F.filter(F.array(*all_counts), lambda count: count[f"at_{case.HALF_LIVES_HOURS[0]}h"].isNotNull())
+
+
+def _columns() -> list[Column]:
     """The rows' columns, out of those that the windows made."""
-    zero = F.lit(0)
-    last, place = F.coalesce("last_time", zero), F.col("place")
+    place, last = F.col("place"), F.col("last_time")
+    window = F.least(place, F.lit(case.RECENT_ITEMS))
     first = F.greatest("session_place", place - case.RECENT_ITEMS)
     in_session = F.when(place > 0, place - first).otherwise(0)
     recent = {
-        name: F.array_compact(F.array(*(f"{name}_{i}" for i in range(case.RECENT_ITEMS))))
+        name: F.slice(F.array(*(f"{name}_{i}" for i in range(case.RECENT_ITEMS))), 1, window)
         for name in ("item", "time", "code")
     }
-    seen = [F.when(F.col(f"sum_24h_{i}").isNotNull(), F.lit(name)) for i, name in enumerate(categories)]
-    counts = []
-    for hours in case.HALF_LIVES_HOURS:
-        sums = [F.col(f"sum_{hours}h_{i}") / weight(last, hours) for i in range(len(categories))]
-        counts.append(F.array_compact(F.array(*sums)).alias(f"category_counts_{hours}h"))
     return [
         F.col("user_id"),
         F.col("event_time").alias("as_of"),
@@ -164,10 +173,10 @@ def _columns(categories: list[str]) -> list[Column]:
         recent["code"].alias("recent_item_codes"),
         place.alias("interaction_count"),
         last.alias("last_event_time"),
-        F.when(place > 0, recent["time"][in_session - 1]).otherwise(zero).alias("session_start_time"),
+        F.when(place > 0, recent["time"][in_session - 1]).otherwise(0).alias("session_start_time"),
         in_session.alias("session_interactions"),
-        F.array_compact(F.array(*seen)).alias("count_categories"),
-        *counts,
+        F.col("counted")["name"].alias("count_categories"),
+        *(F.col("counted")[f"at_{hours}h"].alias(f"category_counts_{hours}h") for hours in case.HALF_LIVES_HOURS),
         F.col("targets")["item_code"].alias("target_item_codes"),
     ]
 

@@ -1,0 +1,76 @@
+"""Daily counts in the online store: written with the states of the same batch, read by people and tests.
+
+One hash a day and shard (``contracts.buckets``): a shard is a partition of the topic, or what a rebuild found in the
+lake. Serving reads the batch's counts up to the end of its log, and these from there on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from contracts import buckets
+from contracts.buckets import Bucket
+from contracts.config import FeatureSettings
+from contracts.errors import ArtifactError
+
+_SCAN_COUNT = 1000
+_SECONDS_A_DAY = 86_400
+SCHEMA = pa.schema([("day", pa.int32()), ("region", pa.string()), ("item_id", pa.string()), ("count", pa.int64())])
+
+
+def add(pipe: Any, shard: str, counts: Mapping[Bucket, int], settings: FeatureSettings) -> None:
+    """Put increments into a pipeline; a day goes when nobody has added to it for as long as it is of use."""
+    names = {day: buckets.key(shard, day) for day in {bucket.day for bucket in counts}}
+    for bucket, count in counts.items():
+        pipe.hincrby(names[bucket.day], buckets.field(bucket), count)
+    for name in names.values():
+        pipe.expire(name, buckets.keep_days(settings) * _SECONDS_A_DAY)
+
+
+def put(pipe: Any, shard: str, counts: Mapping[Bucket, int], settings: FeatureSettings) -> None:
+    """Put whole counts into a pipeline; what the hashes held of these buckets is replaced."""
+    by_day: dict[int, dict[str, int]] = {}
+    for bucket, count in counts.items():
+        by_day.setdefault(bucket.day, {})[buckets.field(bucket)] = count
+    for day, fields in by_day.items():
+        pipe.hset(buckets.key(shard, day), mapping=fields)
+        pipe.expire(buckets.key(shard, day), buckets.keep_days(settings) * _SECONDS_A_DAY)
+
+
+def keys(client: Any) -> list[bytes]:
+    """The keys of all hashes."""
+    return list(client.scan_iter(match=buckets.PREFIX + "*", count=_SCAN_COUNT))
+
+
+def visible(client: Any, as_of: int, settings: FeatureSettings) -> Counter[Bucket]:
+    """The counts of all shards together, of the days that are visible as of an instant (ms)."""
+    found = Counter[Bucket]()
+    for name in keys(client):
+        day = buckets.day_of(name.decode())
+        if buckets.is_visible(day, as_of, settings):
+            for field, count in client.hgetall(name).items():
+                found[buckets.parse(day, field.decode())] += int(count)
+    return found
+
+
+def table(counts: Mapping[Bucket, int]) -> pa.Table:
+    """Counts as rows, sorted by day, region and item."""
+    rows = [{**bucket._asdict(), "count": count} for bucket, count in sorted(counts.items())]
+    return pa.Table.from_pylist(rows, SCHEMA)
+
+
+def write(counts: Mapping[Bucket, int], path: str) -> None:
+    """Write counts as one parquet file.
+
+    Raises:
+        ArtifactError: when there is no writing there.
+    """
+    try:
+        pq.write_table(table(counts), path)
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be written: {error}; name a file of a folder that is there") from None
