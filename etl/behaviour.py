@@ -61,9 +61,14 @@ def recent_positions(low: Array, high: Array, most: int) -> tuple[Array, Array]:
 
 def _session_starts(history: History, settings: FeatureSettings) -> Array:
     """Position of the first interaction of the session that each interaction belongs to, int64 ``[n]``."""
-    first = device.changes(history.user)
-    first[1:] |= history.time[1:] - history.time[:-1] > settings.session_gap_minutes * 60_000
-    return device.run_starts(first)
+    gap_ms = settings.session_gap_minutes * 60_000
+
+    def make() -> Array:
+        first = device.changes(history.user)
+        first[1:] |= history.time[1:] - history.time[:-1] > gap_ms
+        return device.run_starts(first)
+
+    return history.once(("session", gap_ms), make)
 
 
 def _session_dwell(
@@ -93,11 +98,13 @@ def _counts(
     columns = {"count_categories": device.lists(names, sizes)}
     age = device.repeat(last_time, sizes) - pairs.time[at]
     for hours in settings.count_half_lives_hours:
-        half_life = hours * MS_PER_HOUR
-        sums = decayed_sums(pairs.first, pairs.time, half_life)
-        values = sums[at] * device.arrays().exp2(-age / half_life)
+        values = _sums(history, pairs, hours)[at] * device.arrays().exp2(-age / (hours * MS_PER_HOUR))
         columns[count_column(hours)] = device.lists(values, sizes)
     return columns
+
+
+def _sums(history: History, pairs: _Pairs, hours: int) -> Array:
+    return history.once(("sums", hours), lambda: decayed_sums(pairs.first, pairs.time, hours * MS_PER_HOUR))
 
 
 class _Pairs:
@@ -132,7 +139,7 @@ def _newest_of_each_category(history: History, low: Array, high: Array) -> tuple
         Positions in the order of the pairs, how many each query has, and the pairs.
     """
     xp = device.arrays()
-    pairs = _Pairs(history)
+    pairs = history.once("pairs", lambda: _Pairs(history))
     n = len(pairs.order)
     asked = xp.flatnonzero(high > low)
     end = high[asked] - 1

@@ -55,7 +55,7 @@ def build(
     entries = (np.flatnonzero(instants.window(found.as_of) == 0), *chosen.entries)
     ids = _row_ids(log, found, instants.cut, chosen.users_before)
     for window, part in zip(WINDOWS, entries):
-        tables = rows.training_rows(log, found, part, ids, config, items, users, seen=window != "A")
+        tables = rows.training_rows(log, found, part, ids, item_codes, config, users, seen=window != "A")
         store.write_parts(tables, f"{zone.features}/rows/window={window}/part-{number:05d}.parquet")
     requests = rows.snapshot(log, log.users_before(instants.cut), instants.cut, config, users)
     stamp = pa.array(np.full(len(log.users), instants.log_end), pa.timestamp("ms", tz="UTC"))

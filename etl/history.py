@@ -11,7 +11,7 @@ pair (user number, as_of); ``before`` turns it into the position behind the user
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -71,6 +71,13 @@ class History:
     region: Array
     time: Array
     dwells: Dwells
+    _made: dict[object, Any] = dataclasses.field(default_factory=dict[object, Any], compare=False, repr=False)
+
+    def once(self, key: object, make: Callable[[], Any]) -> Any:
+        """What ``make`` returns, made once for this history, however many queries are asked of it."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     def number(self, users: Sequence[str] | Any) -> Array:
         """User numbers of ids; -1 for a user without interactions."""

@@ -87,8 +87,10 @@ def map_rows(rows: pa.Table, table: EventTable, name: str, origin: str, start: i
             columns[field.name], failed = to_ms(values, table.time_unit)
         else:
             columns[field.name], failed = cast(values, kind)
-        first = failed & ~pd.notna(unreadable)
-        unreadable[first] = [f"{field.name}={str(value)[:64]}" for value in values.filter(pa.array(first)).to_pylist()]
+        if failed.any():
+            first = failed & ~pd.notna(unreadable)
+            texts = values.filter(pa.array(first)).to_pylist()
+            unreadable[first] = [f"{field.name}={str(value)[:64]}" for value in texts]
     if "event_id" not in table.columns:
         columns["event_id"] = pc.binary_join_element_wise(f"{name}-{origin}", pc.cast(offset, pa.string()), "-")
     if table.event_types:

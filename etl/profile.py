@@ -13,15 +13,24 @@ PAIRS = 4_000_000
 
 
 def home_regions(history: History, low: Array, high: Array) -> pa.Array:
-    """The region of most interactions in ``[low, high)``; of equals, the one that got there first; "" when none is.
+    """The region of most interactions in ``[low, high)``; of equals, the one that got there first; "" when none is."""
+    xp = device.arrays()
+    if not len(history.time):
+        return pa.array([""] * len(low), pa.string())
+    leader = history.once("leader", lambda: _leaders(history))
+    at = xp.where(high > low, leader[xp.maximum(high - 1, 0)], -1)
+    number = xp.where(at >= low, history.region[xp.maximum(at, 0)], len(history.regions))
+    return device.strings([*history.regions, ""], number)
+
+
+def _leaders(history: History) -> Array:
+    """For every interaction, the position of the last one that set a new maximum; it may be another user's.
 
     A leader loses only to a region that exceeds it, and counts grow by one, so the leader at an instant is the region
     of the last interaction that set a new maximum.
     """
     xp = device.arrays()
     n = len(history.time)
-    if not n:
-        return pa.array([""] * len(low), pa.string())
     order = device.order_by(history.user, history.region)
     first = device.changes(history.user[order]) | device.changes(history.region[order])
     count = xp.empty(n, int)
@@ -33,10 +42,7 @@ def home_regions(history: History, low: Array, high: Array) -> pa.Array:
     running = device.running_max(count + offset)
     record = count > 0
     record[1:] &= count[1:] + offset[1:] > running[:-1]
-    leader = device.running_max(xp.where(record, xp.arange(n), -1))
-    at = xp.where(high > low, leader[xp.maximum(high - 1, 0)], -1)
-    number = xp.where(at >= low, history.region[xp.maximum(at, 0)], len(history.regions))
-    return device.strings([*history.regions, ""], number)
+    return device.running_max(xp.where(record, xp.arange(n), -1))
 
 
 def seen_items(history: History, low: Array, high: Array, most: int) -> ItemLists:
@@ -62,6 +68,10 @@ def seen_items(history: History, low: Array, high: Array, most: int) -> ItemList
 
 def neighbours(history: History) -> tuple[Array, Array]:
     """Positions of the previous (-1: none) and next (n: none) interaction of the same user with the same item."""
+    return history.once("neighbours", lambda: _neighbours(history))
+
+
+def _neighbours(history: History) -> tuple[Array, Array]:
     xp = device.arrays()
     n = len(history.time)
     order = device.order_by(history.user, history.item)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contracts.config import Config, FeatureSettings
-from contracts.features import FIRST_VALUE
+from contracts.features import FIRST_VALUE, OUT_OF_VOCABULARY
 from etl import behaviour, device, encoding, history, profile, store
 from etl.device import Array
 from etl.history import History, ItemLists
@@ -94,13 +94,13 @@ def training_rows(
     found: Targets,
     entries: np.ndarray,
     ids: np.ndarray,
+    item_codes: np.ndarray,
     config: Config,
-    catalogue: list[str],
     users: Timeline,
     seen: bool,
 ) -> Iterator[pa.Table]:
     """The rows of ``features/rows`` for some entries of ``found``, ``QUERIES`` at a time; ``ids`` has those of all."""
-    codes = device.arrays().asarray(encoding.codes(log.items, catalogue))
+    codes = device.arrays().asarray(np.where(item_codes < 0, OUT_OF_VOCABULARY, item_codes))
     for start in range(0, max(len(entries), 1), QUERIES):
         chosen = entries[start : start + QUERIES]
         table = _training_rows(log, found, chosen, codes, config, users, seen)
@@ -118,12 +118,12 @@ def _training_rows(
 ) -> pa.Table:
     user, as_of = found.user[chosen], found.as_of[chosen]
     known = features(log, user, as_of, config.features, seen)
-    table = known.table
+    table, user_ids = known.table, device.strings(log.users, user)
     identity = {
-        "user_id": device.strings(log.users, user),
+        "user_id": user_ids,
         "as_of": pa.array(as_of),
         "region": pa.array(found.region[chosen], pa.string()),
-        **attributes(users, device.strings(log.users, user), as_of, config),
+        **attributes(users, user_ids, as_of, config),
     }
     coded = {
         "recent_item_codes": device.lists(codes[known.recent.items], known.recent.sizes, pa.int64()),

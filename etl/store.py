@@ -21,6 +21,8 @@ from contracts.events import LIMITS
 from contracts.features import MS_PER_DAY
 
 YEAR_2100 = 4_102_444_800_000
+#: Stretches of rows of one day up to which slices cost less than a copy of all rows in order.
+RUNS = 5_000
 
 
 def clear(url: str) -> None:
@@ -38,12 +40,12 @@ def remove(pattern: str, keep: Collection[str]) -> None:
             filesystem.rm_file(found)
 
 
-def write(table: pa.Table, url: str) -> None:
+def write(table: pa.Table, url: str, compression: str = "zstd") -> None:
     """Write one file."""
     filesystem, path = fsspec.core.url_to_fs(url)
     filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
     with filesystem.open(path, "wb") as stream:
-        pq.write_table(table, stream, compression="zstd", use_dictionary=_repeated(table.schema))
+        pq.write_table(table, stream, compression=compression, use_dictionary=_repeated(table.schema))
 
 
 def write_parts(tables: Iterable[pa.Table], url: str) -> None:
@@ -103,28 +105,32 @@ def read_days(url: str, names: Sequence[str], columns: Sequence[str] | None = No
 def by_day(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     """Rows by the day of ``event_time``, order kept: ``day=YYYY-MM-DD``, ``day=unknown`` where the time is impossible.
 
-    The rows of a log that is sorted by time are only sliced.
+    Rows that lie by day already, as in a log by time, are only sliced, however many stray ones lie between them.
     """
     time = table.column("event_time")
     possible = pc.and_(pc.greater_equal(time, LIMITS.min_event_time), pc.less(time, YEAR_2100))
     ms = np.asarray(pc.fill_null(pc.if_else(possible, time, None), -1))
     day = np.where(ms < 0, -1, ms // MS_PER_DAY)
-    if np.any(day[1:] < day[:-1]):
+    first = np.flatnonzero(np.diff(day, prepend=day[0] - 1)) if len(day) else np.empty(0, np.int64)
+    if len(first) > RUNS:
         order = np.argsort(day, kind="stable")
         table, day = table.take(pa.array(order)), day[order]
-    bounds = np.concatenate([[0], np.flatnonzero(np.diff(day)) + 1, [len(day)]]) if len(day) else np.zeros(1, int)
-    for start, stop in zip(bounds, bounds[1:]):
-        name = "unknown" if day[start] < 0 else str(np.datetime64(int(day[start]), "D"))
-        yield f"day={name}", table.slice(start, stop - start)
+        first = np.flatnonzero(np.diff(day, prepend=day[0] - 1))
+    last = np.append(first[1:], len(day))
+    for each in np.unique(day):
+        name = "unknown" if each < 0 else str(np.datetime64(int(each), "D"))
+        here = day[first] == each
+        runs = [table.slice(start, stop - start) for start, stop in zip(first[here], last[here])]
+        yield f"day={name}", pa.concat_tables(runs)
 
 
 def write_split(table: pa.Table, groups: np.ndarray, folder: str, name: str) -> None:
-    """Write the rows of every group, order kept, to ``<folder><group>/<name>.parquet``."""
+    """Write the rows of every group, order kept, to ``<folder><group>/<name>.parquet``; such files live briefly."""
     order = np.argsort(groups, kind="stable")
     present, first = np.unique(groups[order], return_index=True)
     rows = table.take(pa.array(order))
     for group, start, stop in zip(present, first, [*first[1:], len(groups)]):
-        write(rows.slice(start, stop - start), f"{folder}{group}/{name}.parquet")
+        write(rows.slice(start, stop - start), f"{folder}{group}/{name}.parquet", "lz4")
 
 
 def read_all(urls: Sequence[str], columns: Sequence[str]) -> pa.Table:

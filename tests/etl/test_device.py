@@ -60,7 +60,7 @@ def everything(table: pa.Table) -> list[Any]:
     users = timeline.Timeline(newest, former, "user_id")
     ids = np.arange(len(found.user))
     made = [
-        [table.to_pylist() for table in rows.training_rows(log, found, chosen, ids, SMOKE, CATALOGUE, users, seen=seen)]
+        [table.to_pylist() for table in rows.training_rows(log, found, chosen, ids, codes, SMOKE, users, seen=seen)]
         for seen in (True, False)
     ]
     asked = np.array(["u3", "a stranger", "u0"], object)
