@@ -94,7 +94,7 @@ class QualitySettings:
     ranges: dict[str, tuple[float, ...]] = dataclasses.field(default_factory=dict[str, tuple[float, ...]])
     #: Event type -> fields that it must have besides those that the contract asks for.
     required: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict[str, tuple[str, ...]])
-    #: Of ``item_id`` and ``user_id``, those that must be in their table.
+    #: Of ``item_id`` and ``user_id``, those that must be in their table, or in an update that an earlier run took in.
     references: tuple[str, ...] = ()
     #: Most hours by which a row's time may fall behind the newest before it in its source; 0: any order is good.
     max_disorder_hours: int = 0

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from contracts import artifacts
 from contracts.config import Config
-from etl import duplicates, ingest, ledger, quality, source, store, summary
+from etl import changes, duplicates, ingest, ledger, quality, source, store, summary
 from etl.quality import Context
 
 #: Raw rows read again from files, about, of one task.
@@ -70,11 +70,13 @@ class Part:
     Attributes:
         events: file -> rows.
         refused: file -> reason -> rows.
+        updates: those of the events' files that hold updates of items or users.
         summary: of the new rows (``etl/summary.py``); None when they were tried again.
     """
 
     events: dict[str, int] = dataclasses.field(default_factory=dict[str, int])
     refused: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict[str, dict[str, int]])
+    updates: list[str] = dataclasses.field(default_factory=list[str])
     summary: Any = None
 
 
@@ -104,9 +106,12 @@ def take(batch: Batch, job: Job) -> Taken:
     def part(day: str) -> Part:
         return parts.setdefault(f"live/{batch.day}" if batch.day else f"history/{day}", Part())
 
+    updating = changes.among(kept)
     for day, found in store.by_day(kept):
         store.write(found, f"{job.zone.processed}/{ledger.EVENTS}/{day}/{name}")
         part(day).events[f"{day}/{name}"] = found.num_rows
+        if updating and changes.among(found):
+            part(day).updates.append(f"{day}/{name}")
     for day, found in store.by_day(refused):
         store.write(found, f"{job.zone.quarantine}/{ledger.REFUSED}/{day}/{name}")
         part(day).refused[f"{day}/{name}"] = dict(Counter(found.column("reason").to_pylist()))

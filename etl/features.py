@@ -46,8 +46,7 @@ def run(
     for name in ("rows", "by_user", "workflow"):
         store.clear(f"{zone.features}/{name}")
     scratch = f"{zone.features}/by_user"
-    items = f"{zone.processed}/items.parquet"
-    place = grouping.Place(f"{zone.processed}/events", items, config.features.category, scratch, instants.cut)
+    place = grouping.Place(zone.processed, config.features.category, scratch, instants.cut)
     shuffled = grouping.run(place, files, session)
     item_counts = _series(shuffled.items, "item_id")
     catalogue = vocabulary.extended(before.get("item_id", []), item_counts, config.features.min_item_count)
@@ -55,7 +54,7 @@ def run(
     known = {"zone": zone, "instants": instants}
     surveys = session.each("rows surveyed", groups.survey, shuffled.folders, **known)
     user_counts = _series(pa.concat_tables([part.users for part in surveys]), "user_id")
-    encoded = vocabulary.encodings(config, before, item_counts, user_counts, zone.processed)
+    encoded = vocabulary.encodings(config, before, item_counts, user_counts, zone.processed, instants.cut)
     _write_encodings(config, zone, encoded)
     beside = [
         session.beside(groups.write_buckets, shuffled.counts, zone),

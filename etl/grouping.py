@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contracts.features import MS_PER_DAY
-from etl import history, store
+from etl import history, ledger, store, timeline
 from etl.cluster import Session
+from etl.timeline import Timeline
 
 #: Rows of one group, about: what one worker holds in memory at once.
 ROWS_A_GROUP = 300_000
@@ -45,10 +46,9 @@ class Groups(NamedTuple):
 
 
 class Place(NamedTuple):
-    """What all tasks share: the events' folder, the items' file, what is counted by, the groups' folder, the cut."""
+    """What all tasks share: the processed zone, what is counted by, the groups' folder, the cut."""
 
-    events: str
-    items: str
+    processed: str
     category: str
     folder: str
     cut: int
@@ -59,14 +59,14 @@ def run(place: Place, files: Mapping[str, int], session: Session) -> Groups:
 
     Args:
         place: where from, where to.
-        files: file below ``place.events`` -> its rows.
+        files: file below ``processed/events`` -> its rows.
         session: where tasks run.
     """
     store.clear(place.folder)
     count = max(2, -(-sum(files.values()) // ROWS_A_GROUP))
     names = sorted(files)
     asked = names[:: -(-len(names) // SAMPLED_FILES)]
-    samples = session.each("users sampled", _sample, [f"{place.events}/{name}" for name in asked])
+    samples = session.each("users sampled", _sample, [_url(place, name) for name in asked])
     # A few large tables travel as a file: client.map turns a large keyword into a task, on which the scheduler of this
     # Dask stumbles (TypeError in update_graph).
     store.write(pa.table({"user_id": _borders(np.concatenate(samples), count)}), f"{place.folder}/borders.parquet")
@@ -82,13 +82,20 @@ def run(place: Place, files: Mapping[str, int], session: Session) -> Groups:
     )
 
 
-def with_category(rows: pa.Table, items: pa.Table, category: str) -> pa.Table:
-    """Rows with the ``category`` of their item; "" where the items do not know it, or where nothing is counted by."""
+def with_category(rows: pa.Table, items: Timeline, category: str) -> pa.Table:
+    """Rows with the ``category`` that their item has from their time on or since before.
+
+    It is "" where the items do not know it, or where nothing is counted by.
+    """
     if not category:
         return rows.append_column("category", pa.repeat(pa.scalar(""), rows.num_rows))
-    found = pc.index_in(rows.column("item_id"), value_set=items.column("item_id").combine_chunks())
-    names = pc.fill_null(items.column(category).combine_chunks().take(found.combine_chunks()), "")
-    return rows.append_column("category", names)
+    # A change counts from its very instant on.
+    found = items.before(rows.column("item_id"), rows.column("event_time").to_numpy() + 1)
+    return rows.append_column("category", pc.fill_null(found[category], ""))
+
+
+def _url(place: Place, file: str) -> str:
+    return f"{place.processed}/{ledger.EVENTS}/{file}"
 
 
 def _chunks(files: Mapping[str, int]) -> list[list[str]]:
@@ -124,9 +131,9 @@ def _borders(sample: np.ndarray, count: int) -> pa.Array:
 def _split(files: list[str], number: int, place: Place) -> tuple[list[int], pa.Table]:
     """Write the rows of some days by group, and their daily counts; the groups, and counts of items before the cut."""
     names = ["user_id", "item_id", "event_time", "event_id", "event_type", "region", "value"]
-    events = store.read_all([f"{place.events}/{name}" for name in files], names)
-    columns = ["item_id", *([place.category] if place.category else [])]
-    rows = with_category(history.foldable(events), store.read(place.items, columns), place.category)
+    events = store.read_all([_url(place, name) for name in files], names)
+    items = timeline.read(place.processed, "items", [place.category] if place.category else [])
+    rows = with_category(history.foldable(events), items, place.category)
     users = pc.dictionary_encode(rows.column("user_id")).combine_chunks()
     borders = store.read(f"{place.folder}/borders.parquet").column("user_id").to_pandas().to_numpy(object)
     of_user = np.searchsorted(borders, users.dictionary.to_pandas().to_numpy(object))

@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from contracts import artifacts
 from contracts.config import Config
 from contracts.features import FIRST_VALUE, user_profile
-from etl import device, rows, store
+from etl import device, rows, store, timeline
 from etl.history import History
 from etl.selection import ROWS_A_USER, Chosen, Survey
 
@@ -51,7 +50,8 @@ def build(
     log, items = rows.read(group), catalogue(zone)
     item_codes = rows.catalogue_codes(log, items)
     found = rows.targets(log, item_codes)
-    users = _attributes(zone, log)
+    users = timeline.read(zone.processed, "users", config.features.user_categorical)
+    users = users.of(pa.array(log.users, pa.string()))
     entries = (np.flatnonzero(instants.window(found.as_of) == 0), *chosen.entries)
     ids = _row_ids(log, found, instants.cut, chosen.users_before)
     for window, part in zip(WINDOWS, entries):
@@ -82,13 +82,6 @@ def _row_ids(log: History, found: rows.Targets, cut: int, users_before: int) -> 
 def catalogue(zone: artifacts.Zones) -> list[str]:
     """Item ids in the order of their codes."""
     return store.read(catalogue_file(zone)).column("item_id").to_pylist()
-
-
-def _attributes(zone: artifacts.Zones, log: History) -> pd.DataFrame:
-    """The attributes of a group's users, by ``user_id``."""
-    table = store.read(f"{zone.processed}/users.parquet")
-    here = pc.is_in(table.column("user_id"), value_set=pa.array(log.users, pa.string()))
-    return table.filter(here).to_pandas().set_index("user_id")
 
 
 def profile_columns(config: Config) -> list[str]:

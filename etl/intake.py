@@ -122,6 +122,7 @@ def run(book: Ledger, batches: Sequence[Batch], job: Job, session: Session, log:
         book.span(each.first, each.last)
         for part in each.parts.values():
             book.events.update(part.events)
+            book.updates += [path for path in part.updates if path in part.events]
             book.refused.update(part.refused)
     if len(book.events) > known:
         book.version = job.run

@@ -52,6 +52,7 @@ class Ledger:
         history: source file (``ingest.origins``) -> its state when it was taken in.
         live: incarnation -> partition -> first offset that was not taken in.
         events: file below ``processed/events`` -> rows.
+        updates: those of them that hold updates of items or users.
         refused: file below ``quarantine/refused`` -> reason -> rows.
         held: origin and day (``history/day=2024-03-01``) -> what is held of it.
         released: origins and days that a person let pass; never held again.
@@ -70,6 +71,7 @@ class Ledger:
     history: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
     live: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict[str, dict[str, int]])
     events: dict[str, int] = dataclasses.field(default_factory=dict[str, int])
+    updates: list[str] = dataclasses.field(default_factory=list[str])
     refused: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict[str, dict[str, int]])
     held: dict[str, Held] = dataclasses.field(default_factory=dict[str, Held])
     released: list[str] = dataclasses.field(default_factory=list[str])

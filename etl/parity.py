@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from contracts import artifacts
 from contracts.config import Config
-from etl import behaviour, grouping, history, store
+from etl import behaviour, grouping, history, store, timeline
 
 
 def run(config: Config, root: str, events: str, queries: str, out: str, buckets: str | None) -> dict[str, Any]:
@@ -33,8 +33,9 @@ def run(config: Config, root: str, events: str, queries: str, out: str, buckets:
     if "region" not in table.column_names:
         table = table.append_column("region", pa.nulls(table.num_rows, pa.string()))
     if "category" not in table.column_names:
-        items = store.read(f"{artifacts.zones(root, config).processed}/items.parquet")
-        table = grouping.with_category(table, items, config.features.category)
+        category = config.features.category
+        items = timeline.read(artifacts.zones(root, config).processed, "items", [category] if category else [])
+        table = grouping.with_category(table, items, category)
     log = history.build(table)
     asked = store.read(queries, ["user_id", "as_of"])
     user = log.number(asked.column("user_id").to_pandas().to_numpy(object))

@@ -48,7 +48,7 @@ def publish(config: Config, zone: artifacts.Zones, book: Ledger) -> dict[str, An
     Raises:
         ArtifactError: when there is nothing to make features of.
     """
-    statics.run(config, zone.processed)
+    updates = statics.run(config, zone.processed, book.updates)
     ends = borders(config, book.shift)
     counts = book.counts()
     facts = {
@@ -58,6 +58,7 @@ def publish(config: Config, zone: artifacts.Zones, book: Ledger) -> dict[str, An
         "log_start": book.first,
         "log_end": book.last,
         "shift_ms": book.shift,
+        "updates": updates,
         **ends,
     }
     _check_log(config, facts)

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from contracts.config import QualitySettings
 from contracts.events import FIELDS, LIMITS, EventType, Reason
 from contracts.features import MS_PER_HOUR
+from etl import changes
 
 
 class Rule(NamedTuple):
@@ -104,6 +105,8 @@ def own_rules(rows: pa.Table, context: Context, behind: np.ndarray | None) -> It
     for name in settings.references:
         column = rows.column(name)
         broken = pc.and_(pc.is_valid(column), pc.invert(pc.is_in(column, value_set=context.known[name])))
+        # An update may be the first to name what it is of.
+        broken = pc.and_(broken, pc.not_equal(rows.column("event_type"), changes.KINDS[name]))
         yield Rule(Reason.UNKNOWN_REFERENCE, f"{name} is in its table", broken)
     if behind is not None and settings.max_disorder_hours:
         text = f"event_time falls at most {settings.max_disorder_hours} h behind"

@@ -1,5 +1,8 @@
 """One task a group of users: training rows, requests, truth and profiles from the sorted interactions."""
 
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at import, so pyright sees none of them)
+
 from __future__ import annotations
 
 import dataclasses
@@ -7,14 +10,15 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from contracts.config import Config, FeatureSettings
 from contracts.features import FIRST_VALUE, OUT_OF_VOCABULARY
 from etl import behaviour, device, encoding, history, profile, store
 from etl.device import Array
 from etl.history import History, ItemLists
+from etl.timeline import Timeline
 
 #: Rows of a group are computed so many at a time, so that memory stays bounded.
 QUERIES = 100_000
@@ -92,7 +96,7 @@ def training_rows(
     ids: np.ndarray,
     item_codes: np.ndarray,
     config: Config,
-    users: pd.DataFrame,
+    users: Timeline,
     seen: bool,
 ) -> Iterator[pa.Table]:
     """The rows of ``features/rows`` for some entries of ``found``, ``QUERIES`` at a time; ``ids`` has those of all."""
@@ -109,17 +113,17 @@ def _training_rows(
     chosen: np.ndarray,
     codes: Array,
     config: Config,
-    users: pd.DataFrame,
+    users: Timeline,
     seen: bool,
 ) -> pa.Table:
     user, as_of = found.user[chosen], found.as_of[chosen]
     known = features(log, user, as_of, config.features, seen)
-    table = known.table
+    table, user_ids = known.table, device.strings(log.users, user)
     identity = {
-        "user_id": device.strings(log.users, user),
+        "user_id": user_ids,
         "as_of": pa.array(as_of),
         "region": pa.array(found.region[chosen], pa.string()),
-        **attributes(log.users[user], users, config),
+        **attributes(users, user_ids, as_of, config),
     }
     coded = {
         "recent_item_codes": device.lists(codes[known.recent.items], known.recent.sizes, pa.int64()),
@@ -129,17 +133,17 @@ def _training_rows(
     return pa.table({**identity, **{name: table.column(name) for name in table.column_names}, **coded})
 
 
-def attributes(ids: np.ndarray, users: pd.DataFrame, config: Config) -> dict[str, pa.Array]:
-    """Static user columns of user ids; "" where nothing is known. ``users`` is indexed by ``user_id``."""
-    known = users.reindex(ids)
-    names = config.features.user_categorical
-    return {name: pa.array(known[name].fillna("").to_numpy(object), pa.string()) for name in names}
+def attributes(users: Timeline, ids: pa.Array, as_of: np.ndarray | int, config: Config) -> dict[str, pa.Array]:
+    """Static user columns of user ids by what changed before an instant; "" where nothing is known."""
+    known = users.before(ids, as_of)
+    return {name: pc.fill_null(known[name], "") for name in config.features.user_categorical}
 
 
-def snapshot(log: History, ids: np.ndarray, as_of: int, config: Config, users: pd.DataFrame) -> pa.Table:
+def snapshot(log: History, ids: np.ndarray, as_of: int, config: Config, users: Timeline) -> pa.Table:
     """Both views of some users (by id) as of one instant, with ``user_id``."""
     table = features(log, log.number(ids), np.full(len(ids), as_of), config.features, seen=True).table
-    columns = {"user_id": pa.array(ids, pa.string()), **attributes(ids, users, config)}
+    user_ids = pa.array(ids, pa.string())
+    columns = {"user_id": user_ids, **attributes(users, user_ids, as_of, config)}
     return pa.table({**columns, **{name: table.column(name) for name in table.column_names}})
 
 

@@ -112,7 +112,7 @@ def take_in(config: Config, zone: artifacts.Zones, news: News, session: Session,
     """Take in what is new, and publish the processed zone."""
     book, now_ms = news.book, int(time.time() * 1000)
     artifacts.drop_manifest(zone.processed)
-    statics.run(config, zone.processed)
+    statics.run(config, zone.processed, book.updates)
     if news.some:
         if news.anew:
             if config.source.time_shift == "end_at_now":
@@ -134,7 +134,9 @@ def take_in(config: Config, zone: artifacts.Zones, news: News, session: Session,
         intake.run(book, batches, job, session, log)
         if news.anew:
             intake.forget(config, zone, news.pieces)
-    processed.publish(config, zone, book)
+    facts = processed.publish(config, zone, book)
+    for line in statics.remarks(facts["updates"]):
+        log(line)
 
 
 def features_fingerprint(config: Config, zone: artifacts.Zones) -> str:

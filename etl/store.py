@@ -79,6 +79,13 @@ def read(url: str, columns: Sequence[str] | None = None) -> pa.Table:
     return _dataset(filesystem, path).to_table(columns=None if columns is None else list(columns))
 
 
+def read_where(urls: Sequence[str], columns: Sequence[str], condition: ds.Expression) -> pa.Table:
+    """The rows of some files for which a condition holds, in the order of the files; there must be one at least."""
+    filesystem, _ = fsspec.core.url_to_fs(urls[0])
+    paths = [fsspec.core.url_to_fs(url)[1] for url in urls]
+    return _dataset(filesystem, paths).to_table(columns=list(columns), filter=condition)
+
+
 def days(url: str) -> list[str]:
     """The ``day=…`` folders of a zone, sorted."""
     filesystem, path = fsspec.core.url_to_fs(url)

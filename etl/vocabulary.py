@@ -5,14 +5,19 @@ follow those of their attributes, so no row is read for them. A later run extend
 it, so that embeddings stay valid, and what is new comes behind. ``etl/workflow.py`` makes NVTabular's form of it.
 """
 
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at import, so pyright sees none of them)
+
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from contracts import artifacts
 from contracts.config import Config
-from etl import store
+from etl import timeline
 from etl.encoding import Encodings
 
 
@@ -48,7 +53,7 @@ def extended(known: list[str], counts: pd.Series, least: int) -> list[str]:
 
 
 def encodings(
-    config: Config, before: Encodings, item_counts: pd.Series, user_counts: pd.Series, processed: str
+    config: Config, before: Encodings, item_counts: pd.Series, user_counts: pd.Series, processed: str, cut: int
 ) -> Encodings:
     """Every column's vocabulary or statistics.
 
@@ -57,7 +62,8 @@ def encodings(
         before: the encodings to extend; empty for new ones.
         item_counts: item id -> interactions before the cut.
         user_counts: user id -> interactions before the cut.
-        processed: the zone with ``items.parquet`` and ``users.parquet``.
+        processed: the zone with the attributes of items and users.
+        cut: ms; attributes count as they were before it.
     """
     features = config.features
     least = features.min_item_count
@@ -65,18 +71,23 @@ def encodings(
         "user_id": extended(before.get("user_id", []), user_counts, 1),
         "item_id": extended(before.get("item_id", []), item_counts, least),
     }
-    for table, key, names, counts, threshold in (
-        ("users", "user_id", features.user_categorical, user_counts, 1),
-        ("items", "item_id", features.item_categorical, item_counts, least),
+    for table, names, counts, threshold in (
+        ("users", features.user_categorical, user_counts, 1),
+        ("items", features.item_categorical, item_counts, least),
     ):
-        known = store.read(f"{processed}/{table}.parquet").to_pandas().set_index(key).reindex(counts.index)
+        known = timeline.read(processed, table, names).before(_ids(counts), cut)
         for name in names:
-            sums = counts.groupby(known[name].fillna("").to_numpy(object)).sum()
+            sums = counts.groupby(pc.fill_null(known[name], "").to_pandas().to_numpy(object)).sum()
             out[name] = extended(before.get(name, []), sums, threshold)
-    known = store.read(f"{processed}/items.parquet").to_pandas().set_index("item_id").reindex(item_counts.index)
+    known = timeline.read(processed, "items", features.item_numeric).before(_ids(item_counts), cut)
     for name in features.item_numeric:
-        out[name] = _statistics(known[name].to_numpy(np.float64), item_counts.to_numpy(np.float64))
+        values = known[name].to_numpy(zero_copy_only=False).astype(np.float64)
+        out[name] = _statistics(values, item_counts.to_numpy(np.float64))
     return out
+
+
+def _ids(counts: pd.Series) -> pa.Array:
+    return pa.array(counts.index.to_numpy(object), pa.string())
 
 
 def _statistics(values: np.ndarray, weights: np.ndarray) -> dict[str, float]:

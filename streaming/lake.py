@@ -24,9 +24,10 @@ import pyarrow.parquet as pq
 from contracts.artifacts import Zones, fingerprint, read_manifest
 from contracts.config import Config
 from contracts.errors import ArtifactError
-from contracts.events import FIELDS, INTERACTIONS, EventType
+from contracts.events import FIELDS, INTERACTIONS, Event, EventType
 from contracts.features import user_behaviour
 from contracts.folds import STATE_VERSION, Dwell, Interaction, dwell_ms
+from streaming.catalogue import Catalogue
 from streaming.updates import Update
 
 _NAME = re.compile(r"/p(?P<partition>\d+)-(?P<incarnation>[0-9a-f]{32})-(?P<first>\d+)-(?P<last>\d+)\.parquet$")
@@ -141,27 +142,37 @@ def origin(config: Config, zones: Zones) -> str:
     return fingerprint(config.name, read_manifest(zones.processed)["fingerprint"], config.features, *made_by)
 
 
-def categories(config: Config, zones: Zones) -> dict[str, str]:
-    """Item id -> the category by which interactions are counted; items without one are left out.
+def catalogue(config: Config, zones: Zones, files: Sequence[LiveFile]) -> Catalogue:
+    """Every item's category as of any instant, by the processed zone and the updates of items in ``files``.
 
     Raises:
         ArtifactError: when the processed zone has no items.
     """
-    filesystem, path = fsspec.core.url_to_fs(f"{zones.processed}/items.parquet")
     column = config.features.category
     if not column:
-        return {}
+        return Catalogue()
+    newest = _columns(f"{zones.processed}/items.parquet", ["item_id", column])
+    former = _columns(f"{zones.processed}/item_changes.parquet", ["item_id", "valid_from", column])
+    known = Catalogue(column, dict(zip(*newest)), zip(*former))
+    if files:
+        wanted = ds.field("event_type") == EventType.ITEM_UPDATE.value
+        names = ["event_id", "event_type", "event_time", "item_id", "attributes"]
+        for row in _dataset(files).to_table(columns=names, filter=wanted).to_pylist():
+            known.change(Event(**{**row, "attributes": dict(row["attributes"] or ())}))
+    return known
+
+
+def _columns(url: str, names: list[str]) -> list[list[Any]]:
+    """Columns of a file of the processed zone; a missing text is ""."""
+    filesystem, path = fsspec.core.url_to_fs(url)
     try:
-        table = pq.read_table(path, columns=["item_id", column], filesystem=filesystem)
+        table = pq.read_table(path, columns=names, filesystem=filesystem)
     except FileNotFoundError:
         raise ArtifactError(f"{path} is not there: run `python -m etl run` first") from None
-    table = table.filter(ds.field(column).is_valid())
-    return dict(zip(table["item_id"].to_pylist(), table[column].cast(pa.string()).to_pylist()))
+    return [["" if value is None else value for value in table[name].to_pylist()] for name in names]
 
 
-def histories(
-    zones: Zones, files: Sequence[LiveFile], categories: Mapping[str, str]
-) -> Iterator[tuple[str, list[Update]]]:
+def histories(zones: Zones, files: Sequence[LiveFile], catalogue: Catalogue) -> Iterator[tuple[str, list[Update]]]:
     """Each user's interactions and dwell reports, of the processed history and of ``files``; the first of an id counts.
 
     Raises:
@@ -185,20 +196,18 @@ def histories(
         part = (column.slice(start, end - start).to_numpy(zero_copy_only=False).tolist() for column in columns)
         for values in zip(*part):
             if values[2] not in once:
-                once[values[2]] = _update(values, categories)
+                once[values[2]] = _update(values, catalogue)
         yield names[codes[order[start]]], list(once.values())
         start = end
 
 
-def beyond(
-    files: Sequence[LiveFile], folded: Mapping[str, Mapping[int, int]], categories: Mapping[str, str]
-) -> list[Update]:
+def beyond(files: Sequence[LiveFile], folded: Mapping[str, Mapping[int, int]], catalogue: Catalogue) -> list[Update]:
     """What is to be folded of live records at or beyond the offsets in ``folded``, in the order of time.
 
     Args:
         files: live files.
         folded: incarnation -> partition -> first offset that was not folded in; 0 where there is none.
-        categories: item id -> category.
+        catalogue: with the updates of the live zone.
     """
 
     def first(incarnation: str, partition: int) -> int:
@@ -208,7 +217,7 @@ def beyond(
     if not fresh:
         return []
     found = [
-        _update([row[name] for name in _FOLDED], categories, row["partition"])
+        _update([row[name] for name in _FOLDED], catalogue, row["partition"])
         for row in _live(fresh).to_pylist()
         if row["offset"] >= first(row["incarnation"], row["partition"])
     ]
@@ -221,11 +230,11 @@ def log_end(zones: Zones) -> int:
     return max((int(chunk.to_numpy().max()) for chunk in times.chunks if len(chunk)), default=0)
 
 
-def _update(values: Sequence[Any], categories: Mapping[str, str], partition: int = 0) -> Update:
+def _update(values: Sequence[Any], catalogue: Catalogue, partition: int = 0) -> Update:
     user, time, event_id, kind, item, region, value = values
     if kind == _DWELL:
         return Update(user, Dwell(time, event_id, dwell_ms(value)), region, partition)
-    return Update(user, Interaction(time, event_id, item, categories.get(item, "")), region, partition)
+    return Update(user, Interaction(time, event_id, item, catalogue.at(item, time)), region, partition)
 
 
 def _history(zones: Zones) -> pa.Table:
@@ -240,9 +249,12 @@ def _history_files(zones: Zones) -> Any:
 
 
 def _live(files: Sequence[LiveFile]) -> pa.Table:
+    return _foldable(_dataset(files), {**_READ, **_PLACE})
+
+
+def _dataset(files: Sequence[LiveFile]) -> Any:
     paths = [file.path for file in files]
-    dataset = ds.dataset(paths, filesystem=files[0].filesystem, format="parquet", schema=LIVE_SCHEMA)
-    return _foldable(dataset, {**_READ, **_PLACE})
+    return ds.dataset(paths, filesystem=files[0].filesystem, format="parquet", schema=LIVE_SCHEMA)
 
 
 def _foldable(dataset: Any, columns: Mapping[str, pa.DataType]) -> pa.Table:

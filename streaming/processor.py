@@ -1,17 +1,16 @@
 """The feature processor: records from the topic, features in the online store, each event counted once.
 
-The loop keeps nothing in memory that is not in Redis, so after any error it starts over from what is stored there.
+The loop keeps nothing in memory that is not in Redis, in the lake or in the topic, so after any error it starts over
+from what is stored there. An update of an item changes the category under which later interactions are counted.
 """
 
 from __future__ import annotations
 
-import collections
 import functools
-import itertools
 import logging
-import operator
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from kafka.errors import KafkaError
@@ -22,6 +21,7 @@ from contracts.artifacts import Zones
 from contracts.config import Config
 from contracts.errors import StackError
 from streaming import lake, rebuild, topics, updates
+from streaming.catalogue import Catalogue
 from streaming.online import FencedError, OnlineStore, Position
 from streaming.settings import StreamSettings
 from streaming.watch import TopicWatch
@@ -60,7 +60,8 @@ def run(settings: StreamSettings, config: Config, zones: Zones, stop: threading.
                 _session(settings, config, zones, store, stop)
             else:
                 log.info("another processor holds the lease")
-        except (KafkaError, RedisError, StackError, FencedError) as error:
+        # A file of the lake is not found when it was merged while it was read.
+        except (KafkaError, RedisError, StackError, FencedError, FileNotFoundError) as error:
             log.warning("starting over in %s s: %s", RETRY_SECONDS, error)
         stop.wait(RETRY_SECONDS)
     try:
@@ -81,11 +82,13 @@ def _session(settings: StreamSettings, config: Config, zones: Zones, store: Onli
             REBUILD_SECONDS.set(made.seconds)
             log.info("folded %d events of %d users in %.1f s", made.events, made.users, made.seconds)
             position = made.position
-        known = lake.categories(config, zones)
+        files = lake.live_files(zones)
+        known = lake.catalogue(config, zones, files)
         offsets = {partition: position.offsets.get(partition, 0) for partition in topic.partitions}
         log.info("processing incarnation %s from offsets %s", topic.incarnation, offsets)
         client = topics.consumer(settings, offsets, FETCH_WAIT_MS)
         try:
+            _go_back(client, offsets, lake.ends(files).get(topic.incarnation, {}))
             while not stop.is_set() and watch.reason is None:
                 records = [record for batch in client.poll(timeout_ms=POLL_MS).values() for record in batch]
                 if records:
@@ -99,19 +102,21 @@ def _session(settings: StreamSettings, config: Config, zones: Zones, store: Onli
             client.close(autocommit=False, timeout_ms=1000)
 
 
-def step(
-    store: OnlineStore, position: Position, records: list[Any], categories: dict[str, str], config: Config
-) -> Position:
-    """Fold one polled batch in and state what became of it; the new position."""
-    batch: list[updates.Update] = []
-    passed = collections.Counter[str]()
+def step(store: OnlineStore, position: Position, records: list[Any], catalogue: Catalogue, config: Config) -> Position:
+    """Fold one polled batch in and state what became of it; the new position.
+
+    Of records before the position only the updates of items are taken in.
+    """
+    folded = [record for record in records if record.offset < position.offsets.get(record.partition, 0)]
+    updates.learn((record.value for record in folded), catalogue)
+    records = [record for record in records if record.offset >= position.offsets.get(record.partition, 0)]
+    if not records:
+        return position
+    values, partitions = [record.value for record in records], [record.partition for record in records]
+    batch, passed = updates.foldable(values, catalogue, partitions)
     offsets: dict[int, int] = {}
-    for partition, group in itertools.groupby(records, operator.attrgetter("partition")):
-        lying = list(group)
-        found, others = updates.foldable((record.value for record in lying), categories, partition)
-        batch += found
-        passed += others
-        offsets[partition] = max(offsets.get(partition, 0), lying[-1].offset + 1)
+    for record in records:
+        offsets[record.partition] = max(offsets.get(record.partition, 0), record.offset + 1)
     users = list(dict.fromkeys(update.user_id for update in batch))
     position, changes = store.advance(
         position, offsets, users, lambda states: updates.apply(states, batch, config.features, position.newest)
@@ -123,6 +128,15 @@ def step(
         EVENTS.labels(outcome).inc(count)
     LATE_COUNTS.inc(sum(added.late for added in changes.counted.values()))
     return position
+
+
+def _go_back(client: Any, offsets: Mapping[int, int], written: Mapping[int, int]) -> None:
+    """Let the consumer begin where the lake ends, before ``offsets``: of what lies between, updates are read again."""
+    earliest = client.beginning_offsets(list(client.assignment()))
+    for place, first in earliest.items():
+        start = max(first, written.get(place.partition, 0))
+        if start < offsets[place.partition]:
+            client.seek(place, start)
 
 
 def _check(store: OnlineStore) -> str | None:

@@ -104,7 +104,7 @@ def rebuild(
     states: dict[str, UserState] = {}
     first, newest = lake.log_end(zones) // MS_PER_DAY - BATCH_OVERLAP_DAYS, 0
     counts = Counter[Bucket]()
-    for user, history in lake.histories(zones, files, lake.categories(config, zones)):
+    for user, history in lake.histories(zones, files, lake.catalogue(config, zones, files)):
         states[user] = fold([each.event for each in history], config.features)
         stale.discard(user)
         newest = max(newest, states[user].last_event_time)
@@ -128,8 +128,9 @@ def catch_up(store: OnlineStore, config: Config, zones: Zones, topic: Topic) -> 
     started = time.perf_counter()
     was = store.position()
     folded = {**store.folded(), was.incarnation: dict(was.offsets)}
-    files = [file for file in lake.live_files(zones) if file.incarnation != topic.incarnation]
-    missed = lake.beyond(files, folded, lake.categories(config, zones))
+    live = lake.live_files(zones)
+    files = [file for file in live if file.incarnation != topic.incarnation]
+    missed = lake.beyond(files, folded, lake.catalogue(config, zones, live))
     written: set[str] = set()
     newest = dict(was.newest)
     for start in range(0, len(missed), _EVENTS_AT_ONCE):

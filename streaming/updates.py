@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ from contracts.buckets import Bucket, Counted, bucket_of, fold
 from contracts.config import FeatureSettings
 from contracts.events import INTERACTIONS, Event, EventType
 from contracts.folds import EMPTY, Dwell, Interaction, Outcome, UserState, dwell_ms, update
+from streaming.catalogue import Catalogue
 from streaming.codec import UndecodableError, decode
 
 log = logging.getLogger(__name__)
@@ -53,27 +55,27 @@ class Changes:
 
 
 def foldable(
-    values: Iterable[bytes | None], categories: Mapping[str, str], partition: int = 0
+    values: Iterable[bytes | None], catalogue: Catalogue, partitions: Iterable[int] = itertools.repeat(0)
 ) -> tuple[list[Update], Counter[str]]:
     """The interactions and dwell reports among a batch of records, in their order, and how many records were neither.
 
     Args:
         values: the records' bytes in wire format.
-        categories: item id -> category; an item without one counts under "".
-        partition: where the records lay.
+        catalogue: takes the batch's updates of items in before anything else: those of one partition may lie behind
+            interactions of another that came after them.
+        partitions: where each record lay.
     """
     found, passed = [], Counter[str]()
-    for value in values:
-        try:
-            event = decode(value)
-        except UndecodableError as error:
-            log.error("passed over a record that is no event: %s", error)
+    events = [(_decoded(value), partition) for value, partition in zip(values, partitions)]
+    _learn((event for event, _ in events), catalogue)
+    for event, partition in events:
+        if event is None:
             passed[UNDECODABLE] += 1
             continue
         if event.event_type not in _KINDS:
             passed[NO_INTERACTION] += 1
             continue
-        folded = _folded(event, categories)
+        folded = _folded(event, catalogue)
         if folded is None or event.user_id is None:
             log.error("passed over event %s: a %s lacks what its type requires", event.event_id, event.event_type)
             passed[UNDECODABLE] += 1
@@ -82,12 +84,33 @@ def foldable(
     return found, passed
 
 
-def _folded(event: Event, categories: Mapping[str, str]) -> Interaction | Dwell | None:
+def learn(values: Iterable[bytes | None], catalogue: Catalogue) -> None:
+    """Take only the updates of items in, of records that were folded in before."""
+    _learn(map(_decoded, values), catalogue)
+
+
+def _learn(events: Iterable[Event | None], catalogue: Catalogue) -> None:
+    for event in events:
+        if event is not None and event.event_type == EventType.ITEM_UPDATE:
+            catalogue.change(event)
+
+
+def _decoded(value: bytes | None) -> Event | None:
+    """None when a record is no event."""
+    try:
+        return decode(value)
+    except UndecodableError as error:
+        log.error("passed over a record that is no event: %s", error)
+        return None
+
+
+def _folded(event: Event, catalogue: Catalogue) -> Interaction | Dwell | None:
     """None when a field is missing without which the event says nothing."""
     if event.item_id is None:
         return None
     if event.event_type != EventType.DWELL:
-        return Interaction(event.event_time, event.event_id, event.item_id, categories.get(event.item_id, ""))
+        category = catalogue.at(event.item_id, event.event_time)
+        return Interaction(event.event_time, event.event_id, event.item_id, category)
     return None if event.value is None else Dwell(event.event_time, event.event_id, dwell_ms(event.value))
 
 

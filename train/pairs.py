@@ -11,7 +11,7 @@ from contracts.artifacts import Zones
 from contracts.blending import recent_weights
 from contracts.config import Config
 from contracts.errors import ArtifactError
-from contracts.features import OUT_OF_VOCABULARY, PAD
+from contracts.features import OUT_OF_VOCABULARY, PAD, query_columns
 from train.tables import Catalogue, flat, numbers, padded, read
 
 
@@ -66,7 +66,7 @@ def load(config: Config, zones: Zones, held: Catalogue, windows: Sequence[str]) 
         ArtifactError: when the windows hold nothing to learn from.
     """
     length = config.features.recent_items
-    names = ["user_id", "as_of", "recent_item_codes", "recent_event_times", "target_item_codes"]
+    names = ["as_of", "recent_item_codes", "recent_event_times", "target_item_codes", *query_columns(config.features)]
     parts, rows, items, offset = [], [], [], 0
     for window in windows:
         table = read(f"{zones.features}/rows/window={window}", names)
@@ -76,11 +76,7 @@ def load(config: Config, zones: Zones, held: Catalogue, windows: Sequence[str]) 
         offset += len(lengths)
         recent = padded(table, "recent_item_codes", length).astype(np.int32)
         ages = numbers(table, "as_of")[:, None] - padded(table, "recent_event_times", length)
-        parts.append(
-            Queries(
-                held.encoded_users(np.asarray(table["user_id"].to_pylist(), str)), recent, weights(recent, ages, config)
-            )
-        )
+        parts.append(Queries(held.user_codes(table), recent, weights(recent, ages, config)))
     row, item = np.concatenate(rows), np.concatenate(items)
     if not len(row):
         raise ArtifactError(

@@ -15,7 +15,7 @@ from contracts.artifacts import Zones, exists, read_json
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.events import INTERACTIONS
-from contracts.features import FIRST_VALUE, OUT_OF_VOCABULARY, query_columns
+from contracts.features import FIRST_VALUE, NULL, OUT_OF_VOCABULARY, query_columns
 
 
 def read(url: str, columns: Sequence[str], where: pc.Expression | None = None) -> pa.Table:
@@ -63,20 +63,20 @@ def flat(table: pa.Table, column: str) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclasses.dataclass(frozen=True)
 class Catalogue:
-    """The items that can be recommended, and the codes of their attributes and of the users'.
+    """The items that can be recommended with the codes of their attributes, and the vocabularies of users.
 
     Attributes:
         item_ids: string ``[catalogue]``; place i has code i + 3.
         item_codes: column -> int64 ``[catalogue + 3]``, by item code; ``item_id`` first.
         user_ids: strings, sorted.
-        user_codes: int64 ``[users, query columns]`` of ``user_ids``.
+        vocabularies: query column -> its values by code, from code 3 on.
         query_sizes: query column -> number of codes that serving may send, reserved ones included.
     """
 
     item_ids: np.ndarray
     item_codes: dict[str, np.ndarray]
     user_ids: np.ndarray
-    user_codes: np.ndarray
+    vocabularies: dict[str, pa.Array]
     query_sizes: dict[str, int]
 
     @property
@@ -89,10 +89,15 @@ class Catalogue:
         place = np.minimum(np.searchsorted(self.user_ids, user_ids), max(len(self.user_ids) - 1, 0))
         return np.where(self.user_ids[place] == user_ids, place, -1)
 
-    def encoded_users(self, user_ids: np.ndarray) -> np.ndarray:
-        """Codes of users, int64 ``[n, query columns]``; out of vocabulary for one that is not known."""
-        place = self.users(user_ids)
-        return np.where(place[:, None] >= 0, self.user_codes[place], OUT_OF_VOCABULARY)
+    def user_codes(self, rows: pa.Table) -> np.ndarray:
+        """Codes of the users of training rows as they were then, int64 ``[rows, query columns]``."""
+        return np.stack([_codes(rows[name], known) for name, known in self.vocabularies.items()], axis=1)
+
+
+def _codes(values: pa.ChunkedArray, vocabulary: pa.Array) -> np.ndarray:
+    """Codes of raw values; null for "", out of vocabulary for what has none."""
+    found = pc.fill_null(pc.add(pc.index_in(values, value_set=vocabulary), FIRST_VALUE), OUT_OF_VOCABULARY)
+    return pc.if_else(pc.equal(values, ""), NULL, found).to_numpy().astype(np.int64)
 
 
 def catalogue(config: Config, zones: Zones) -> Catalogue:
@@ -110,14 +115,12 @@ def catalogue(config: Config, zones: Zones) -> Catalogue:
     for name in attributes:
         # The reserved item codes (pad, null, out of vocabulary) have themselves as attributes.
         by_column[name] = np.r_[np.arange(FIRST_VALUE), numbers(items, f"{name}_code")].astype(np.int64)
-    columns = ["user_id_code", *(f"{name}_code" for name in config.features.user_categorical)]
-    users = read(f"{zones.features}/users.parquet", ["user_id", *columns])
-    ids = np.asarray(users["user_id"].to_pylist(), str)
-    order = np.argsort(ids)
-    user_codes = np.stack([numbers(users, name) for name in columns], axis=1).astype(np.int64)
+    users = read(f"{zones.features}/users.parquet", ["user_id"])
+    ids = np.sort(np.asarray(users["user_id"].to_pylist(), str))
     encodings = read_json(f"{zones.features}/encodings.json")
-    sizes = {name: FIRST_VALUE + len(encodings[name]) for name in query_columns(config.features)}
-    return Catalogue(np.asarray(items["item_id"].to_pylist(), str), by_column, ids[order], user_codes[order], sizes)
+    known = {name: pa.array(encodings[name], pa.string()) for name in query_columns(config.features)}
+    sizes = {name: FIRST_VALUE + len(values) for name, values in known.items()}
+    return Catalogue(np.asarray(items["item_id"].to_pylist(), str), by_column, ids, known, sizes)
 
 
 def first_interactions(zones: Zones, held: Catalogue, until_ms: int) -> tuple[np.ndarray, np.ndarray]:

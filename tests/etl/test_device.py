@@ -13,17 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pytest
 
 from contracts.config import load
-from etl import behaviour, device, history, profile, rows
+from etl import behaviour, device, history, profile, rows, timeline
 from tests.etl.strict_arrays import FUNCTIONS, StrictArray, StrictModule
 
 ROOT = Path(__file__).parents[2]
 SMOKE = load(ROOT / "configs/smoke.toml")
-ARRAY_MODULES = ("device", "history", "behaviour", "profile", "rows")
+ARRAY_MODULES = ("device", "history", "behaviour", "profile", "rows", "timeline")
 CATALOGUE = [f"i{n}" for n in range(0, 30, 2)]
 
 
@@ -44,13 +43,21 @@ def events(seed: int, size: int = 600) -> pa.Table:
     return pa.table(columns)
 
 
+def attributes(users: list[str], changes: int = 0) -> pa.Table:
+    """Attributes of users; with ``changes`` so many a user, the first from the beginning on."""
+    columns = {name: [f"{name}-{n}" for n in range(len(users))] for name in SMOKE.features.user_categorical}
+    at = [1_600_000_000_000 * (n % changes) for n in range(len(users))] if changes else []
+    return pa.table({"user_id": users, **({"valid_from": at} if changes else {}), **columns})
+
+
 def everything(table: pa.Table) -> list[Any]:
     """All that the partition functions make of a group of users, as plain Python."""
     log = history.build(table)
     codes = rows.catalogue_codes(log, CATALOGUE)
     found = rows.targets(log, codes)
     chosen = np.arange(0, len(found.user), 3)
-    users = pd.DataFrame({name: [] for name in SMOKE.features.user_categorical}, dtype=object)
+    newest, former = attributes(["u0", "u1", "u3"]), attributes(["u1", "u1", "u3", "u3"], changes=2)
+    users = timeline.Timeline(newest, former, "user_id")
     ids = np.arange(len(found.user))
     made = [
         [table.to_pylist() for table in rows.training_rows(log, found, chosen, ids, codes, SMOKE, users, seen=seen)]

@@ -103,6 +103,8 @@ def test_each_rule_has_its_reason(change: dict[str, Any], reason: Reason | None)
         ({"required": {"click": ("quantity",)}}, {}, None),
         ({"references": ("item_id",)}, {"item_id": "unheard-of"}, Reason.UNKNOWN_REFERENCE),
         ({"references": ("item_id",)}, {"item_id": "i"}, None),
+        # An update may be the first to name an item.
+        ({"references": ("item_id",)}, {"item_id": "new", "event_type": "item_update", "attributes": []}, None),
         # The contract's reasons come first.
         ({"ranges": {"quantity": (2.0, 5.0)}}, {"quantity": 500}, Reason.QUANTITY_OUT_OF_RANGE),
     ],

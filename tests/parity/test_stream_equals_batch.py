@@ -21,6 +21,7 @@ from contracts.config import load
 from contracts.events import Event
 from contracts.features import MS_PER_HOUR
 from contracts.folds import EMPTY, Dwell, Interaction, dwell_ms, fold, row
+from streaming.catalogue import Catalogue
 from streaming.codec import encode
 from streaming.updates import apply, foldable
 
@@ -104,14 +105,14 @@ def real_events() -> tuple[list[dict], dict[str, str]]:
 def test_on_real_events_every_instants_row_is_the_batchs(tmp_path):
     events, categories = real_events()
     assert len(events) >= MIN_EVENTS
-    states, streamed, queries = {}, [], []
+    states, streamed, queries, known = {}, [], [], Catalogue("department", categories)
     instants: dict[tuple[int, str], list[dict]] = {}
     for event in events:
         instants.setdefault((event["event_time"], event["user_id"]), []).append(event)
     for (time, user), together in instants.items():
         queries.append((user, time))  # what was known before anything of this instant
         streamed.append(row(states.get(user, EMPTY), SETTINGS))
-        batch, passed = foldable(map(wire, together), categories)
+        batch, passed = foldable(map(wire, together), known)
         changes = apply(states, batch, SETTINGS, {})
         assert changes.outcomes == {"applied": len(together)} and not passed
         states.update(changes.states)
@@ -153,11 +154,11 @@ def bad_logs(seed: int, users: int) -> list[dict]:
 def test_on_late_repeated_and_simultaneous_events_the_rows_are_the_batchs(tmp_path):
     arrived = bad_logs(seed=11, users=250)
     categories = {event["item_id"]: event["category"] for event in arrived}
-    states, outcomes, kept = {}, Counter(), []
+    states, outcomes, kept, known = {}, Counter(), [], Catalogue("department", categories)
     counts, newest, uncounted = Counter(), {}, set()
     for event in arrived:
         partition = int(event["user_id"][1:]) % 3
-        batch, _ = foldable([wire(event)], categories, partition)
+        batch, _ = foldable([wire(event)], known, [partition])
         changes = apply(states, batch, SETTINGS, newest)
         (outcome,) = changes.outcomes
         outcomes[outcome] += 1

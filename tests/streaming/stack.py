@@ -30,6 +30,7 @@ from contracts.config import Config, load
 from contracts.events import Event
 from contracts.features import user_behaviour
 from streaming import codec, topics
+from streaming.catalogue import Catalogue
 from streaming.online import OnlineStore, Position
 from streaming.publisher import Publisher, Record
 from streaming.settings import StreamSettings, stream_settings
@@ -42,9 +43,20 @@ NOW = int(time.time() * 1000)
 DEPARTMENTS = {f"i{n}": f"department-{n % 3}" for n in range(30)}
 
 
+def catalogue() -> Catalogue:
+    """What the processor knows of these items."""
+    return Catalogue("department", DEPARTMENTS)
+
+
 def click(user: str, event_id: str, item: str = "i1", ago_ms: int = 0, kind: str = "click") -> Event:
     """An interaction that happened a while ago."""
     return Event(event_id=event_id, event_type=kind, event_time=NOW - ago_ms, user_id=user, item_id=item)
+
+
+def moved(item: str, event_id: str, department: str, ago_ms: int = 0) -> Event:
+    """An item that belongs to another department from its time on."""
+    event = Event(event_id, "item_update", NOW - ago_ms, item_id=item)
+    return dataclasses.replace(event, attributes={"department": department})
 
 
 def dwell(user: str, event_id: str, ms: float, ago_ms: int = 0) -> Event:
@@ -108,11 +120,15 @@ class Stack:
         pq.write_table(pa.table(columns), folder / "events/day=2024-01-01/part.parquet")
         items = {"item_id": list(DEPARTMENTS), "department": list(DEPARTMENTS.values())}
         pq.write_table(pa.table(items), folder / "items.parquet")
+        changes = pa.schema([("item_id", pa.string()), ("valid_from", pa.int64()), ("department", pa.string())])
+        pq.write_table(changes.empty_table(), folder / "item_changes.parquet")
         write_manifest(self.zones.processed, fingerprint)
 
     def publish(self, events: Sequence[Event], pause: float = 0) -> None:
         """Events to the topic, as the collector sends them, in batches of 50 with a pause after each."""
-        self.send([Record((event.user_id or "").encode(), codec.encode(event)) for event in events], pause)
+        self.send(
+            [Record((event.user_id or event.item_id or "").encode(), codec.encode(event)) for event in events], pause
+        )
 
     def send(self, records: Sequence[Record], pause: float = 0) -> None:
         """Records of any kind to the topic, in batches of 50 with a pause after each."""

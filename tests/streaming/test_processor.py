@@ -14,7 +14,7 @@ from streaming import lake, topics
 from streaming.online import OnlineStore
 from streaming.publisher import Publisher, Record
 from tests.streaming.services import wait_until
-from tests.streaming.stack import DEPARTMENTS, NOW, Stack, assert_same_row, click, dwell, running
+from tests.streaming.stack import DEPARTMENTS, NOW, Stack, assert_same_row, click, dwell, moved, running
 
 pytestmark = pytest.mark.integration
 
@@ -81,6 +81,27 @@ def test_kill_9_in_mid_run_counts_every_event_once(stack):
     assert kills_in_mid_run == 3
     assert_rows(stack, HISTORY + log)
     assert_counts(stack, HISTORY + log)
+
+
+def test_an_item_that_moved_counts_in_its_new_department_from_then_on_also_after_a_restart(stack):
+    stack.fill(HISTORY)
+    processor = stack.process("processor")
+    bought = [click("m0", f"m{n}", "i5", 5000 - 1000 * n) for n in range(4)]
+    with running(processor):
+        wait_until(lambda: stack.position().incarnation, 30, "the processor")
+        folded = stack.folded()
+        stack.publish([bought[0]])
+        stack.publish([moved("i5", "moves", "wine", 4000)])
+        wait_until(lambda: stack.folded() == folded + 2, 20, "the update")
+        stack.publish(bought[1:2])
+        wait_until(lambda: stack.folded() == folded + 3, 20, "an event after it")
+        processor.kill()  # the lake writer does not run: only the topic knows of the update
+        processor.start()
+        stack.publish([*bought[2:], click("m0", "before", "i5", 4001)])
+        wait_until(lambda: stack.folded() == folded + 6, 30, "events after the restart")
+    new = [Interaction(each.event_time, each.event_id, "i5", "wine") for each in bought[1:]]
+    old = [Interaction(NOW - ago, name, "i5", DEPARTMENTS["i5"]) for name, ago in (("m0", 5000), ("before", 4001))]
+    assert_same_row(stack.row("m0"), row(fold(old + new, stack.config.features), stack.config.features))
 
 
 def test_an_undecodable_record_is_counted_and_passed_over(stack):

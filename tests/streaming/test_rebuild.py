@@ -20,7 +20,7 @@ from streaming.lake_writer import Buffer, write
 from streaming.online import FencedError, OnlineStore, Position
 from streaming.rebuild import is_current, make_current, rebuild
 from streaming.topics import Topic
-from tests.streaming.stack import CONFIG, DEPARTMENTS, NOW, Stack, assert_same_row, click, dwell
+from tests.streaming.stack import CONFIG, DEPARTMENTS, NOW, Stack, assert_same_row, catalogue, click, dwell, moved
 
 pytestmark = pytest.mark.integration
 
@@ -74,7 +74,7 @@ def test_history_and_live_files_become_rows_and_offsets(stack, store):
 def test_a_broker_that_forgot_costs_nothing_that_the_store_or_the_lake_knew(stack, store):
     before = make_current(store, stack.config, stack.zones, FIRST).position
     unwritten = click("u1", "only in the store", "i5", 1000)  # the broker died before the lake writer had it
-    batch, _ = updates.foldable([encode(unwritten)], DEPARTMENTS)
+    batch, _ = updates.foldable([encode(unwritten)], catalogue())
     store.advance(before, {0: 1}, ["u1"], lambda held: updates.apply(held, batch, stack.config.features, {}))
     missed = [click("u1", "m1", "i7", 500), click("u4", "m2", "i8", 400)]  # written, and never processed
     live(stack, 0, 0, [unwritten, *missed])
@@ -123,7 +123,7 @@ def test_a_rebuild_replaces_the_daily_counts_and_a_catching_up_adds_to_them(stac
         made = rebuild(store, stack.config, stack.zones, FIRST)
         assert store.counts(far) == counted(h2, *new), "what is older than the overlap is the batch's"
         assert made.position.newest == {0: NOW - 3 * HOUR, 1: NOW - 3 * HOUR}
-    batch, _ = updates.foldable([encode(click("u3", "s1", "i1"))] * 2, DEPARTMENTS, 1)
+    batch, _ = updates.foldable([encode(click("u3", "s1", "i1"))] * 2, catalogue(), [1, 1])
     after, _ = store.advance(
         made.position, {1: 2}, ["u3"], lambda held: updates.apply(held, batch, stack.config.features, {})
     )
@@ -174,6 +174,31 @@ def test_counts_of_a_rebuild_that_lost_its_race_are_not_written(stack, store):
     assert store.position() == position and store.counts(NOW + 10 * MS_PER_DAY) == before
 
 
+def test_a_rebuild_counts_under_the_department_of_each_events_time(stack, store):
+    before, after, new = click("u1", "l1", "i1", 3 * HOUR), click("u1", "l2", "i1", HOUR), click("u1", "l3", "late", 10)
+    live(stack, 0, 0, [before, after, new])
+    make_current(store, stack.config, stack.zones, FIRST)
+    assert set(stack.row("u1")["count_categories"]) == {"department-1", "department-2", ""}
+    # What comes too late for the stream is right after a rebuild, wherever it lies in the lake.
+    live(stack, 1, 0, [moved("i1", "m1", "wine", 2 * HOUR), moved("late", "m2", "books", 10), moved("i2", "m3", "", 9)])
+    make_current(store, stack.config, stack.zones, FIRST)
+    assert "wine" not in stack.row("u1")["count_categories"], "catching up folds nothing a second time"
+    rebuild(store, stack.config, stack.zones, FIRST)
+    h1, h2 = click("u1", "h1", "i1", 5 * HOUR), click("u1", "h2", "i2", 4 * HOUR)
+    names = [(h1, "department-1"), (h2, "department-2"), (before, "department-1"), (after, "wine"), (new, "books")]
+    log = [Interaction(each.event_time, each.event_id, each.item_id, name) for each, name in names]
+    assert_same_row(stack.row("u1"), row(fold(log, stack.config.features), stack.config.features))
+
+
+def test_what_is_caught_up_is_counted_under_the_department_of_its_time(stack, store):
+    make_current(store, stack.config, stack.zones, FIRST)
+    live(stack, 0, 0, [click("u9", "c1", "i1", 20), click("u9", "c2", "i1", 10)])
+    live(stack, 1, 0, [moved("i1", "m1", "wine", 15)], SECOND)  # of the topic as it is now
+    assert not make_current(store, stack.config, stack.zones, SECOND).anew
+    log = [Interaction(NOW - 20, "c1", "i1", "department-1"), Interaction(NOW - 10, "c2", "i1", "wine")]
+    assert_same_row(stack.row("u9"), row(fold(log, stack.config.features), stack.config.features))
+
+
 def test_states_of_another_version_are_made_anew(stack, store, monkeypatch):
     before = make_current(store, stack.config, stack.zones, FIRST).position
     monkeypatch.setattr(lake, "STATE_VERSION", 77)
@@ -200,7 +225,7 @@ def test_a_rebuild_that_was_killed_is_done_again(stack, store):
 
 def test_a_batch_of_someone_with_an_outdated_position_changes_nothing(stack, store):
     position = rebuild(store, stack.config, stack.zones, FIRST).position
-    batch, _ = updates.foldable([encode(click("u1", "n1"))], DEPARTMENTS)
+    batch, _ = updates.foldable([encode(click("u1", "n1"))], catalogue())
 
     def change(held):
         return updates.apply(held, batch, stack.config.features, {})
@@ -215,7 +240,7 @@ def test_a_batch_of_someone_with_an_outdated_position_changes_nothing(stack, sto
 def test_a_batch_that_races_another_is_refused_at_the_last_moment(stack, store):
     position = rebuild(store, stack.config, stack.zones, FIRST).position
     rival = OnlineStore(stack.settings.redis_address, stack.config.features)
-    batch, _ = updates.foldable([encode(click("u1", "n1"))], DEPARTMENTS)
+    batch, _ = updates.foldable([encode(click("u1", "n1"))], catalogue())
 
     def change(held):
         rival.finish(Position(position.incarnation, position.origin, {0: 77}), {})

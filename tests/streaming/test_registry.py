@@ -14,7 +14,9 @@ from contracts.config import load
 from contracts.errors import ConfigError, StackError
 from contracts.events import avro_schema
 from streaming import codec, processor, registry
+from streaming.catalogue import Catalogue
 from streaming.codec import Codec, UndecodableError
+from streaming.online import Position
 from streaming.registry import Files, Remote
 from streaming.settings import stream_settings
 from tests.streaming.registry_server import RegistryServer
@@ -183,11 +185,11 @@ def test_the_environment_names_the_registry(server, monkeypatch):
 def test_the_processor_folds_nothing_of_a_batch_while_the_registry_cannot_tell_an_id(monkeypatch):
     monkeypatch.setenv("TRIREME_SCHEMA_REGISTRY", f"http://127.0.0.1:{free_port_base(1)}")
     record = SimpleNamespace(value=written_with(avro_schema(), click("u", "e"), 41), partition=0, offset=5)
-    untouched: Any = (None, None)  # store and position
+    untouched: Any = None  # the store
     codec.shared.cache_clear()
     try:
         with pytest.raises(StackError):  # its loop starts over at the stored position
-            processor.step(*untouched, [record], {}, load(CONFIG))
+            processor.step(untouched, Position(), [record], Catalogue(), load(CONFIG))
     finally:
         codec.shared.cache_clear()
 

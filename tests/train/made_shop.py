@@ -37,9 +37,9 @@ def make(folder) -> World:
     zone = zones(str(folder), config)
     rng = np.random.default_rng(3)
     log = _log(rng)
-    _statics(config, zone, rng)
+    segments = _statics(config, zone, rng)
     _events(zone, log)
-    _rows(zone, log)
+    _rows(zone, log, segments)
     _buckets(zone, log)
     write_manifest(zone.processed, "processed-1", **ENDS)
     write_manifest(zone.features, "features-1")
@@ -114,6 +114,7 @@ def _statics(config, zone, rng):
         "price": {"mean": 0.5, "std": 0.3},
     }
     write_json(zone.features + "/encodings.json", encodings)
+    return ["ab"[code - 3] for code in users["segment_code"]]
 
 
 def _events(zone, log):
@@ -127,7 +128,7 @@ def _events(zone, log):
     write(zone.processed + "/events/day=1970-01-01/part-0.parquet", table)
 
 
-def _rows(zone, log):
+def _rows(zone, log, segments):
     names = ("A", "B", "C")
     ends = [ENDS["retrieval_end"], ENDS["ranker_end"], ENDS["cut"]]
     rows = {name: [] for name in names}
@@ -139,7 +140,7 @@ def _rows(zone, log):
             new = sorted({code for t, code in own if t == time} - {code for _, code in before})
             window = np.searchsorted(ends, time, "right")
             if new and window < 3:
-                rows[names[window]].append(_row(len(rows["A"]), user, time, before, new))
+                rows[names[window]].append({**_row(len(rows["A"]), user, time, before, new), "segment": segments[user]})
         taken = {code for t, code in own if t < ENDS["cut"]}
         late = sorted({code for t, code in own if t >= ENDS["cut"]} - taken)
         truth.append((f"u{user:03d}", late, [f"i{code - 3:02d}" for code in late]))

@@ -4,6 +4,7 @@ import io
 import fsspec
 import numpy as np
 import onnxruntime
+import pyarrow as pa
 import pytest
 
 from contracts.artifacts import Zones, read_manifest
@@ -125,6 +126,15 @@ def test_pairs_are_every_new_item_of_the_windows_with_what_was_known_before(worl
     assert ((known.recent_items > 0) == (known.recent_weights > 0)).all()
     assert known.user_codes.max() < 3 + 150
     assert (known.user_codes[:, 0] == 2).any()
+
+
+def test_a_user_is_learned_as_he_was_in_each_row_and_not_as_he_is_now(world):
+    held = tables.catalogue(world.config, world.zones)
+    rows = pa.table({"segment": ["a", "b", "", "never seen"], "user_id": ["u000", "u000", "u001", "nobody"]})
+    assert held.user_codes(rows).tolist() == [[3, 3], [3, 4], [4, 1], [2, 2]]
+    table = tables.read(f"{world.zones.features}/rows/window=A", ["segment"])
+    loaded = pairs.load(world.config, world.zones, held, ("A",))
+    assert loaded.queries.user_codes[:, 1].tolist() == [3 + (each == "b") for each in table["segment"].to_pylist()]
 
 
 def test_pairs_are_sampled_down_to_the_setting(world):
