@@ -2,7 +2,8 @@
 
 A live file is called ``p<partition>-<incarnation>-<first offset>-<last offset>.parquet`` and appears by a rename, so
 the files themselves say which records are stored: there is no second place that could disagree. They lie under the day
-and hour (UTC) at which they were written, ``raw/live/day=YYYY-MM-DD/hour=HH/``.
+and hour (UTC) at which they were written, ``raw/live/day=YYYY-MM-DD/hour=HH/``. Records that are no events are missing
+in them, and lie in the quarantine zone under the same name: a live file may even be empty.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class LiveFile:
 
     @property
     def day(self) -> str:
-        """The day (UTC) at which it was written: ``day=YYYY-MM-DD``."""
+        """The day (UTC) at which it was written, of a file of the live zone: ``day=YYYY-MM-DD``."""
         return self.path.split("/")[-3]
 
 
@@ -48,13 +49,18 @@ def live_folder(zones: Zones, now: datetime) -> str:
 
 
 def live_files(zones: Zones) -> list[LiveFile]:
-    """The live files, in the order of incarnation, partition and offset; every record is in one of them."""
+    """The live files, in the order of incarnation, partition and offset; every event is in one of them."""
     return without_parts(all_live_files(zones))
 
 
 def all_live_files(zones: Zones) -> list[LiveFile]:
     """``live_files``, and the parts of merged files that are not taken away yet."""
-    filesystem, path = fsspec.core.url_to_fs(f"{zones.raw}/live")
+    return files_below(f"{zones.raw}/live")
+
+
+def files_below(url: str) -> list[LiveFile]:
+    """All files below a folder that are named by offsets, in the order of ``live_files``."""
+    filesystem, path = fsspec.core.url_to_fs(url)
     found = []
     for name in filesystem.find(path):
         match = _NAME.search(name)

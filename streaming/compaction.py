@@ -1,7 +1,7 @@
 """Many small files of the lake become one a partition: live ones once their hour is over, quarantined ones by day.
 
 The merged file is named by the offsets of its parts and appears before they go: a crash in between leaves parts that
-``lake.live_files`` does not show, for a longer file holds them, and that the next run takes away.
+``live_files.live_files`` does not show, for a longer file holds them, and that the next run takes away.
 """
 
 from __future__ import annotations
@@ -14,22 +14,23 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from contracts import live_files
 from contracts.artifacts import Zones
+from contracts.live_files import LiveFile
 from streaming import lake, quarantine
-from streaming.lake import LiveFile
 
 log = logging.getLogger(__name__)
 
 
 def compact(zones: Zones, now: datetime) -> int:
     """Merge the files of all hours and days before those of ``now`` (UTC); how many files went."""
-    live = _compact(lake.all_live_files(zones), lake.live_folder(zones, now))
-    return live + _compact(lake.files_below(quarantine.url(zones)), quarantine.folder(zones, now))
+    live = _compact(live_files.all_live_files(zones), live_files.live_folder(zones, now))
+    return live + _compact(live_files.files_below(quarantine.url(zones)), quarantine.folder(zones, now))
 
 
 def _compact(files: list[LiveFile], current: str) -> int:
     """Merge neighbours in the order of offsets: between them lies no file of another folder that would be hidden."""
-    shown = lake.without_parts(files)
+    shown = live_files.without_parts(files)
     gone = sorted({*files} - {*shown})
     _, current = fsspec.core.url_to_fs(current)
     for (_, _, folder), group in itertools.groupby(shown, key=_place):
@@ -54,5 +55,5 @@ def _merge(run: list[LiveFile], folder: str) -> None:
     for file in run:
         with file.filesystem.open(file.path, "rb") as opened:
             tables.append(pq.ParquetFile(opened).read())
-    name = lake.live_name(first.partition, first.incarnation, first.first, last.last)
+    name = live_files.live_name(first.partition, first.incarnation, first.first, last.last)
     lake.place(first.filesystem, f"{folder}/{name}", pa.concat_tables(tables))

@@ -1,17 +1,12 @@
-"""The lake as the stream uses it: names of live files, and everything that a rebuild reads.
+"""The lake as the stream uses it: the form of live files, and everything that a rebuild reads.
 
-A live file is called ``p<partition>-<incarnation>-<first offset>-<last offset>.parquet`` and appears by a rename, so
-the files themselves say which records are stored: there is no second place that could disagree. Offsets between the
-two that it does not hold are in the quarantine zone. They lie under the day and hour (UTC) at which they were written.
+How live files are named, and which records they hold: ``contracts/live_files.py``.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import io
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +22,10 @@ from contracts.errors import ArtifactError
 from contracts.events import FIELDS, INTERACTIONS, Event, EventType
 from contracts.features import user_behaviour
 from contracts.folds import STATE_VERSION, Dwell, Interaction, dwell_ms
+from contracts.live_files import LiveFile
 from streaming.catalogue import Catalogue
 from streaming.updates import Update
 
-_NAME = re.compile(r"/p(?P<partition>\d+)-(?P<incarnation>[0-9a-f]{32})-(?P<first>\d+)-(?P<last>\d+)\.parquet$")
 _ARROW_TYPES = {
     "string": pa.string(),
     "long": pa.int64(),
@@ -57,60 +52,6 @@ LIVE_SCHEMA = pa.schema(
 )
 
 
-@dataclasses.dataclass(frozen=True, order=True)
-class LiveFile:
-    """What the name of a live file says, and where it lies."""
-
-    incarnation: str
-    partition: int
-    first: int
-    last: int
-    path: str
-    filesystem: Any = dataclasses.field(compare=False)
-
-
-def live_name(partition: int, incarnation: str, first: int, last: int) -> str:
-    """The name of the file that holds the records ``first`` to ``last``."""
-    return f"p{partition:03d}-{incarnation}-{first:012d}-{last:012d}.parquet"
-
-
-def live_folder(zones: Zones, now: datetime) -> str:
-    """Where files are written at an instant (UTC)."""
-    return f"{zones.raw}/live/day={now:%Y-%m-%d}/hour={now:%H}"
-
-
-def live_files(zones: Zones) -> list[LiveFile]:
-    """The live files, in the order of incarnation, partition and offset; every event is in one of them."""
-    return without_parts(all_live_files(zones))
-
-
-def all_live_files(zones: Zones) -> list[LiveFile]:
-    """``live_files``, and the parts of merged files that are not taken away yet."""
-    return files_below(f"{zones.raw}/live")
-
-
-def files_below(url: str) -> list[LiveFile]:
-    """All files below a folder that are named by offsets, in the order of ``live_files``."""
-    filesystem, path = fsspec.core.url_to_fs(url)
-    found = []
-    for name in filesystem.find(path):
-        match = _NAME.search(name)
-        if match:
-            partition, first, last = (int(match[key]) for key in ("partition", "first", "last"))
-            found.append(LiveFile(match["incarnation"], partition, first, last, name, filesystem))
-    return sorted(found)
-
-
-def without_parts(files: Sequence[LiveFile]) -> list[LiveFile]:
-    """The files of which no other one holds all records."""
-    kept: list[LiveFile] = []
-    for file in sorted(files, key=lambda file: (file.incarnation, file.partition, file.first, -file.last)):
-        same = kept and (kept[-1].incarnation, kept[-1].partition) == (file.incarnation, file.partition)
-        if not same or file.last > kept[-1].last:
-            kept.append(file)
-    return kept
-
-
 def place(filesystem: Any, path: str, table: pa.Table) -> None:
     """Write a table as a file that appears whole or not at all."""
     content = io.BytesIO()
@@ -122,15 +63,6 @@ def place(filesystem: Any, path: str, table: pa.Table) -> None:
         partial.replace(path)
     else:
         filesystem.pipe_file(path, content.getvalue())  # object stores show an object when it is complete
-
-
-def ends(files: Sequence[LiveFile]) -> dict[str, dict[int, int]]:
-    """Incarnation -> partition -> the first offset beyond its files."""
-    found: dict[str, dict[int, int]] = {}
-    for file in files:
-        offsets = found.setdefault(file.incarnation, {})
-        offsets[file.partition] = max(offsets.get(file.partition, 0), file.last + 1)
-    return found
 
 
 def origin(config: Config, zones: Zones) -> str:

@@ -21,6 +21,7 @@ import pyarrow as pa
 from kafka.errors import KafkaError
 from prometheus_client import Counter, Gauge
 
+from contracts import live_files
 from contracts.artifacts import Zones
 from contracts.errors import StackError
 from contracts.events import FIELDS, Event, Reason
@@ -92,10 +93,10 @@ def write(zones: Zones, buffer: Buffer, now: datetime) -> str:
     The live file is written even when it has no row: it moves the position on, and it comes last.
     """
     events, refused = buffer.split(int(now.timestamp() * 1000))
-    name = lake.live_name(buffer.partition, buffer.incarnation, buffer.offsets[0], buffer.offsets[-1])
+    name = live_files.live_name(buffer.partition, buffer.incarnation, buffer.offsets[0], buffer.offsets[-1])
     if refused:
         quarantine.write(zones, name, buffer.partition, buffer.incarnation, refused, now)
-    url = f"{lake.live_folder(zones, now)}/{name}"
+    url = f"{live_files.live_folder(zones, now)}/{name}"
     lake.place(*fsspec.core.url_to_fs(url), events)
     _account(buffer, events.num_rows, refused)
     buffer.clear()
@@ -126,7 +127,7 @@ def run(settings: StreamSettings, zones: Zones, stop: threading.Event, flush_sec
 def _drain(settings: StreamSettings, zones: Zones, stop: threading.Event, flush_seconds: float) -> None:
     """One life of a consumer: ends at ``stop``, at an error, or when the broker forgot; always writes its buffers."""
     topic = topics.ensure(settings)
-    written = lake.ends(lake.live_files(zones)).get(topic.incarnation, {})
+    written = live_files.ends(live_files.live_files(zones)).get(topic.incarnation, {})
     quarantine.drop_unfinished(zones, topic.incarnation, written)
     offsets = {partition: written.get(partition, 0) for partition in topic.partitions}
     log.info("writing incarnation %s from offsets %s", topic.incarnation, offsets)

@@ -17,6 +17,7 @@ from kafka.errors import KafkaError
 from prometheus_client import Counter, Gauge, Histogram
 from redis.exceptions import RedisError
 
+from contracts import live_files
 from contracts.artifacts import Zones
 from contracts.config import Config
 from contracts.errors import StackError
@@ -82,13 +83,13 @@ def _session(settings: StreamSettings, config: Config, zones: Zones, store: Onli
             REBUILD_SECONDS.set(made.seconds)
             log.info("folded %d events of %d users in %.1f s", made.events, made.users, made.seconds)
             position = made.position
-        files = lake.live_files(zones)
+        files = live_files.live_files(zones)
         known = lake.catalogue(config, zones, files)
         offsets = {partition: position.offsets.get(partition, 0) for partition in topic.partitions}
         log.info("processing incarnation %s from offsets %s", topic.incarnation, offsets)
         client = topics.consumer(settings, offsets, FETCH_WAIT_MS)
         try:
-            _go_back(client, offsets, lake.ends(files).get(topic.incarnation, {}))
+            _go_back(client, offsets, live_files.ends(files).get(topic.incarnation, {}))
             while not stop.is_set() and watch.reason is None:
                 records = [record for batch in client.poll(timeout_ms=POLL_MS).values() for record in batch]
                 if records:

@@ -13,9 +13,10 @@ from typing import NamedTuple
 import fsspec
 import pyarrow as pa
 
+from contracts import live_files
 from contracts.artifacts import Zones
+from contracts.live_files import LiveFile
 from streaming import lake, topics
-from streaming.lake import LiveFile
 
 #: Columns of a quarantine file; ``value`` is the record's bytes, null where it had none.
 SCHEMA = pa.schema(
@@ -69,7 +70,7 @@ def write(zones: Zones, file: str, partition: int, incarnation: str, rows: Seque
 
 def files(zones: Zones) -> list[LiveFile]:
     """The files, in the order of incarnation, partition and offset; every refused record is in one of them."""
-    return lake.without_parts(lake.files_below(url(zones)))
+    return live_files.without_parts(live_files.files_below(url(zones)))
 
 
 def drop_unfinished(zones: Zones, incarnation: str, written: Mapping[int, int]) -> int:
@@ -85,7 +86,7 @@ def drop_unfinished(zones: Zones, incarnation: str, written: Mapping[int, int]) 
     """
     found = [
         file
-        for file in lake.files_below(url(zones))
+        for file in live_files.files_below(url(zones))
         if file.incarnation == incarnation and file.last >= written.get(file.partition, 0)
     ]
     for file in found:

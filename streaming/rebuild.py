@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
 
+from contracts import live_files
 from contracts.artifacts import Zones
 from contracts.buckets import Bucket
 from contracts.config import Config
@@ -98,7 +99,7 @@ def rebuild(
     started = time.perf_counter()
     origin = lake.origin(config, zones)
     store.invalidate()
-    files = lake.live_files(zones)
+    files = live_files.live_files(zones)
     stale = store.users()
     events = users = 0
     states: dict[str, UserState] = {}
@@ -117,7 +118,7 @@ def rebuild(
             progress(users, events)
     store.put(states)
     store.drop(stale)
-    folded = lake.ends(files)
+    folded = live_files.ends(files)
     position = Position(topic.incarnation, origin, _offsets(folded, topic), dict.fromkeys(topic.partitions, newest))
     store.finish(position, folded, counts)
     return Made(position, True, events, users, time.perf_counter() - started)
@@ -128,7 +129,7 @@ def catch_up(store: OnlineStore, config: Config, zones: Zones, topic: Topic) -> 
     started = time.perf_counter()
     was = store.position()
     folded = {**store.folded(), was.incarnation: dict(was.offsets)}
-    live = lake.live_files(zones)
+    live = live_files.live_files(zones)
     files = [file for file in live if file.incarnation != topic.incarnation]
     missed = lake.beyond(files, folded, lake.catalogue(config, zones, live))
     written: set[str] = set()
@@ -140,7 +141,7 @@ def catch_up(store: OnlineStore, config: Config, zones: Zones, topic: Topic) -> 
         store.put_changes(changes)
         written.update(changes.states)
         newest |= {partition: added.newest for partition, added in changes.counted.items()}
-    for incarnation, offsets in lake.ends(files).items():
+    for incarnation, offsets in live_files.ends(files).items():
         known = folded.setdefault(incarnation, {})
         for partition, offset in offsets.items():
             known[partition] = max(known.get(partition, 0), offset)

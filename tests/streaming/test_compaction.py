@@ -6,7 +6,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from streaming import lake, quarantine
+from contracts import live_files
+from streaming import quarantine
 from streaming.codec import encode
 from streaming.compaction import compact
 from streaming.lake_writer import Buffer, write
@@ -41,12 +42,14 @@ def refused(stack):
 def records(stack):
     """Event ids in the order of the files that are shown."""
     return [
-        row["event_id"] for file in lake.live_files(stack.zones) for row in pq.ParquetFile(file.path).read().to_pylist()
+        row["event_id"]
+        for file in live_files.live_files(stack.zones)
+        for row in pq.ParquetFile(file.path).read().to_pylist()
     ]
 
 
 def ranges(stack):
-    return [(file.partition, file.first, file.last) for file in lake.live_files(stack.zones)]
+    return [(file.partition, file.first, file.last) for file in live_files.live_files(stack.zones)]
 
 
 def test_files_of_a_past_hour_become_one_for_each_partition(stack):
@@ -84,7 +87,9 @@ def test_quarantined_records_become_one_file_a_day_across_flushes_that_had_none(
     assert refused(stack) == before and len(before) == 5
     files = [(file.partition, file.first, file.last) for file in quarantine.files(stack.zones)]
     assert files == [(0, 0, 33), (0, 50, 51), (1, 0, 1)]
-    assert quarantine.drop_unfinished(stack.zones, TOPIC, lake.ends(lake.live_files(stack.zones))[TOPIC]) == 0
+    assert (
+        quarantine.drop_unfinished(stack.zones, TOPIC, live_files.ends(live_files.live_files(stack.zones))[TOPIC]) == 0
+    )
 
 
 def test_a_crash_before_the_parts_went_hides_them_and_the_next_run_takes_them_away(stack):
@@ -95,6 +100,6 @@ def test_a_crash_before_the_parts_went_hides_them_and_the_next_run_takes_them_aw
     for part, content in zip(parts, kept):
         part.write_bytes(content)
     assert records(stack) == before
-    assert lake.ends(lake.live_files(stack.zones)) == {TOPIC: {0: 4}}
+    assert live_files.ends(live_files.live_files(stack.zones)) == {TOPIC: {0: 4}}
     assert compact(stack.zones, HOUR_4) == 2
     assert records(stack) == before and not any(part.exists() for part in parts)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from contracts import live_files
 from contracts.events import validate
 from streaming import lake, quarantine, topics
 from streaming.codec import encode
@@ -30,7 +31,7 @@ INCARNATION = "0123456789abcdef" * 2
 def stored(stack):
     """``(incarnation, partition, offset) -> event id`` of all live files; fails on a record that is stored twice."""
     places = {}
-    for file in lake.live_files(stack.zones):
+    for file in live_files.live_files(stack.zones):
         for row in pq.ParquetFile(file.path).read().to_pylist():
             place = (row["incarnation"], row["partition"], row["offset"])
             assert place not in places, f"{place} is stored twice"
@@ -68,12 +69,12 @@ def test_where_to_go_on_follows_from_the_names_alone(tmp_path):
     folder.mkdir(parents=True)
     other = "f" * 32
     for partition, incarnation, first, last in ((0, INCARNATION, 0, 4), (0, INCARNATION, 5, 11), (1, other, 0, 99)):
-        (folder / lake.live_name(partition, incarnation, first, last)).touch()
+        (folder / live_files.live_name(partition, incarnation, first, last)).touch()
     (
-        folder / (lake.live_name(2, INCARNATION, 0, 7) + ".partial")
+        folder / (live_files.live_name(2, INCARNATION, 0, 7) + ".partial")
     ).touch()  # killed while it was written: does not count
-    assert lake.ends(lake.live_files(stack.zones)) == {INCARNATION: {0: 12}, other: {1: 100}}
-    assert lake.ends([]) == {}
+    assert live_files.ends(live_files.live_files(stack.zones)) == {INCARNATION: {0: 12}, other: {1: 100}}
+    assert live_files.ends([]) == {}
 
 
 def held(stack):
@@ -92,7 +93,7 @@ def held(stack):
 
 
 def ends(stack):
-    return lake.ends(lake.live_files(stack.zones))
+    return live_files.ends(live_files.live_files(stack.zones))
 
 
 def filled(*values, first=0):
@@ -122,7 +123,7 @@ def test_a_flush_of_nothing_but_refused_records_moves_the_position_on(tmp_path):
     write(stack.zones, filled(b"nothing", None, first=5), WHEN)
     assert stored(stack) == {} and len(held(stack)) == 2
     assert ends(stack) == {INCARNATION: {0: 7}}
-    assert lake.beyond(lake.live_files(stack.zones), {}, {}) == []  # readers of the lake take an empty file
+    assert lake.beyond(live_files.live_files(stack.zones), {}, {}) == []  # readers of the lake take an empty file
     write(stack.zones, filled(encode(click("u", "e", ago_ms=NOW - OLD)), first=7), WHEN)
     later = WHEN + timedelta(days=1)
     assert compact(stack.zones, later) == 2 and ends(stack) == {INCARNATION: {0: 8}}
@@ -192,7 +193,9 @@ def test_kill_9_and_sigterm_keep_every_record_exactly_once_as_an_event_or_in_qua
 
     # What a writer leaves that was killed before its live file: those records are in no file.
     left = [Refused(0, "undecodable", "read by a writer that was killed", b"left")]
-    quarantine.write(stack.zones, lake.live_name(0, topic.incarnation, 0, 99_999), 0, topic.incarnation, left, WHEN)
+    quarantine.write(
+        stack.zones, live_files.live_name(0, topic.incarnation, 0, 99_999), 0, topic.incarnation, left, WHEN
+    )
 
     def position():
         return sum(ends(stack).get(topic.incarnation, {}).values())
@@ -216,7 +219,9 @@ def test_kill_9_and_sigterm_keep_every_record_exactly_once_as_an_event_or_in_qua
     assert_each_once(stack, topic, [*good, "last"], bad)
     aged(stack)
     with running(writer):
-        wait_until(lambda: len(lake.all_live_files(stack.zones)) == len(topic.partitions), 30, "merged live files")
+        wait_until(
+            lambda: len(live_files.all_live_files(stack.zones)) == len(topic.partitions), 30, "merged live files"
+        )
         wait_until(lambda: len(quarantine.files(stack.zones)) == len(topic.partitions), 30, "merged quarantine files")
     assert_each_once(stack, topic, [*good, "last"], bad)
 

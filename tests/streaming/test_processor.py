@@ -7,10 +7,11 @@ from collections import Counter
 
 import pytest
 
+from contracts import live_files
 from contracts.buckets import bucket_of
 from contracts.features import MS_PER_DAY
 from contracts.folds import Interaction, fold, row
-from streaming import lake, topics
+from streaming import topics
 from streaming.online import OnlineStore
 from streaming.publisher import Publisher, Record
 from tests.streaming.services import wait_until
@@ -46,7 +47,7 @@ def assert_counts(stack: Stack, events) -> None:
 
 def in_the_lake(stack: Stack) -> int:
     """How many records the live files hold."""
-    return sum(file.last - file.first + 1 for file in lake.live_files(stack.zones))
+    return sum(file.last - file.first + 1 for file in live_files.live_files(stack.zones))
 
 
 def test_kill_9_in_mid_run_counts_every_event_once(stack):

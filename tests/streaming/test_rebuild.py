@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from contracts import live_files
 from contracts.buckets import bucket_of
 from contracts.errors import ArtifactError
 from contracts.features import MS_PER_DAY
@@ -34,7 +35,7 @@ def store(stack):
     with stack.client() as client:
         client.flushall()
     stack.fill([click("u1", "h1", "i1", 5 * HOUR), click("u1", "h2", "i2", 4 * HOUR), click("u2", "h3", "i3", HOUR)])
-    for file in lake.live_files(stack.zones):
+    for file in live_files.live_files(stack.zones):
         Path(file.path).unlink()
     return OnlineStore(stack.settings.redis_address, stack.config.features)
 

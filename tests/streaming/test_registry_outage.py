@@ -7,8 +7,9 @@ import time
 import pyarrow.parquet as pq
 import pytest
 
+from contracts import live_files
 from contracts.events import avro_schema
-from streaming import lake, quarantine, topics
+from streaming import quarantine, topics
 from streaming.codec import Codec
 from streaming.publisher import Record
 from streaming.registry import Remote
@@ -21,7 +22,7 @@ def rows(stack):
     """How many events and how many refused records lie in the lake."""
     return tuple(
         sum(pq.ParquetFile(file.path).metadata.num_rows for file in files(stack.zones))
-        for files in (lake.live_files, quarantine.files)
+        for files in (live_files.live_files, quarantine.files)
     )
 
 
