@@ -21,8 +21,6 @@ from etl import store
 
 #: Parts of the hash space, each merged by one task: of a thousand million ids one has 16 million.
 BUCKETS = 64
-_WORD = np.uint64(0x9E3779B97F4A7C15)
-_MIX = np.uint64(0xFF51AFD7ED558CCD)
 
 
 class Copies(NamedTuple):
@@ -32,35 +30,9 @@ class Copies(NamedTuple):
     rows: np.ndarray
 
 
-def hashes(ids: pa.ChunkedArray) -> np.ndarray:
-    """A hash uint64 of every id, the same in every process: eight bytes at a time, then the end of MurmurHash3."""
-    if not len(ids):
-        return np.empty(0, np.uint64)
-    return np.concatenate([_hashes(chunk) for chunk in ids.chunks])
-
-
-def _hashes(ids: pa.Array) -> np.ndarray:
-    _, offsets, data = ids.buffers()
-    bounds = np.frombuffer(offsets, np.int32)[ids.offset : ids.offset + len(ids) + 1].astype(np.int64)
-    first, size = bounds[0], np.diff(bounds)
-    held = np.frombuffer(data, np.uint8)[first : bounds[-1]] if data else np.empty(0, np.uint8)
-    text = np.concatenate([held, np.zeros(8, np.uint8)])
-    words = np.ndarray(len(text) - 7, "<u8", text, strides=(1,))
-    start = bounds[:-1] - first
-    found = (size.astype(np.uint64) + np.uint64(1)) * _WORD
-    for done in range(0, int(size.max(initial=0)), 8):
-        left = np.clip(size - done, 0, 8)
-        word = words[np.minimum(start + done, len(words) - 1)]
-        word = np.where(left == 8, word, word & ((np.uint64(1) << (8 * left % 64).astype(np.uint64)) - np.uint64(1)))
-        mixed = (found ^ word) * _WORD
-        found = np.where(left > 0, mixed ^ (mixed >> np.uint64(29)), found)
-    found = (found ^ (found >> np.uint64(33))) * _MIX
-    return found ^ (found >> np.uint64(33))
-
-
 def write(ids: pa.ChunkedArray, url: str) -> np.ndarray:
     """Write the sorted hashes of ids to a file; where each bucket begins and ends in it, int64 ``[BUCKETS + 1]``."""
-    found = np.sort(hashes(ids))
+    found = np.sort(store.hash64(ids))
     store.write_bytes(found.tobytes(), url)
     width = np.uint64(2**64 // BUCKETS)
     borders = np.arange(1, BUCKETS, dtype=np.uint64) * width
@@ -86,7 +58,7 @@ def merge(new: Sequence[tuple[str, int, int]], old: str, out: str) -> tuple[np.n
 def suspects(path: str, number: int, folder: str, wanted: np.ndarray) -> pd.DataFrame:
     """Rows of an events file whose hash is among ``wanted``: ``event_id, path, task, offset, row``."""
     table = store.read(f"{folder}/{path}", ["event_id", "offset"])
-    row = np.flatnonzero(np.isin(hashes(table.column("event_id")), wanted))
+    row = np.flatnonzero(np.isin(store.hash64(table.column("event_id")), wanted))
     found = table.take(pa.array(row))
     return pd.DataFrame(
         {

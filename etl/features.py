@@ -9,7 +9,11 @@ interactions before the cut, and a row sees what is strictly earlier than itself
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import itertools
+import multiprocessing
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -23,9 +27,6 @@ from contracts.features import FIRST_VALUE
 from etl import context, encoding, grouping, groups, rows, store, vocabulary
 from etl.cluster import Session
 from etl.selection import select
-
-#: Files that each group writes and that are put together at the end.
-WHOLE = ("requests", "truth", "user_profile")
 
 
 def run(
@@ -58,20 +59,20 @@ def run(
     _write_encodings(config, zone, encoded)
     beside = [
         session.beside(groups.write_buckets, shuffled.counts, zone),
-        session.beside(_save_workflow, config, zone),
         session.beside(_write_context, config, zone, facts["shift_ms"]),
     ]
     chosen = select(surveys, config)
     numbers = range(len(shuffled.folders))
-    counts = session.each("point-in-time rows", groups.build, shuffled.folders, numbers, chosen, config=config, **known)
+    with _workflow_beside(config, zone):
+        each = (shuffled.folders, numbers, chosen)
+        counts = session.each("point-in-time rows", groups.build, *each, config=config, **known)
+    for name in ("requests", "truth"):
+        parts = [f"{scratch}/{name}/part-{number:05d}.parquet" for number in numbers]
+        beside.append(session.beside(store.concat, parts, f"{zone.features}/{name}.parquet"))
+    beside.append(session.beside(_write_profiles, config, zone, len(numbers), instants.log_end))
+    _write_statics(config, zone, encoded, user_counts.index.to_numpy(object))
     for task in beside:
         task.result()
-    for name in WHOLE:
-        store.concat(
-            [f"{scratch}/{name}/part-{number:05d}.parquet" for number in numbers], f"{zone.features}/{name}.parquet"
-        )
-    _add_silent(config, zone, instants.log_end)
-    _write_statics(config, zone, encoded, user_counts.index.to_numpy(object))
     store.clear(scratch)
     totals = {name: int(sum(part[name] for part in counts)) for name in groups.WINDOWS}
     return {"rows": totals, "items": len(encoded["item_id"]), "users": len(encoded["user_id"])}
@@ -101,8 +102,21 @@ def _write_encodings(config: Config, zone: artifacts.Zones, encoded: encoding.En
     artifacts.write_json(f"{zone.features}/encodings.json", encoded)
 
 
+@contextlib.contextmanager
+def _workflow_beside(config: Config, zone: artifacts.Zones) -> Iterator[None]:
+    """Save the NVTabular workflow while the block runs, in a process of its own.
+
+    NVTabular takes seconds to import, and what it takes of memory goes with the process, not into a worker's.
+    """
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        saved = pool.submit(_save_workflow, config, zone)
+        yield
+        saved.result()
+
+
 def _save_workflow(config: Config, zone: artifacts.Zones) -> None:
-    from etl import workflow  # NVTabular takes seconds to import: in one worker, beside the rows
+    import etl.lean  # noqa: F401 (before Merlin, which would import TensorFlow)
+    from etl import workflow
 
     workflow.save(config, artifacts.read_json(f"{zone.features}/encodings.json"), f"{zone.features}/workflow")
 
@@ -111,21 +125,19 @@ def _write_context(config: Config, zone: artifacts.Zones, shift: int) -> None:
     context.run(config, zone, groups.catalogue(zone), shift)
 
 
-def _add_silent(config: Config, zone: artifacts.Zones, log_end: int) -> None:
-    """Attributes of users without interactions are known all the same: they follow in ``user_profile.parquet``."""
-    url = f"{zone.features}/user_profile.parquet"
+def _write_profiles(config: Config, zone: artifacts.Zones, count: int, log_end: int) -> None:
+    """``user_profile.parquet``: the groups' parts, then the attributes of users without interactions."""
+    folder = f"{zone.features}/by_user/user_profile"
+    parts = [f"{folder}/part-{number:05d}.parquet" for number in range(count)]
     table = store.read(f"{zone.processed}/users.parquet")
-    heard = store.read(url, ["user_id"]).column("user_id").combine_chunks()
+    heard = store.read_all(parts, ["user_id"]).column("user_id").combine_chunks()
     silent = table.filter(pc.invert(pc.is_in(table["user_id"], value_set=heard)))
     columns = {name: silent[name] for name in ("user_id", *config.features.user_categorical)}
     columns["home_region"] = pa.array([""] * silent.num_rows, pa.string())
     columns["seen_item_ids"] = pa.array([[]] * silent.num_rows, pa.list_(pa.string()))
     stamp = pa.array(np.full(silent.num_rows, log_end), pa.timestamp("ms", tz="UTC"))
-    part = f"{zone.features}/by_user/silent.parquet"
-    store.write(groups.stamped(pa.table(columns).select(groups.profile_columns(config)), stamp), part)
-    heard_part = f"{zone.features}/by_user/heard.parquet"
-    store.move(url, heard_part)
-    store.concat([heard_part, part], url)
+    last = groups.stamped(pa.table(columns).select(groups.profile_columns(config)), stamp)
+    store.write_parts(itertools.chain(map(store.read, parts), [last]), f"{zone.features}/user_profile.parquet")
 
 
 def _write_statics(config: Config, zone: artifacts.Zones, encodings: encoding.Encodings, everyone: np.ndarray) -> None:

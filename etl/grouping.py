@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contracts.features import MS_PER_DAY
-from etl import history, ledger, store, timeline
+from etl import device, history, ledger, store, timeline
 from etl.cluster import Session
 from etl.timeline import Timeline
 
@@ -151,19 +151,16 @@ def daily_counts(rows: pa.Table) -> pa.Table:
 
     Windows begin at midnight, so whole days lie before or behind their borders.
     """
-    region = pc.dictionary_encode(pc.fill_null(rows.column("region"), "")).combine_chunks()
-    item = pc.dictionary_encode(rows.column("item_id")).combine_chunks()
     day = rows.column("event_time").to_numpy() // MS_PER_DAY
-    names = [each.dictionary.to_pandas().to_numpy(object) for each in (region, item)]
-    ranks = [np.argsort(np.argsort(each)) for each in names]
-    codes = [rank[each.indices.to_numpy()] if len(rank) else day[:0] for rank, each in zip(ranks, (region, item))]
-    wide, width = max(len(names[0]), 1), max(len(names[1]), 1)
-    key, count = np.unique((day * wide + codes[0]) * width + codes[1], return_counts=True)
+    (regions, region), (items, item) = (device.numbered(rows.column(name)) for name in ("region", "item_id"))
+    wide, width = max(len(regions), 1), max(len(items), 1)
+    key = (day * wide + device.to_host(region)) * width + device.to_host(item)
+    key, count = np.unique(key, return_counts=True)
     return pa.table(
         {
             "day": pa.array(key // width // wide, pa.int32()),
-            "region": pa.array(np.sort(names[0]), pa.string()).take(pa.array(key // width % wide)),
-            "item_id": pa.array(np.sort(names[1]), pa.string()).take(pa.array(key % width)),
+            "region": pa.array(regions, pa.string()).take(pa.array(key // width % wide)),
+            "item_id": pa.array(items, pa.string()).take(pa.array(key % width)),
             "count": pa.array(count, pa.int32()),
         }
     )

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from etl import store
 
@@ -82,7 +83,7 @@ def quantiles(held: Mapping[str, Any], shares: Sequence[float], low: float, high
     return np.clip(values[np.searchsorted(until, ranks, side="right")], low, high).tolist()
 
 
-def smallest_hashes(texts: np.ndarray) -> str:
+def smallest_hashes(texts: pa.ChunkedArray) -> str:
     """The ``KEPT_HASHES`` smallest distinct hashes of strings, as base64 of little-endian uint64."""
     return _packed([store.hash64(texts)])
 

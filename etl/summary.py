@@ -156,7 +156,7 @@ def _ids(values: pa.ChunkedArray, step: int) -> dict[str, Any]:
     most = len(order) if len(order) <= sketch.TOP else min(sketch.TOP, int((counts > step).sum()))
     kept, left = order[:most], order[most : most + 1]
     return {
-        "smallest": sketch.smallest_hashes(texts.to_numpy(zero_copy_only=False)),
+        "smallest": sketch.smallest_hashes(pa.chunked_array([texts])),
         "top": _named(texts.take(pa.array(kept)), counts[kept]),
         "missed": int(counts[left].sum()),
     }

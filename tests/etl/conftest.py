@@ -80,7 +80,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         "etl.rows.QUERIES": 1_000,
         "etl.profile.PAIRS": 1_000,
     }
-    jobs["broken"]["broken"] = ["etl.features._add_silent"]
+    jobs["broken"]["broken"] = ["etl.features._write_statics"]
     jobs["again"], jobs["repaired"] = jobs["base"], {**jobs["broken"], "broken": []}
     workflow = folder / "root/base/features/workflow"
     values = {"transform": str(workflow), "values": str(folder / "raw.parquet"), "out": str(folder / "codes.parquet")}

@@ -17,10 +17,10 @@ from etl import duplicates, store
 @settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=40), min_size=1, max_size=40))
 def test_equal_texts_have_equal_hashes_and_others_do_not(texts: list[str]) -> None:
-    found = duplicates.hashes(pa.chunked_array([pa.array(texts, pa.string())]))
+    found = store.hash64(pa.chunked_array([pa.array(texts, pa.string())]))
     assert len(set(zip(texts, found.tolist()))) == len(set(texts)) == len(set(found.tolist()))
     cut = pa.chunked_array([pa.array(["x", *texts], pa.string()).slice(1)])
-    assert duplicates.hashes(cut).tolist() == found.tolist(), "a slice of a larger array is hashed as itself"
+    assert store.hash64(cut).tolist() == found.tolist(), "a slice of a larger array is hashed as itself"
 
 
 def test_ids_that_count_up_spread_evenly_over_the_buckets(tmp_path: Path) -> None:
@@ -45,15 +45,15 @@ def test_buckets_together_find_every_repeated_hash_and_keep_each_once(tmp_path: 
         twice += found[0].tolist()
         before += found[1].tolist()
         kept += np.frombuffer(store.read_bytes(out), np.uint64).tolist()
-    assert set(twice) == set(duplicates.hashes(second).tolist()) & set(duplicates.hashes(third).tolist())
-    assert set(before) == set(duplicates.hashes(first).tolist()) & set(duplicates.hashes(second).tolist())
+    assert set(twice) == set(store.hash64(second).tolist()) & set(store.hash64(third).tolist())
+    assert set(before) == set(store.hash64(first).tolist()) & set(store.hash64(second).tolist())
     assert len(kept) == len(set(kept)) == 1000
 
 
 def test_the_first_that_came_stays_and_a_colliding_hash_costs_no_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(duplicates, "hashes", lambda ids: np.zeros(len(ids), np.uint64))
+    monkeypatch.setattr(store, "hash64", lambda ids: np.zeros(len(ids), np.uint64))
     rows = {"a.parquet": [("x", 7), ("y", 3)], "b.parquet": [("y", 2), ("z", 9), ("z", 8)], "old.parquet": [("x", 1)]}
     for name, held in rows.items():
         ids, offsets = zip(*held)
