@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 
@@ -40,7 +41,7 @@ def shops(tmp_path_factory: pytest.TempPathFactory, session: Session, log: pd.Da
     shuffled = log.sample(frac=1, random_state=0)
     with pytest.MonkeyPatch.context() as patch:
         small_batches(patch)
-        patch.setattr(features, "_save_workflow", lambda config, zone: None)
+        patch.setattr(features, "_workflow_beside", lambda config, zone: contextlib.nullcontext())
         parts = shop(folder / "parts", session).run_all(a=shuffled[shuffled["event_type"] == "purchase"])
         return {
             "whole": shop(folder / "whole", session).run_all(a=shuffled),
@@ -164,7 +165,7 @@ def test_a_log_without_updates_has_no_files_to_look_through(shops: dict[str, Sho
     quiet = shop(tmp_path / "quiet", session)
     (quiet.folder / "source").mkdir()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features, "_save_workflow", lambda config, zone: None)
+        patch.setattr(features, "_workflow_beside", lambda config, zone: contextlib.nullcontext())
         patch.setattr(changes, "read", None)  # it is not even asked
         quiet.run_all(a=purchases())
     assert ledger.load(quiet.zone).updates == []
