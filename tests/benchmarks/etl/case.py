@@ -40,7 +40,7 @@ INTERACTION_TYPES = ("click", "view", "add_to_cart", "purchase", "rating")
 #: The contract's bounds: ids in characters, times in ms, and how far ahead of now a time may lie.
 MAX_ID_CHARS = 128
 MIN_QUANTITY, MAX_QUANTITY = 0, 100
-MIN_EVENT_TIME = 946_684_800_000
+MIN_EVENT_TIME = 788_918_400_000
 MAX_AHEAD_MS = 300_000
 
 EVENT_COLUMNS = (
