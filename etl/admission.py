@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from contracts import artifacts
 from contracts.config import Config
+from contracts.errors import ArtifactError
 from etl import changes, duplicates, ingest, ledger, quality, source, store, summary
 from etl.quality import Context
 
@@ -183,7 +184,11 @@ def _rows(batch: Batch, job: Job) -> tuple[pa.Table, pa.Table]:
         return rows, REFUSED.empty_table()
     tables = []
     for url, first in batch.files:
-        table = store.read(url)
+        try:
+            table = store.read(url)
+        except FileNotFoundError:
+            message = f"{url} went while it was read: the lake writer merges files of past hours; run again"
+            raise ArtifactError(message) from None
         tables.append(table.filter(pc.greater_equal(table.column("offset"), first)) if first else table)
     if not batch.reason:
         return pa.concat_tables([raw(table) for table in tables]), REFUSED.empty_table()

@@ -113,6 +113,17 @@ def test_live_records_of_closed_days_are_taken_in_once_whatever_becomes_of_their
     assert refused["offset"].tolist() == [90, 91, 92, 93] and set(refused["source"]) == {"topic:events/p0/" + "a" * 32}
 
 
+def test_a_live_file_that_was_merged_meanwhile_is_named_and_the_next_run_takes_its_records(lake: Lake) -> None:
+    lake.add("a", *[events(day) for day in range(6)])
+    part = lake.live("2024-03-07", 0, events(6).head(25))
+    news = stage.look(lake.config, lake.zone, False, "day=9999")
+    Path(part).unlink()
+    lake.live("2024-03-07", 0, events(6))
+    with pytest.raises(ArtifactError, match="went while it was read"):
+        stage.take_in(lake.config, lake.zone, news, lake.session, lake.said.append)
+    assert lake.run(before="day=9999")["events"] == 280
+
+
 def suspicious(lake: Lake) -> Lake:
     """Days of 40 rows, of which the fifth lost nearly all and the sixth its regions."""
     lake = with_rules(lake, hold_history_days=3, hold_min_rows=20)
