@@ -45,8 +45,8 @@ SETTINGS = {
     "distributed.scheduler.worker-saturation": 1.0,
     # Deaths of a worker after which the task that it ran is at fault.
     "distributed.scheduler.allowed-failures": 3,
-    # Dask gives freed memory back at once, and every array of a task is then paged in anew: a fifth of its time. What a
-    # worker keeps is bounded by its largest task.
+    # Dask makes workers give freed memory back at once, and every array of a task is then paged in anew. What a worker
+    # keeps instead is bounded by its largest task.
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 1 << 28,
     "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 1 << 28,
     "distributed.dashboard.link": "http://127.0.0.1:{port}/status",
