@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from contracts import artifacts
 from contracts.config import Config
 from contracts.features import FIRST_VALUE, user_profile
-from etl import device, rows, store, timeline
+from etl import cold, device, rows, store, timeline
 from etl.history import History
 from etl.selection import ROWS_A_USER, Chosen, Survey
 
@@ -60,9 +60,12 @@ def build(
     requests = rows.snapshot(log, log.users_before(instants.cut), instants.cut, config, users)
     stamp = pa.array(np.full(len(log.users), instants.log_end), pa.timestamp("ms", tz="UTC"))
     profiles = rows.snapshot(log, log.users, instants.log_end + 1, config, users).select(profile_columns(config))
+    truth = rows.truth(log, found, item_codes, items, instants.cut)
     parts = {
         "requests": rows.asked(requests, instants.cut, K),
-        "truth": rows.truth(log, found, item_codes, items, instants.cut),
+        "truth": truth,
+        "cold_requests": cold.requests(log, chosen.cold, instants.cut, K, config, users),
+        "cold_truth": cold.truth(truth, chosen.cold),
         "user_profile": stamped(profiles, stamp),
     }
     for name, table in parts.items():
