@@ -194,12 +194,12 @@ def test_truth_is_what_users_with_history_met_first_after_the_cut(runs: Runs, lo
 
 def test_buckets_count_the_interactions_of_the_catalogue_by_day_and_region(runs: Runs, log: pd.DataFrame) -> None:
     catalogue = runs.encodings("base")["item_id"]
-    known = log[log["item_id"].isin(catalogue)].assign(day=lambda rows: rows["event_time"] // synthetic.DAY_MS)
+    known = log[log["item_id"].isin(catalogue)].assign(bucket=lambda rows: rows["event_time"] // synthetic.DAY_MS)
     known = known.assign(item_code=encoding.codes(known["item_id"], catalogue))
-    expected = known.groupby(["day", "region", "item_code"]).size().reset_index(name="count")
+    expected = known.groupby(["bucket", "region", "item_code"]).size().reset_index(name="count")
     found = runs.frame("base", "features/buckets.parquet")
     assert found.to_numpy().tolist() == expected.to_numpy().tolist()
-    assert found.dtypes[["day", "item_code", "count"]].tolist() == ["int32"] * 3
+    assert found.dtypes[["bucket", "item_code", "count"]].tolist() == ["int32"] * 3
 
 
 def test_windows_hold_their_own_time_and_the_test_window_gives_no_row(runs: Runs) -> None:
