@@ -43,9 +43,9 @@ def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
     table = assemble.read_table(f"{zones.features}/requests.parquet")
     parts = []
     for part, rows in raw_rows.batches(table, config.features, _BATCH):
-        users, as_of = part["user_id"].to_pylist(), part["as_of"].to_pylist()
-        numbers = part["k"].to_pylist() if "k" in part.column_names else [100] * len(users)
-        requests = [Request(user, k=number) for user, number in zip(users, numbers)]
+        asked = part.select(["user_id", "k", "region", "request_id"]).to_pylist()
+        requests = [Request(**fields) for fields in asked]
+        as_of = part["as_of"].to_pylist()
         parts.append(_columns(chain.tables, chain.answer(requests, rows, as_of, now_ms=0)))
         if len(parts) % 16 == 0:
             log.info("answered %d of %d", len(parts) * _BATCH, table.num_rows)
@@ -66,6 +66,7 @@ def _columns(tables: Tables, answered: Answered) -> pa.Table:
     answers = answered.answers
     return pa.table(
         {
+            "request_id": [answer.request_id for answer in answers],
             "user_id": [answer.user_id for answer in answers],
             "item_ids": [list(answer.item_ids) for answer in answers],
             "scores": pa.array([list(answer.scores) for answer in answers], pa.list_(pa.float32())),

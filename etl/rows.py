@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contracts.config import Config, FeatureSettings
+from contracts.evaluation import WHOLE_HISTORY, Kind
 from contracts.features import FIRST_VALUE, OUT_OF_VOCABULARY
 from etl import behaviour, device, encoding, history, profile, store
 from etl.device import Array
@@ -148,15 +149,22 @@ def snapshot(log: History, ids: np.ndarray, as_of: int, config: Config, users: T
 
 
 def asked(table: pa.Table, as_of: int, k: int) -> pa.Table:
-    """A snapshot as requests for ``k`` items at an instant, of each user's home region."""
+    """A snapshot as requests for ``k`` items at an instant, of each user's home region; the id is the user's."""
     n = table.num_rows
-    table = table.add_column(1, "as_of", pa.array(np.full(n, as_of)))
-    table = table.add_column(2, "k", pa.array(np.full(n, k, np.int64)))
-    return table.add_column(3, "region", pa.array([""] * n, pa.string()))
+    columns = {
+        "request_id": table["user_id"],
+        "user_id": table["user_id"],
+        "kind": pa.array([Kind.TEST] * n, pa.string()),
+        "known_events": pa.array(np.full(n, WHOLE_HISTORY, np.int32)),
+        "as_of": pa.array(np.full(n, as_of)),
+        "k": pa.array(np.full(n, k, np.int64)),
+        "region": pa.array([""] * n, pa.string()),
+    }
+    return pa.table({**columns, **{name: table[name] for name in table.column_names if name != "user_id"}})
 
 
 def truth(log: History, found: Targets, item_codes: np.ndarray, catalogue: list[str], cut: int) -> pa.Table:
-    """New catalogue items from the cut on, of users who met a catalogue item before it."""
+    """New catalogue items from the cut on, of users who met a catalogue item before it; the answer to ``asked``."""
     met = device.arrays().asarray(item_codes)[log.item] >= 0
     experienced = device.to_host(device.counted(log.user[met & (log.time < cut)], len(log.users))) > 0
     chosen = np.flatnonzero((found.as_of >= cut) & experienced[found.user])
@@ -166,6 +174,7 @@ def truth(log: History, found: Targets, item_codes: np.ndarray, catalogue: list[
     names = device.strings(catalogue, codes - FIRST_VALUE)
     return pa.table(
         {
+            "request_id": device.strings(log.users, users),
             "user_id": device.strings(log.users, users),
             "item_codes": device.lists(codes, sizes, pa.int32()),
             "item_ids": device.lists(names, sizes),

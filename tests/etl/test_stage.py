@@ -185,7 +185,9 @@ def test_truth_is_what_users_with_history_met_first_after_the_cut(runs: Runs, lo
     pairs = {pair for pair in zip(after["user_id"], after["item_id"]) if pair[0] in experienced and pair not in met}
     truth = runs.frame("base", "features/truth.parquet")
     assert {(user, item) for user, items in zip(truth["user_id"], truth["item_ids"]) for item in items} == pairs
-    assert truth["item_ids"].map(len).sum() == len(pairs) and truth["user_id"].is_unique
+    assert truth["item_ids"].map(len).sum() == len(pairs) and truth["request_id"].is_unique
+    asked = runs.frame("base", "features/requests.parquet").set_index("request_id")
+    assert asked.index.is_unique and asked["user_id"][truth["request_id"]].tolist() == truth["user_id"].tolist()
     for codes, items in zip(truth["item_codes"], truth["item_ids"]):
         assert codes.tolist() == encoding.codes(items, catalogue).tolist()
     newcomers = {f"u{i:03d}" for i in range(synthetic.USERS - synthetic.NEWCOMERS, synthetic.USERS)}

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from contracts import config as settings
 from contracts.artifacts import Zones, write_json, write_manifest, zones
 from contracts.config import Config
+from contracts.evaluation import WHOLE_HISTORY, Kind
 from contracts.features import MS_PER_DAY, ranker_categorical, ranker_continuous
 
 GROUPS, ITEMS, USERS, RECENT = 4, 60, 160, 8
@@ -151,8 +152,9 @@ def _rows(zone, log, segments):
         table["row_id"] = list(range(len(held)))
         write(f"{zone.features}/rows/window={name}/part-0.parquet", table)
     columns = dict(zip(("user_id", "item_codes", "item_ids"), (list(column) for column in zip(*truth))))
-    write(zone.features + "/truth.parquet", columns)
-    write(zone.features + "/requests.parquet", {"user_id": requests})
+    write(zone.features + "/truth.parquet", {"request_id": columns["user_id"], **columns})
+    asked = {"kind": [Kind.TEST] * USERS, "known_events": np.full(USERS, WHOLE_HISTORY, np.int32)}
+    write(zone.features + "/requests.parquet", {"request_id": requests, "user_id": requests, **asked})
 
 
 def _row(number, user, time, before, new):
