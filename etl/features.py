@@ -47,7 +47,9 @@ def run(
     for name in ("rows", "by_user", "workflow"):
         store.clear(f"{zone.features}/{name}")
     scratch = f"{zone.features}/by_user"
-    place = grouping.Place(zone.processed, config.features.category, scratch, instants.cut)
+    place = grouping.Place(
+        zone.processed, config.features.category, scratch, instants.cut, config.features.bucket_minutes
+    )
     shuffled = grouping.run(place, files, session)
     item_counts = _series(shuffled.items, "item_id")
     catalogue = vocabulary.extended(before.get("item_id", []), item_counts, config.features.min_item_count)

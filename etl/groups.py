@@ -98,7 +98,7 @@ def stamped(profiles: pa.Table, stamp: pa.Array) -> pa.Table:
 
 
 def write_buckets(counts: Sequence[str], zone: artifacts.Zones) -> None:
-    """``buckets.parquet``: daily counts of catalogue items, a part at a time."""
+    """``buckets.parquet``: counts of catalogue items by bucket, a part at a time."""
     items = pa.array(catalogue(zone), pa.string())
 
     def parts() -> Iterator[pa.Table]:
@@ -107,6 +107,6 @@ def write_buckets(counts: Sequence[str], zone: artifacts.Zones) -> None:
             found = pc.index_in(table.column("item_id"), value_set=items).combine_chunks()
             code = pc.cast(pc.add(found, FIRST_VALUE), pa.int32())
             table = table.set_column(2, "item_code", code).filter(pc.is_valid(found))
-            yield table.sort_by([("day", "ascending"), ("region", "ascending"), ("item_code", "ascending")])
+            yield table.sort_by([("bucket", "ascending"), ("region", "ascending"), ("item_code", "ascending")])
 
     store.write_parts(parts(), f"{zone.features}/buckets.parquet")

@@ -142,7 +142,7 @@ class World:
         )
         keys = sorted(cells)
         buckets = {
-            "day": np.array([k[0] for k in keys], np.int32),
+            "bucket": np.array([k[0] for k in keys], np.int32),
             "region": [f"region-{k[1]}" for k in keys],
             "item_code": np.array([k[2] for k in keys], np.int32),
             "count": np.array([cells[k] for k in keys], np.int32),
