@@ -44,8 +44,8 @@ def facts(zone: str, mark: str) -> dict[str, Any] | None:
 def evaluation_mark(config: Config, zones: Zones) -> str:
     """The fingerprint of all that ``answers/evaluation.json`` is made from."""
     answers, features = read_manifest(zones.answers), read_manifest(zones.features)
-    made = [features["fingerprint"], answers["fingerprint"], answers["release"]]
-    return fingerprint(config.serve, made, code_version("contracts", "train"))
+    made = [features["fingerprint"], answers["fingerprint"], answers["release"], answers["current"].get("release")]
+    return fingerprint(config.serve, config.gate, made, code_version("contracts", "train"))
 
 
 def evaluation(config: Config, zones: Zones) -> dict[str, Any] | None:
