@@ -1,4 +1,4 @@
-"""``python -m train``: ``retrieval CONFIG (--fit | --refit)``, ``ranker CONFIG`` and ``evaluate CONFIG``."""
+"""``python -m train``: ``retrieval CONFIG (--fit | --refit)``, ``ranker``, ``baselines`` and ``evaluate CONFIG``."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def main() -> int:
     for name, text in (
         ("retrieval", "two-tower and item-item"),
         ("ranker", "ranker, its calibration and its weight against retrieval"),
+        ("baselines", "tune and fit what answers are measured against; evaluate shows all that there are"),
         ("evaluate", "judge the recorded answers and close or open the gate"),
     ):
         command = commands.add_parser(name, help=text)
@@ -65,6 +66,8 @@ def _done(options: argparse.Namespace, config: Config, held: Zones) -> dict[str,
         return current.facts(f"{held.retrieval}/{options.kind}", mark)
     if options.command == "ranker":
         return current.facts(held.ranker, current.ranker_mark(config, held))
+    if options.command == "baselines":
+        return None  # it knows itself which of them are there
     return current.evaluation(config, held)
 
 
