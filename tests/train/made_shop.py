@@ -60,7 +60,7 @@ _SETTINGS = {
         "item_numeric": ["price"],
         "category": "department",
         "recent_items": RECENT,
-        "popularity_half_lives_days": [7, 30],
+        "popularity_half_lives_hours": [168, 720],
     },
     "windows": {"retrieval_end": "2024-01-01", "ranker_end": "2024-01-02", "cut": "2024-01-03"},
     "train": {
@@ -165,13 +165,14 @@ def _row(number, user, time, before, new):
         "as_of": time,
         "recent_item_codes": [code for _, code in recent],
         "recent_event_times": [t for t, _ in recent],
+        "seen_item_codes": sorted({code for _, code in before}),
         "target_item_codes": new,
     }
 
 
 def _buckets(zone, log):
     columns = {
-        "day": [time // DAY for _, time, _ in log],
+        "bucket": [time // DAY for _, time, _ in log],
         "region": [""] * len(log),
         "item_code": [code for _, _, code in log],
         "count": [1] * len(log),
