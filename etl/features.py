@@ -69,7 +69,7 @@ def run(
         each = (shuffled.folders, numbers, chosen)
         counts = session.each("point-in-time rows", groups.build, *each, config=config, **known)
     for name in ("requests", "truth"):
-        parts = [f"{scratch}/{name}/part-{number:05d}.parquet" for number in numbers]
+        parts = [f"{scratch}/{part}/part-{number:05d}.parquet" for part in (name, f"cold_{name}") for number in numbers]
         beside.append(session.beside(store.concat, parts, f"{zone.features}/{name}.parquet"))
     beside.append(session.beside(_write_profiles, config, zone, len(numbers), instants.log_end))
     _write_statics(config, zone, encoded, user_counts.index.to_numpy(object))
