@@ -172,6 +172,8 @@ class TrainSettings:
     ranker_epochs: int = 3
     ranker_batch: int = 1024
     ranker_users: int = 2000
+    #: An update learns from rows of so many days before the cut at most; a resident model older than that is refitted.
+    update_days: int = 7
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from train.baselines import TITLES as BASELINES
+
 OURS, THEIRS, BASE, QUIET, WRONG = "#1f5fa8", "#e08214", "#8c96a3", "#5d6b7a", "#b2182b"
 _WIDTH = 8.0
 _LABEL = 9
@@ -24,9 +26,8 @@ def title(name: str) -> str:
         "retrieval_order": "retrieval's order",
         "two_tower": "two-tower alone",
         "item_item": "item-item alone",
-        "popular_recently": "popular lately",
-        "popular": "most popular",
         "trending": "trending",
+        **BASELINES,
     }
     return known.get(name, name.replace("_", " "))
 

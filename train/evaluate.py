@@ -15,6 +15,7 @@ from contracts.artifacts import Zones, exists, read_json, read_manifest, write_j
 from contracts.config import Config
 from contracts.evaluation import Kind
 from train import baselines, cold_start, current, gate, judged, report, slices
+from train.baselines import made
 from train.exposure import exposure
 from train.judged import CURRENT, Judged
 from train.metrics import METRICS
@@ -51,8 +52,9 @@ def judge(config: Config, zones: Zones) -> dict[str, Any]:
     lists = judged.lists(zones, held, asked)
     if answers["current"].get("release") and not answers["current"]["reason"]:
         lists["current"] = judged.lists(zones, held, asked, CURRENT)["served"]
-    until = int(read_manifest(zones.processed)["cut"])
-    lists |= baselines.lists(config, zones, held, asked.user_ids, until)
+    request_ids, others, tuned = made.lists(config, zones, held, baselines.QUICK)
+    place = np.searchsorted(request_ids, asked.request_ids)
+    lists |= {name: codes[place] for name, codes in others.items()}
     items = slices.item_history(config, zones, held)
     population = Population(asked.user_ids, config.train.seed)
     sliced = {name: lists[name] for name in SLICED if name in lists}
@@ -60,6 +62,7 @@ def judge(config: Config, zones: Zones) -> dict[str, Any]:
         "release": answers["release"],
         **figures(lists, asked, population),
         "exposure_at_10": {name: exposure(codes, items.interactions) for name, codes in lists.items()},
+        "baselines": tuned,
         "current": answers["current"],
         "slices": slices.judge(slices.slices(config, asked, items), asked, sliced, population),
         "cold_start": _cold_start(config, zones, held),

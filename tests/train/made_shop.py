@@ -133,7 +133,7 @@ def _rows(zone, log, segments):
     names = ("A", "B", "C")
     ends = [ENDS["retrieval_end"], ENDS["ranker_end"], ENDS["cut"]]
     rows = {name: [] for name in names}
-    truth = []
+    truth, seen = [], []
     for user in range(USERS):
         own = [(time, code) for who, time, code in log if who == user]
         for time in sorted({time for time, _ in own}):
@@ -145,16 +145,17 @@ def _rows(zone, log, segments):
         taken = {code for t, code in own if t < ENDS["cut"]}
         late = sorted({code for t, code in own if t >= ENDS["cut"]} - taken)
         truth.append((f"u{user:03d}", late, [f"i{code - 3:02d}" for code in late]))
+        seen.append(sorted(f"i{code - 3:02d}" for code in taken))
     for name in names:
         held = rows[name]
         table = {key: [row[key] for row in held] for key in held[0]}
         table["row_id"] = list(range(len(held)))
         write(f"{zone.features}/rows/window={name}/part-0.parquet", table)
     evidence = [sum(time < ENDS["cut"] for who, time, _ in log if who == user) for user in range(USERS)]
-    _requests(zone, truth, evidence, segments)
+    _requests(zone, truth, seen, evidence, segments)
 
 
-def _requests(zone, truth, evidence, segments):
+def _requests(zone, truth, seen, evidence, segments):
     """Everybody as known, then everybody as if little were known."""
     steps = (WHOLE_HISTORY, *COLD_STEPS)
     ids = [[user if n < 0 else f"cold:{n}:{user}" for user, _, _ in truth] for n in steps]
@@ -166,6 +167,8 @@ def _requests(zone, truth, evidence, segments):
         "interaction_count": evidence + np.repeat(COLD_STEPS, USERS).tolist(),
         "home_region": ["north" if n // 2 % 2 else "" for n in range(USERS)] * len(steps),
         "segment": segments * len(steps),
+        "as_of": np.full(USERS * len(steps), ENDS["cut"]),
+        "seen_item_ids": seen * len(steps),
     }
     write(zone.features + "/requests.parquet", asked)
     users, codes, names = (list(column) * len(steps) for column in zip(*truth))

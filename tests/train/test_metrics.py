@@ -49,3 +49,14 @@ def test_the_reciprocal_rank_is_that_of_the_first_hit_and_a_hit_anywhere_counts_
     assert reciprocal_rank(hits, np.array([5, 5])).tolist() == [0.25, 0.0]
     assert hit_rate(hits, np.array([5, 5])).tolist() == [1.0, 0.0]
     assert hit_rate(hits, np.array([5, 5]), k=3).tolist() == [0.0, 0.0]
+
+
+def test_the_best_are_those_of_a_full_stable_sort():
+    generator = np.random.default_rng(8)
+    scores = generator.integers(0, 6, (50, 40)).astype(float)  # many equals
+    excluded = generator.random((50, 40)) < 0.7
+    masked = np.where(excluded, -np.inf, scores)
+    order = np.argsort(-masked, axis=1, kind="stable")[:, :15]
+    expected = np.where(np.take_along_axis(masked, order, axis=1) == -np.inf, -1, order)
+    assert (expected == -1).any()
+    assert np.array_equal(best(scores, excluded, 15), expected)
