@@ -176,7 +176,7 @@ class TrainSettings:
     #: Old rows that an update learns again with each new one, and its small steps.
     update_replay: int = 4
     update_learning_rate: float = 0.0005
-    #: Share of recall@100 on rows learned before that an update may cost; beyond it the update is refused.
+    #: Share of NDCG@10 or recall@100 on rows learned before that an update may cost; beyond it the update is refused.
     update_max_forgetting: float = 0.1
 
 

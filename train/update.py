@@ -31,9 +31,6 @@ from train.validation import HeldOut
 
 log = logging.getLogger(__name__)
 
-#: The figure by which forgetting is told: what retrieval finds, for the order is the ranker's.
-_FIGURE = f"recall_at_{validation.DEEP}"
-
 
 def run(config: Config, zones: Zones) -> dict[str, Any]:
     """Fill ``models/retrieval/update``; the figures of its manifest, or those of the model where nothing is new.
@@ -42,12 +39,11 @@ def run(config: Config, zones: Zones) -> dict[str, Any]:
         ArtifactError: when there is no model to go on from, or it is too old.
         GateError: when the model forgot too much.
     """
+    if done := current.update(zones):
+        return done
     source = resident(zones)
     known = read_manifest(source)
     since, until = int(known["fitted_until"]), int(read_manifest(zones.processed)["cut"])
-    if since == until:
-        log.info("%s knows everything before the cut; nothing to do", source)
-        return {**known, "skipped": True}
     check_reach(config, source, since, until)
     started = time.monotonic()
     held = catalogue(config, zones)
@@ -111,7 +107,7 @@ def mixed(config: Config, zones: Zones, held: Catalogue, since: int) -> Pairs:
 def judged_by(config: Config, zones: Zones, held: Catalogue, since: int) -> dict[str, HeldOut | None]:
     """Rows of window C that were learned before, for forgetting, and the new ones.
 
-    The new ones are judged before they are learned (how well they were foreseen) and after (how well they were taken in).
+    The new ones are judged before they are learned (how well they were foreseen) and after (how well taken in).
     """
     return {
         "old": validation.load(config, zones, held, "C", ds.field("as_of") < since),
@@ -120,16 +116,17 @@ def judged_by(config: Config, zones: Zones, held: Catalogue, since: int) -> dict
 
 
 def check_forgetting(config: Config, old: Mapping[str, Mapping[str, float]]) -> None:
-    """Whether a model still finds what it found.
+    """Whether a model still finds, and ranks, what it did.
 
     Raises:
-        GateError: when it lost more than ``train.update_max_forgetting``.
+        GateError: when it lost more than ``train.update_max_forgetting`` of a figure.
     """
-    before, after = (old[state].get(_FIGURE, 0.0) for state in ("before", "after"))
     most = config.train.update_max_forgetting
-    log.info("update: %s on old rows %.4f, before it %.4f", _FIGURE, after, before)
-    if after < before * (1 - most):
-        raise GateError(
-            f"update: {_FIGURE} on rows of window C fell from {before:.4f} to {after:.4f}, more than "
-            f"train.update_max_forgetting = {most}: nothing was written; run `python -m train retrieval --refit`"
-        )
+    for name, before in old["before"].items():
+        after = old["after"][name]
+        log.info("update: %s on old rows %.4f, before it %.4f", name, after, before)
+        if after < before * (1 - most):
+            raise GateError(
+                f"update: {name} on rows of window C fell from {before:.4f} to {after:.4f}, more than "
+                f"train.update_max_forgetting = {most}: nothing was written; run `python -m train retrieval --refit`"
+            )
