@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from contracts import config_reading
 from contracts.config_checks import cross_checks
 from contracts.errors import ConfigError
+from contracts.gate import GateSettings
 
 try:
     import tomllib
@@ -173,6 +174,11 @@ class TrainSettings:
     ranker_users: int = 2000
     #: An update learns from rows of so many days before the cut at most; a resident model older than that is refitted.
     update_days: int = 7
+    #: Old rows that an update learns again with each new one, and its small steps.
+    update_replay: int = 4
+    update_learning_rate: float = 0.0005
+    #: Share of NDCG@10 or recall@100 on rows learned before that an update may cost; beyond it the update is refused.
+    update_max_forgetting: float = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,8 +199,6 @@ class ServeSettings:
     evidence_half: float = 1.0
     #: Weight of the running session's categories (0 switches session intent off).
     session_weight: float = 0.6
-    #: Ratio of the answer's NDCG@10 to most-popular's that the gate asks for.
-    gate_min_ratio: float = 1.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,6 +212,7 @@ class Config:
     train: TrainSettings
     serve: ServeSettings
     quality: QualitySettings = dataclasses.field(default_factory=QualitySettings)
+    gate: GateSettings = dataclasses.field(default_factory=GateSettings)
 
 
 def load(path: str | Path) -> Config:

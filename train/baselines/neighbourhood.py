@@ -8,7 +8,7 @@ import fsspec
 import numpy as np
 from scipy import sparse
 
-from contracts.artifacts import Zones
+from contracts.artifacts import Zones, resident
 from train import item_item
 from train.baselines.task import Scores, Task
 
@@ -52,8 +52,8 @@ def ease(task: Task, regularization: float) -> Scores:
 
 
 def released(task: Task, zones: Zones) -> Scores:
-    """EASE as the release holds it: the strongest links of ``models/retrieval/refit/item_item.npz``."""
-    with fsspec.open(f"{zones.retrieval}/refit/item_item.npz", "rb") as file:
+    """EASE as the release holds it: the strongest links of ``item_item.npz`` of the retrieval that serves."""
+    with fsspec.open(f"{resident(zones)}/item_item.npz", "rb") as file:
         table = np.load(io.BytesIO(file.read()), allow_pickle=False)
     return lambda rows: item_item.scores(task.histories[rows].toarray(), table["neighbours"], table["weights"])
 
