@@ -172,6 +172,8 @@ class TrainSettings:
     ranker_epochs: int = 3
     ranker_batch: int = 1024
     ranker_users: int = 2000
+    #: What a row of windows B and C asks for: all that a user takes within so many days; 0: what he takes next.
+    horizon_days: int = 0
     #: An update learns from rows of so many days before the cut at most; a resident model older than that is refitted.
     update_days: int = 7
 

@@ -26,6 +26,7 @@ _MAY_BE_ZERO = frozenset(
         "seed",
         "lateness_hours",
         "id_dropout",
+        "horizon_days",
         "two_tower_candidates",
         "similar_candidates",
         "similar_weight",

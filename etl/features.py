@@ -55,7 +55,7 @@ def run(
     catalogue = vocabulary.extended(before.get("item_id", []), item_counts, config.features.min_item_count)
     store.write(pa.table({"item_id": pa.array(catalogue, pa.string())}), groups.catalogue_file(zone))
     known = {"zone": zone, "instants": instants}
-    surveys = session.each("rows surveyed", groups.survey, shuffled.folders, **known)
+    surveys = session.each("rows surveyed", groups.survey, shuffled.folders, config=config, **known)
     user_counts = _series(pa.concat_tables([part.users for part in surveys]), "user_id")
     encoded = vocabulary.encodings(config, before, item_counts, user_counts, zone.processed, instants.cut)
     _write_encodings(config, zone, encoded)
