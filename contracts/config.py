@@ -135,6 +135,9 @@ class FeatureSettings:
     popularity_half_lives_hours: tuple[float, ...] = (168.0, 720.0, 2880.0)
     #: An item needs this many interactions in the training window to enter the catalogue.
     min_item_count: int = 20
+    #: Whether the catalogue goes on with every other item of the log, as one that is kept fresh by updates of items does.
+    #: Such an item can be recommended once a bucket that names it is closed: by its popularity, as models do not know it.
+    live_items: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,12 +145,16 @@ class Windows:
     """Dates (``YYYY-MM-DD``, in the source's own time) between the windows A, B, C and the test.
 
     A = before ``retrieval_end`` fits retrieval, B up to ``ranker_end`` the ranker, C up to ``cut`` tunes blend and
-    calibration, and from ``cut`` on is the test.
+    calibration, and from ``cut`` on, up to ``test_end`` where there is one, is the test.
     """
 
     retrieval_end: str
     ranker_end: str
     cut: str
+    test_end: str = ""
+    #: The test asks for the next item of running sessions: at most so many, drawn by seed, each at the instant of an
+    #: interaction that continues one; B and C hold such instants only. 0: every user's items after the cut, asked there.
+    next_events: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,7 +177,9 @@ class TrainSettings:
     ranker: str = "dcn"
     ranker_epochs: int = 3
     ranker_batch: int = 1024
+    #: Most users of windows B and C, and most rows.
     ranker_users: int = 2000
+    ranker_rows: int = 8000
 
 
 @dataclasses.dataclass(frozen=True)
