@@ -18,3 +18,6 @@ class Kind:
 
 #: ``known_events`` of a request that knows the user's whole history.
 WHOLE_HISTORY = -1
+
+#: Interactions known of the user in the requests of kind ``COLD``.
+COLD_STEPS = (0, 1, 3, 5, 10)

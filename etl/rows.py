@@ -27,16 +27,20 @@ QUERIES = 100_000
 
 @dataclasses.dataclass(frozen=True)
 class Instants:
-    """The windows' borders, ms: A ends at the first, B at the second, C at the cut; ``log_end`` is the newest event."""
+    """The windows' borders, ms: A ends at the first, B at the second, C at the cut, the test at the last.
+
+    ``log_end`` is that of the newest event.
+    """
 
     retrieval_end: int
     ranker_end: int
     cut: int
     log_end: int
+    test_end: int
 
     def window(self, as_of: np.ndarray) -> np.ndarray:
-        """0 = A, 1 = B, 2 = C, 3 = test, of every instant."""
-        return np.searchsorted([self.retrieval_end, self.ranker_end, self.cut], as_of, side="right")
+        """0 = A, 1 = B, 2 = C, 3 = test, of every instant; 4 = after it."""
+        return np.searchsorted([self.retrieval_end, self.ranker_end, self.cut, self.test_end], as_of, side="right")
 
 
 class Targets(NamedTuple):
@@ -148,26 +152,49 @@ def snapshot(log: History, ids: np.ndarray, as_of: int, config: Config, users: T
     return pa.table({**columns, **{name: table.column(name) for name in table.column_names}})
 
 
-def asked(table: pa.Table, as_of: int, k: int) -> pa.Table:
-    """A snapshot as requests for ``k`` items at an instant, of each user's home region; the id is the user's."""
+class Asked(NamedTuple):
+    """What a request says beside the user's row.
+
+    Attributes:
+        ids: of the requests; None takes the users'.
+        kind: one of ``Kind``.
+        known: how many of the newest interactions are known.
+        excluded: lists of item ids that must not be answered; None excludes nothing.
+    """
+
+    ids: pa.Array | None = None
+    kind: str = Kind.TEST
+    known: int = WHOLE_HISTORY
+    excluded: pa.ChunkedArray | None = None
+
+
+#: The request of a user known as he is.
+AS_KNOWN = Asked()
+
+
+def asked(table: pa.Table, as_of: int, k: int, what: Asked = AS_KNOWN) -> pa.Table:
+    """A snapshot as requests for ``k`` items at an instant, of each user's home region."""
     n = table.num_rows
     columns = {
-        "request_id": table["user_id"],
+        "request_id": table["user_id"] if what.ids is None else what.ids,
         "user_id": table["user_id"],
-        "kind": pa.array([Kind.TEST] * n, pa.string()),
-        "known_events": pa.array(np.full(n, WHOLE_HISTORY, np.int32)),
+        "kind": pa.array([what.kind] * n, pa.string()),
+        "known_events": pa.array(np.full(n, what.known, np.int32)),
         "as_of": pa.array(np.full(n, as_of)),
         "k": pa.array(np.full(n, k, np.int64)),
         "region": pa.array([""] * n, pa.string()),
+        "exclude_item_ids": pa.array([[]] * n, pa.list_(pa.string())) if what.excluded is None else what.excluded,
     }
     return pa.table({**columns, **{name: table[name] for name in table.column_names if name != "user_id"}})
 
 
-def truth(log: History, found: Targets, item_codes: np.ndarray, catalogue: list[str], cut: int) -> pa.Table:
-    """New catalogue items from the cut on, of users who met a catalogue item before it; the answer to ``asked``."""
+def truth(
+    log: History, found: Targets, item_codes: np.ndarray, catalogue: list[str], instants: Instants
+) -> pa.Table:
+    """New catalogue items of the test window, of users who met a catalogue item before it, by the id of their request."""
     met = device.arrays().asarray(item_codes)[log.item] >= 0
-    experienced = device.to_host(device.counted(log.user[met & (log.time < cut)], len(log.users))) > 0
-    chosen = np.flatnonzero((found.as_of >= cut) & experienced[found.user])
+    experienced = device.to_host(device.counted(log.user[met & (log.time < instants.cut)], len(log.users))) > 0
+    chosen = np.flatnonzero((instants.window(found.as_of) == 3) & experienced[found.user])
     codes = found.codes_of(chosen)
     users, entry = np.unique(found.user[chosen], return_inverse=True)
     sizes = np.bincount(entry, found.sizes[chosen], len(users)).astype(np.int64)

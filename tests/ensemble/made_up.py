@@ -170,8 +170,9 @@ class World:
     def _requests(self, users: list[int]) -> dict:
         columns = self._raw([(user, CUT) for user in users])
         n = len(users)
+        nothing = {"exclude_item_ids": pa.array([[]] * n, pa.list_(pa.string()))}
         whole = {"kind": [Kind.TEST] * n, "known_events": np.full(n, WHOLE_HISTORY, np.int32)}
-        return {**columns, **whole, "request_id": columns["user_id"], "region": [""] * n}
+        return {**columns, **whole, "request_id": columns["user_id"], "region": [""] * n, **nothing}
 
     def _raw(self, pairs: list[tuple[int, int]]) -> dict:
         rows = [self.row(user, as_of) for user, as_of in pairs]

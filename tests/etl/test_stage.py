@@ -12,6 +12,7 @@ import pytest
 
 from contracts import artifacts, folds
 from contracts.errors import ArtifactError
+from contracts.evaluation import COLD_STEPS, Kind
 from contracts.events import Reason
 from contracts.features import FIRST_VALUE, NULL, OUT_OF_VOCABULARY, count_column, user_behaviour, user_profile
 from etl import encoding, synthetic
@@ -132,6 +133,8 @@ def test_requests_and_profiles_are_the_views_at_the_cut_and_at_the_end(runs: Run
         runs.frame("base", "features/user_profile.parquet"),
     )
     before = log[log["event_time"] < CUT_MS]
+    requests = requests[requests["kind"] == Kind.TEST]
+    assert requests["request_id"].tolist() == requests["user_id"].tolist()
     assert requests["user_id"].tolist() == sorted(before["user_id"].unique())
     assert set(requests["as_of"]) == {CUT_MS} and set(requests["k"]) == {100}
     for row in requests.sample(30, random_state=0).itertuples(index=False):
@@ -184,6 +187,7 @@ def test_truth_is_what_users_with_history_met_first_after_the_cut(runs: Runs, lo
     experienced = set(before["user_id"])
     pairs = {pair for pair in zip(after["user_id"], after["item_id"]) if pair[0] in experienced and pair not in met}
     truth = runs.frame("base", "features/truth.parquet")
+    truth = truth[~truth["request_id"].str.startswith(Kind.COLD)]
     assert {(user, item) for user, items in zip(truth["user_id"], truth["item_ids"]) for item in items} == pairs
     assert truth["item_ids"].map(len).sum() == len(pairs) and truth["request_id"].is_unique
     asked = runs.frame("base", "features/requests.parquet").set_index("request_id")
@@ -192,6 +196,29 @@ def test_truth_is_what_users_with_history_met_first_after_the_cut(runs: Runs, lo
         assert codes.tolist() == encoding.codes(items, catalogue).tolist()
     newcomers = {f"u{i:03d}" for i in range(synthetic.USERS - synthetic.NEWCOMERS, synthetic.USERS)}
     assert newcomers & set(log["user_id"]) and not newcomers & set(truth["user_id"])
+
+
+def test_a_cold_request_knows_the_newest_interactions_of_a_user_under_an_id_nobody_knows(
+    runs: Runs, log: pd.DataFrame
+) -> None:
+    requests, settings = runs.frame("base", "features/requests.parquet"), runs.config("base").features
+    cold, warm = (requests[requests["kind"] == kind].set_index("request_id") for kind in (Kind.COLD, Kind.TEST))
+    before = log[log["event_time"] < CUT_MS].sort_values(["event_time", "event_id"])
+    enough = before["user_id"].value_counts().loc[lambda n: n >= max(COLD_STEPS)]
+    assert set(cold.index) == {f"cold:{n}:{user}" for n in COLD_STEPS for user in enough.index}
+    assert not set(cold["user_id"]) & set(log["user_id"])
+    for request_id, row in cold.sample(60, random_state=0).iterrows():
+        _, known, user = request_id.split(":")
+        assert row.known_events == int(known) == row.interaction_count
+        past = before[before["user_id"] == user].tail(int(known))
+        row.home_region, home = _home(past), row.home_region
+        _assert_views(row, past, settings, seen=True)
+        other = warm.loc[user]
+        assert (home, row.life_stage, row.income) == (other.home_region, other.life_stage, other.income)
+        assert list(row.exclude_item_ids) == list(other.seen_item_ids)
+    truth = runs.frame("base", "features/truth.parquet").set_index("request_id")["item_ids"].map(list)
+    for request_id in cold.index:
+        assert truth.get(request_id) == truth.get(request_id.split(":")[2])
 
 
 def test_buckets_count_the_interactions_of_the_catalogue_by_day_and_region(runs: Runs, log: pd.DataFrame) -> None:
