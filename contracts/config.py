@@ -163,7 +163,7 @@ class TrainSettings:
 
     seed: int = 20
     embedding_dim: int = 64
-    retrieval_epochs: int = 1
+    retrieval_epochs: int = 1  # most epochs: training ends when none gets better on window C
     retrieval_batch: int = 2048
     retrieval_max_pairs: int = 250_000
     temperature: float = 0.1

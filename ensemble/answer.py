@@ -1,4 +1,4 @@
-"""A candidate's answers to the evaluation's requests, through the steps that serve, and the current release's beside."""
+"""A candidate's answers to the evaluation's requests, through the steps that serve; the current release's beside."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
+import pyarrow as pa
 
 from contracts import folds
 from contracts.artifacts import Zones
@@ -37,7 +37,7 @@ def record(config: Config, zones: Zones, release: Release) -> dict[str, Any]:
     """Golden requests and the release's answers: users of the evaluation, running sessions, and users never seen."""
     chain = Chain(release)
     table = assemble.read_table(f"{zones.features}/requests.parquet")
-    table = table.filter(pc.equal(table["kind"], Kind.TEST))
+    table = table.filter(pa.array([kind == Kind.TEST for kind in table["kind"].to_pylist()]))
     generator = np.random.default_rng(config.train.seed)
     table = table.take(np.sort(generator.choice(table.num_rows, min(_USERS, table.num_rows), replace=False)))
     asked = []

@@ -21,7 +21,7 @@ _WARM_UP = 5
 def measured(
     chain: Chain, requests: Sequence[Request], rows: Sequence[Mapping[str, Any]], as_of: Sequence[int]
 ) -> dict[str, dict[str, float]]:
-    """Median and 95th percentile, ms: of the whole ``chain``, of the ``two_tower`` and of the ``ranker``, at batch 1."""
+    """Median and 95th percentile, ms, at batch 1: of the whole ``chain``, of ``two_tower`` and of ``ranker``."""
     taken: dict[str, list[float]] = {"chain": [], "two_tower": [], "ranker": []}
     for request, row, instant in zip(requests, rows, as_of):
         found, seconds = _timed(lambda: chain.answer([request], [row], [instant], 0))  # noqa: B023 (called at once)

@@ -10,23 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from contracts import artifacts, folds
+from contracts import artifacts
 from contracts.errors import ArtifactError
-from contracts.evaluation import COLD_STEPS, Kind
+from contracts.evaluation import Kind
 from contracts.events import Reason
-from contracts.features import FIRST_VALUE, NULL, OUT_OF_VOCABULARY, count_column, user_behaviour, user_profile
+from contracts.features import FIRST_VALUE, NULL, OUT_OF_VOCABULARY, user_profile
 from etl import encoding, synthetic
 from tests.etl.conftest import CUT_MS, MIN_ITEM_COUNT, ROOT, Runs
+from tests.etl.views import assert_views, home_region, seen_items
 
 WINDOWS = ("A", "B", "C")
 WHOLE = ("requests", "truth", "buckets", "user_profile", "items", "users")
-
-
-@pytest.fixture(scope="module")
-def log(runs: Runs) -> pd.DataFrame:
-    """The good events of the base variant with their category, in each user's own order."""
-    events = runs.frame("base", "processed/events").merge(runs.frame("base", "processed/items.parquet"), how="left")
-    return events.fillna({"department": ""}).sort_values(["user_id", "event_time", "event_id"], ignore_index=True)
 
 
 def assert_equal(one: pd.DataFrame, other: pd.DataFrame) -> None:
@@ -115,7 +109,7 @@ def test_a_row_equals_the_fold_of_what_came_before_it(runs: Runs, log: pd.DataFr
     for row in runs.rows("base", window).sample(40, random_state=0).itertuples(index=False):
         events = by_user[row.user_id]
         past = events[events["event_time"] < row.as_of]
-        _assert_views(row, past, config.features, seen=window != "A")
+        assert_views(row, past, config.features, seen=window != "A")
         now = events[events["event_time"] == row.as_of]
         new = now[~now["item_id"].isin(past["item_id"])].drop_duplicates("item_id")
         targets = encoding.codes(new["item_id"], encodings["item_id"])
@@ -138,45 +132,14 @@ def test_requests_and_profiles_are_the_views_at_the_cut_and_at_the_end(runs: Run
     assert requests["user_id"].tolist() == sorted(before["user_id"].unique())
     assert set(requests["as_of"]) == {CUT_MS} and set(requests["k"]) == {100}
     for row in requests.sample(30, random_state=0).itertuples(index=False):
-        _assert_views(row, before[before["user_id"] == row.user_id], settings, seen=True)
+        assert_views(row, before[before["user_id"] == row.user_id], settings, seen=True)
     names = {feature.name for feature in user_profile(settings).features}
     assert set(profiles.columns) == {"user_id", "event_timestamp", "created", *names}
     known = set(runs.frame("base", "processed/users.parquet")["user_id"]) | set(log["user_id"])
     assert sorted(profiles["user_id"]) == sorted(known)
     for row in profiles.sample(30, random_state=0).itertuples(index=False):
         events = log[log["user_id"] == row.user_id]
-        assert list(row.seen_item_ids) == _seen(events) and row.home_region == _home(events)
-
-
-def _assert_views(row: object, past: pd.DataFrame, settings: object, seen: bool) -> None:
-    interactions = [
-        folds.Interaction(int(time), event_id, item, category)
-        for time, event_id, item, category in past[["event_time", "event_id", "item_id", "department"]].to_numpy()
-    ]
-    expected = folds.row(folds.fold(interactions, settings), settings)
-    for feature in user_behaviour(settings).features:
-        found, value = getattr(row, feature.name), expected[feature.name]
-        if feature.name in {count_column(hours) for hours in settings.count_half_lives_hours}:
-            np.testing.assert_allclose(found, value, rtol=1e-9, atol=1e-12)
-        else:
-            assert (list(found) if isinstance(value, list) else found) == value, feature.name
-    assert row.home_region == _home(past)
-    assert list(row.seen_item_ids) == (_seen(past) if seen else [])
-
-
-def _home(events: pd.DataFrame) -> str:
-    """The region of most events; of equals, the one that got there first."""
-    held: dict[str, int] = {}
-    leader = ""
-    for region in events["region"].dropna():
-        held[region] = held.get(region, 0) + 1
-        if held[region] > held.get(leader, 0):
-            leader = region
-    return leader
-
-
-def _seen(events: pd.DataFrame) -> list[str]:
-    return events["item_id"].iloc[::-1].drop_duplicates().tolist()
+        assert list(row.seen_item_ids) == seen_items(events) and row.home_region == home_region(events)
 
 
 def test_truth_is_what_users_with_history_met_first_after_the_cut(runs: Runs, log: pd.DataFrame) -> None:
@@ -196,29 +159,6 @@ def test_truth_is_what_users_with_history_met_first_after_the_cut(runs: Runs, lo
         assert codes.tolist() == encoding.codes(items, catalogue).tolist()
     newcomers = {f"u{i:03d}" for i in range(synthetic.USERS - synthetic.NEWCOMERS, synthetic.USERS)}
     assert newcomers & set(log["user_id"]) and not newcomers & set(truth["user_id"])
-
-
-def test_a_cold_request_knows_the_newest_interactions_of_a_user_under_an_id_nobody_knows(
-    runs: Runs, log: pd.DataFrame
-) -> None:
-    requests, settings = runs.frame("base", "features/requests.parquet"), runs.config("base").features
-    cold, warm = (requests[requests["kind"] == kind].set_index("request_id") for kind in (Kind.COLD, Kind.TEST))
-    before = log[log["event_time"] < CUT_MS].sort_values(["event_time", "event_id"])
-    enough = before["user_id"].value_counts().loc[lambda n: n >= max(COLD_STEPS)]
-    assert set(cold.index) == {f"cold:{n}:{user}" for n in COLD_STEPS for user in enough.index}
-    assert not set(cold["user_id"]) & set(log["user_id"])
-    for request_id, row in cold.sample(60, random_state=0).iterrows():
-        _, known, user = request_id.split(":")
-        assert row.known_events == int(known) == row.interaction_count
-        past = before[before["user_id"] == user].tail(int(known))
-        row.home_region, home = _home(past), row.home_region
-        _assert_views(row, past, settings, seen=True)
-        other = warm.loc[user]
-        assert (home, row.life_stage, row.income) == (other.home_region, other.life_stage, other.income)
-        assert list(row.exclude_item_ids) == list(other.seen_item_ids)
-    truth = runs.frame("base", "features/truth.parquet").set_index("request_id")["item_ids"].map(list)
-    for request_id in cold.index:
-        assert truth.get(request_id) == truth.get(request_id.split(":")[2])
 
 
 def test_buckets_count_the_interactions_of_the_catalogue_by_day_and_region(runs: Runs, log: pd.DataFrame) -> None:
