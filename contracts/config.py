@@ -133,10 +133,12 @@ class FeatureSettings:
     bucket_minutes: int = 1440
     #: Half-lives of the item popularity, hours.
     popularity_half_lives_hours: tuple[float, ...] = (168.0, 720.0, 2880.0)
+    #: Half-lives of what was taken right after or before the user's newest item in a session, hours; none: not counted.
+    covisit_half_lives_hours: tuple[float, ...] = ()
     #: An item needs this many interactions in the training window to enter the catalogue.
     min_item_count: int = 20
-    #: Whether the catalogue goes on with every other item of the log, as one that is kept fresh by updates of items does.
-    #: Such an item can be recommended once a bucket that names it is closed: by its popularity, as models do not know it.
+    #: Whether the catalogue goes on with every other item of the log, as one that updates of items keep fresh does. One
+    #: can be recommended once a bucket that names it is closed: by its popularity, as models do not know it.
     live_items: bool = False
 
 
@@ -153,7 +155,7 @@ class Windows:
     cut: str
     test_end: str = ""
     #: The test asks for the next item of running sessions: at most so many, drawn by seed, each at the instant of an
-    #: interaction that continues one; B and C hold such instants only. 0: every user's items after the cut, asked there.
+    #: interaction that continues one; B and C hold such instants only. 0: for every user's items after the cut, at it.
     next_events: int = 0
 
 
@@ -172,6 +174,7 @@ class TrainSettings:
     id_dropout: float = 0.3
     #: Half-life of a recent item's weight in the query tower.
     recent_half_life_hours: float = 720.0
+    item_item_items: int = 20_000  # at most, those of most users: 4 bytes each squared
     item_item_neighbours: int = 300
     item_item_regularization: float = 500.0
     ranker: str = "dcn"
@@ -192,6 +195,7 @@ class ServeSettings:
     trending_candidates: int = 100
     #: Weight of item-item against two-tower in the order of retrieval (``contracts.blending.retrieval_score``).
     similar_weight: float = 0.7
+    covisit_candidates: int = 60  # of what goes with the user's newest item, where that is counted
     session_candidates: int = 40  # trending items of the running session's categories
     trending_half_life_hours: float = 336.0
     #: Interactions of a region below which its trending list falls back to all regions.

@@ -28,6 +28,7 @@ _MAY_BE_ZERO = frozenset(
         "two_tower_candidates",
         "similar_candidates",
         "similar_weight",
+        "covisit_candidates",
         "session_candidates",
         "session_weight",
         "gate_min_ratio",

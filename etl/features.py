@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from contracts import artifacts
 from contracts.config import Config
 from contracts.features import FIRST_VALUE
-from etl import context, encoding, grouping, groups, rows, store, vocabulary
+from etl import context, covisits, encoding, grouping, groups, rows, store, vocabulary
 from etl.cluster import Session
 from etl.selection import select
 
@@ -71,6 +71,9 @@ def run(
     for name in ("requests", "truth"):
         parts = [f"{scratch}/{part}/part-{number:05d}.parquet" for part in (name, f"cold_{name}") for number in numbers]
         beside.append(session.beside(store.concat, parts, f"{zone.features}/{name}.parquet"))
+    if config.features.covisit_half_lives_hours:
+        parts = [f"{scratch}/covisits/part-{number:05d}.parquet" for number in numbers]
+        beside.append(session.beside(covisits.write, parts, zone))
     beside.append(session.beside(_write_profiles, config, zone, len(numbers), instants.log_end))
     _write_statics(config, zone, encoded, user_counts.index.to_numpy(object))
     for task in beside:

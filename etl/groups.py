@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from contracts import artifacts
 from contracts.config import Config
 from contracts.features import FIRST_VALUE, user_profile
-from etl import cold, device, next_events, rows, store, timeline
+from etl import cold, covisits, device, next_events, rows, store, timeline
 from etl.history import History
 from etl.selection import ROWS_A_USER, Chosen, Survey
 
@@ -72,6 +72,8 @@ def build(
         "cold_truth": cold.truth(truth, chosen.cold),
         "user_profile": stamped(profiles, stamp),
     }
+    if config.features.covisit_half_lives_hours:
+        parts["covisits"] = covisits.counted(log, item_codes, config.features)
     for name, table in parts.items():
         store.write(table, f"{zone.features}/by_user/{name}/part-{number:05d}.parquet")
     return {window: len(part) for window, part in zip(WINDOWS, entries)}

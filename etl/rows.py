@@ -172,7 +172,7 @@ class Asked(NamedTuple):
 AS_KNOWN = Asked()
 
 
-def asked(table: pa.Table, as_of: int, k: int, what: Asked = AS_KNOWN) -> pa.Table:
+def asked(table: pa.Table, as_of: np.ndarray | int, k: int, what: Asked = AS_KNOWN) -> pa.Table:
     """A snapshot as requests for ``k`` items at an instant, of each user's home region."""
     n = table.num_rows
     columns = {
@@ -188,10 +188,8 @@ def asked(table: pa.Table, as_of: int, k: int, what: Asked = AS_KNOWN) -> pa.Tab
     return pa.table({**columns, **{name: table[name] for name in table.column_names if name != "user_id"}})
 
 
-def truth(
-    log: History, found: Targets, item_codes: np.ndarray, catalogue: list[str], instants: Instants
-) -> pa.Table:
-    """New catalogue items of the test window, of users who met a catalogue item before it, by the id of their request."""
+def truth(log: History, found: Targets, item_codes: np.ndarray, catalogue: list[str], instants: Instants) -> pa.Table:
+    """New catalogue items of the test window, of users who met one before it, by the id of their request."""
     met = device.arrays().asarray(item_codes)[log.item] >= 0
     experienced = device.to_host(device.counted(log.user[met & (log.time < instants.cut)], len(log.users))) > 0
     chosen = np.flatnonzero((instants.window(found.as_of) == 3) & experienced[found.user])

@@ -79,7 +79,9 @@ def select(surveys: Sequence[Survey], config: Config) -> list[Chosen]:
     cold = _cold_users(surveys, config.train.seed)
     next_events = _next_events(surveys, config)
     return [
-        Chosen((entry[b[group[b] == number]], entry[c[group[c] == number]]), int(base), cold[number], next_events[number])
+        Chosen(
+            (entry[b[group[b] == number]], entry[c[group[c] == number]]), int(base), cold[number], next_events[number]
+        )
         for number, base in enumerate(before)
         for b, c in [drawn]
     ]

@@ -31,7 +31,13 @@ def fingerprint(config: Config) -> str:
     """Of what a vocabulary means: with another one, codes are given anew."""
     features, source = config.features, config.source
     tables = [(table.url, table.columns) for table in (source.items, source.users)]
-    kept = (features.user_categorical, features.item_categorical, features.item_numeric, features.min_item_count, features.live_items)
+    kept = (
+        features.user_categorical,
+        features.item_categorical,
+        features.item_numeric,
+        features.min_item_count,
+        features.live_items,
+    )
     return artifacts.fingerprint(config.name, source.events, *tables, kept)
 
 

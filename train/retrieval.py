@@ -53,7 +53,12 @@ def run(config: Config, zones: Zones, kind: str, force: bool = False) -> dict[st
     log.info("item-item: %d pairs of %d items", len(users), held.size)
     settings = config.train
     codes, strengths = item_item.neighbours(
-        users, items, held.size, settings.item_item_regularization, settings.item_item_neighbours
+        users,
+        items,
+        held.size,
+        settings.item_item_regularization,
+        settings.item_item_neighbours,
+        settings.item_item_items,
     )
     item_item_seconds = time.monotonic() - started
     lesson = learn(config, zones, held, kind)

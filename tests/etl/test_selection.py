@@ -32,7 +32,9 @@ def surveys(groups: int, users: int = 40) -> list[Survey]:
         n = len(names)
         table = pa.table({"user_id": list(names), "count": np.ones(n, np.int64)})
         place = np.repeat(np.arange(n), len(as_of))
-        out.append(Survey(table, np.arange(len(place)) * 3, np.tile(window, n), place, np.tile(as_of, n), np.arange(n) * 5))
+        out.append(
+            Survey(table, np.arange(len(place)) * 3, np.tile(window, n), place, np.tile(as_of, n), np.arange(n) * 5)
+        )
     return out
 
 
