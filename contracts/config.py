@@ -183,6 +183,8 @@ class TrainSettings:
     #: Most users of windows B and C, and most rows.
     ranker_users: int = 2000
     ranker_rows: int = 8000
+    #: An update learns from rows of so many days before the cut at most; a resident model older than that is refitted.
+    update_days: int = 7
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,12 +16,14 @@ import pyarrow.compute as pc
 
 from contracts import artifacts
 from contracts.config import Config
-from contracts.features import FIRST_VALUE, user_profile
+from contracts.features import FIRST_VALUE, MS_PER_DAY, user_profile
 from etl import cold, covisits, device, next_events, rows, store, timeline
 from etl.history import History
 from etl.selection import ROWS_A_USER, Chosen, Survey
 
-WINDOWS = ("A", "B", "C")
+#: A, B and C are told apart by their borders; "new" holds once more, and whole, the days before the cut that an update
+#: may learn from.
+WINDOWS = ("A", "B", "C", "new")
 #: Items of a recommendation in the offline evaluation.
 K = 100
 
@@ -56,7 +58,8 @@ def build(
     found = rows.targets(log, item_codes)
     users = timeline.read(zone.processed, "users", config.features.user_categorical)
     users = users.of(pa.array(log.users, pa.string()))
-    entries = (np.flatnonzero(instants.window(found.as_of) == 0), *chosen.entries)
+    newest = (found.as_of >= instants.cut - config.train.update_days * MS_PER_DAY) & (found.as_of < instants.cut)
+    entries = (np.flatnonzero(instants.window(found.as_of) == 0), *chosen.entries, np.flatnonzero(newest))
     ids = _row_ids(log, found, instants.cut, chosen.users_before)
     for window, part in zip(WINDOWS, entries):
         tables = rows.training_rows(log, found, part, ids, item_codes, config, users, seen=window != "A")

@@ -14,7 +14,7 @@ from contracts import artifacts
 from contracts.errors import ArtifactError
 from contracts.evaluation import Kind
 from contracts.events import Reason
-from contracts.features import FIRST_VALUE, NULL, OUT_OF_VOCABULARY, user_profile
+from contracts.features import FIRST_VALUE, MS_PER_DAY, NULL, OUT_OF_VOCABULARY, user_profile
 from etl import encoding, synthetic
 from tests.etl.conftest import CUT_MS, MIN_ITEM_COUNT, ROOT, Runs
 from tests.etl.views import assert_views, home_region, seen_items
@@ -102,7 +102,7 @@ def test_items_lie_in_code_order_with_the_codes_of_the_encodings(runs: Runs) -> 
     assert users["user_id_code"].tolist() == encoding.codes(users["user_id"], encodings["user_id"]).tolist()
 
 
-@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("window", [*WINDOWS, "new"])
 def test_a_row_equals_the_fold_of_what_came_before_it(runs: Runs, log: pd.DataFrame, window: str) -> None:
     config, encodings = runs.config("base"), runs.encodings("base")
     by_user = dict(list(log.groupby("user_id")))
@@ -179,12 +179,24 @@ def test_windows_hold_their_own_time_and_the_test_window_gives_no_row(runs: Runs
         assert low <= as_of.min() and as_of.max() < high
 
 
-@pytest.mark.parametrize("path", ["rows A", "rows B", "rows C", "requests"])
+def test_the_newest_days_are_there_whole_for_an_update(runs: Runs, log: pd.DataFrame) -> None:
+    cut, days = artifacts.read_manifest(runs.zones("base").processed)["cut"], runs.config("base").train.update_days
+    made = runs.rows("base", "new")
+    assert made["as_of"].min() >= cut - days * MS_PER_DAY and made["as_of"].max() < cut
+    items = runs.encodings("base")["item_id"]
+    first = log[log["item_id"].isin(items)].groupby(["user_id", "item_id"])["event_time"].min()
+    there = first[(first >= cut - days * MS_PER_DAY) & (first < cut)].reset_index()
+    wanted = there[["user_id", "event_time"]].drop_duplicates().sort_values(["user_id", "event_time"])
+    found = made[["user_id", "as_of"]].sort_values(["user_id", "as_of"])
+    assert found.to_numpy().tolist() == wanted.to_numpy().tolist() != []
+
+
+@pytest.mark.parametrize("path", ["rows A", "rows B", "rows C", "rows new", "requests"])
 def test_another_future_changes_no_row_and_no_request(runs: Runs, path: str) -> None:
     if path == "requests":
         one, other = (runs.frame(name, "features/requests.parquet") for name in ("base", "later"))
     else:
-        one, other = (runs.rows(name, path[-1]) for name in ("base", "later"))
+        one, other = (runs.rows(name, path.split()[1]) for name in ("base", "later"))
     assert_equal(one, other)
 
 
