@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
+from train.baselines import MOMENTS
 from train.baselines import TITLES as BASELINES
 
 TITLES = {
@@ -18,6 +19,7 @@ TITLES = {
     "retrieval_order": "retrieval's order",
     "two_tower": "two-tower alone",
     "item_item": "item-item alone",
+    **MOMENTS,
     **BASELINES,
 }
 
