@@ -5,7 +5,6 @@ They depend on the data and on nothing else that is trained, so that they are ma
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,8 +33,6 @@ from train.baselines.task import Task, evaluation, on_window_c
 from train.baselines.tuning import BASELINES, tune
 from train.metrics import K
 from train.tables import Catalogue, flat, read
-
-log = logging.getLogger(__name__)
 
 
 def lists(
@@ -75,7 +72,6 @@ def make(
             found[name] = task.lists(BASELINES[name].fit(task, **tuned[name]["settings"]))
             tuned[name]["refit_seconds"] = round(time.monotonic() - started, 1)
             _keep(zones, mark, request_ids, found, tuned)
-            log.info("%s: %s", name, tuned[name]["settings"] or "nothing to tune")
     made = [name for name in ALL if name in found]
     return {name: found[name] for name in made}, {name: tuned[name] for name in made}
 

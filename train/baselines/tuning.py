@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from rich.console import Console
+from rich.progress import track
+
 from train.baselines.factors import als, lightfm_warp
 from train.baselines.neighbourhood import ease, item_knn_bm25, item_knn_cosine, user_knn
 from train.baselines.popularity import popular, popular_recently
@@ -43,24 +46,24 @@ BASELINES: Mapping[str, Baseline] = {
 }
 
 
-def tune(name: str, rehearsal: Rehearsal, say: Callable[[str], None] = log.info) -> dict[str, Any]:
+def tune(name: str, rehearsal: Rehearsal) -> dict[str, Any]:
     """The best settings of a baseline.
 
     Args:
         name: of ``BASELINES``.
-        rehearsal: on which it is fitted and judged with each settings.
-        say: told what was tried.
+        rehearsal: on which it is fitted and judged with each combination of the grid.
 
     Returns:
         ``settings`` (name -> value), ``validation_ndcg_at_10`` of them, ``tried`` (a list of both) and ``seconds``.
     """
     started = time.monotonic()
     tried = []
-    for settings in combinations(BASELINES[name].grid):
+    for settings in track(combinations(BASELINES[name].grid), f"tune {name}", console=Console(stderr=True)):
         reached = rehearsal.ndcg_at_10(BASELINES[name].fit(rehearsal.task, **settings))
         tried.append({"settings": settings, "validation_ndcg_at_10": round(reached, 5)})
-        say(f"{name} {settings}: NDCG@10 {reached:.4f} on window C")
     best = max(tried, key=lambda one: one["validation_ndcg_at_10"])
+    said = ", ".join(f"{name} {value:g}" for name, value in best["settings"].items())
+    log.info("%s: %s (NDCG@10 %.4f on window C)", name, said or "nothing to tune", best["validation_ndcg_at_10"])
     return {**best, "tried": tried, "seconds": round(time.monotonic() - started, 1)}
 
 
