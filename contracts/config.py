@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from contracts import config_reading
 from contracts.config_checks import cross_checks
 from contracts.errors import ConfigError
+from contracts.gate import GateSettings
 
 try:
     import tomllib
@@ -206,8 +207,6 @@ class ServeSettings:
     evidence_half: float = 1.0
     #: Weight of the running session's categories (0 switches session intent off).
     session_weight: float = 0.6
-    #: Ratio of the answer's NDCG@10 to most-popular's that the gate asks for.
-    gate_min_ratio: float = 1.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,6 +220,7 @@ class Config:
     train: TrainSettings
     serve: ServeSettings
     quality: QualitySettings = dataclasses.field(default_factory=QualitySettings)
+    gate: GateSettings = dataclasses.field(default_factory=GateSettings)
 
 
 def load(path: str | Path) -> Config:

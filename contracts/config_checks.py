@@ -11,6 +11,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from contracts.config_reading import Finding, lines
+from contracts.gate import AGAINST_CURRENT
 from contracts.source_checks import quality_checks, source_checks
 
 if TYPE_CHECKING:
@@ -31,7 +32,11 @@ _MAY_BE_ZERO = frozenset(
         "covisit_candidates",
         "session_candidates",
         "session_weight",
-        "gate_min_ratio",
+        "min_ratio",
+        "max_loss",
+        "max_slice_loss",
+        "min_cold_start_rise",
+        "max_cold_start_loss",
         "max_disorder_hours",
         "next_events",
     }
@@ -39,7 +44,7 @@ _MAY_BE_ZERO = frozenset(
 
 
 #: Settings that are a part of one.
-_SHARES = ("train.id_dropout", "serve.similar_weight", "quality.hold_null_shift")
+_SHARES = ("train.id_dropout", "serve.similar_weight", "quality.hold_null_shift", "gate.max_calibration_error")
 
 #: Lists of features -> the source table whose columns they name.
 _FEATURES = {"user_categorical": "users", "item_categorical": "items", "item_numeric": "items"}
@@ -74,6 +79,9 @@ def _single_checks(config: Config) -> Iterator[Finding]:
         yield Finding("source.time_shift", f"expected 'none' or 'end_at_now', got {config.source.time_shift!r}")
     if config.train.ranker not in ("dcn", "dlrm"):
         yield Finding("train.ranker", f"expected 'dcn' or 'dlrm', got {config.train.ranker!r}")
+    if config.gate.against_current not in AGAINST_CURRENT:
+        text = f"expected one of {', '.join(map(repr, AGAINST_CURRENT))}, got {config.gate.against_current!r}"
+        yield Finding("gate.against_current", text)
     categorical = ("user_categorical", "item_categorical")
     if config.train.ranker == "dlrm" and not any(getattr(config.features, listed) for listed in categorical):
         also = tuple(f"features.{listed}" for listed in categorical)
@@ -105,7 +113,7 @@ def _column_checks(config: Config) -> Iterator[Finding]:
 
 def _range_checks(config: Config) -> Iterator[Finding]:
     """Whether every number is one that can be worked with."""
-    for table in ("features", "windows", "train", "serve", "quality"):
+    for table in ("features", "windows", "train", "serve", "quality", "gate"):
         for name, held in dataclasses.asdict(getattr(config, table)).items():
             numbers = held if isinstance(held, tuple) else (held,)
             numbers = [x for x in numbers if isinstance(x, (int, float)) and not isinstance(x, bool)]

@@ -44,10 +44,10 @@ def facts(zone: str, mark: str) -> dict[str, Any] | None:
 def evaluation_mark(config: Config, zones: Zones) -> str:
     """The fingerprint of all that ``answers/evaluation.json`` is made from."""
     answers, features = read_manifest(zones.answers), read_manifest(zones.features)
-    made = [features["fingerprint"], answers["fingerprint"], answers["release"]]
+    made = [features["fingerprint"], answers["fingerprint"], answers["release"], answers["current"].get("release")]
     if exists(f"{zones.baselines}/{MANIFEST}"):
         made.append(",".join(read_manifest(zones.baselines)["baselines"]))
-    return fingerprint(config.serve, made, code_version("contracts", "train"))
+    return fingerprint(config.serve, config.gate, made, code_version("contracts", "train"))
 
 
 def evaluation(config: Config, zones: Zones) -> dict[str, Any] | None:

@@ -29,7 +29,7 @@ PERSONAL = sorted(set(baselines.ALL) - {"popular", "popular_recently"})
 def shop(world, tmp_path_factory):
     """The shop in a folder of its own, so that what is kept is this module's."""
     root = tmp_path_factory.mktemp("baselines")
-    shutil.copytree(world.zones.root, root, dirs_exist_ok=True)
+    shutil.copytree(world.zones.root, root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("baselines"))
     return made_shop.World(world.config, Zones(str(root)))
 
 

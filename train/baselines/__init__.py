@@ -17,13 +17,6 @@ QUICK = ("popular", "popular_recently", "item_knn_cosine")
 #: All of them: minutes, and never again until the data changes.
 ALL = (*QUICK, "item_knn_bm25", "user_knn", "als", "ease", "lightfm_warp")
 
-#: Beside them, where requests lie at instants of their own (``train.baselines.moments``): nothing to tune.
-MOMENTS = {
-    "popular_last_hour": "popular in the last hour",
-    "popular_day_before": "popular the day before",
-    "covisits": "taken right after or before",
-}
-
 #: For people.
 TITLES = {
     "popular": "most popular",
