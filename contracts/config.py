@@ -186,6 +186,11 @@ class TrainSettings:
     ranker_rows: int = 8000
     #: An update learns from rows of so many days before the cut at most; a resident model older than that is refitted.
     update_days: int = 7
+    #: Old rows that an update learns again with each new one, and its small steps.
+    update_replay: int = 4
+    update_learning_rate: float = 0.0005
+    #: Share of NDCG@10 or recall@100 on rows learned before that an update may cost; beyond it the update is refused.
+    update_max_forgetting: float = 0.1
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,6 +26,8 @@ _MAY_BE_ZERO = frozenset(
         "seed",
         "lateness_hours",
         "id_dropout",
+        "update_replay",
+        "update_max_forgetting",
         "two_tower_candidates",
         "similar_candidates",
         "similar_weight",
@@ -44,7 +46,13 @@ _MAY_BE_ZERO = frozenset(
 
 
 #: Settings that are a part of one.
-_SHARES = ("train.id_dropout", "serve.similar_weight", "quality.hold_null_shift", "gate.max_calibration_error")
+_SHARES = (
+    "train.id_dropout",
+    "train.update_max_forgetting",
+    "serve.similar_weight",
+    "quality.hold_null_shift",
+    "gate.max_calibration_error",
+)
 
 #: Lists of features -> the source table whose columns they name.
 _FEATURES = {"user_categorical": "users", "item_categorical": "items", "item_numeric": "items"}

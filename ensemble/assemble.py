@@ -67,7 +67,7 @@ def write_shared(folder: Path, config: Config, zones: Zones) -> None:
 
 
 def write_retrieval(folder: Path, source: str) -> None:
-    """Query tower, item embeddings and item-item table of ``models/retrieval/fit`` or ``refit``."""
+    """Query tower, item embeddings and item-item table of a folder of ``models/retrieval``."""
     for name in (retrieval.QUERY_TOWER, retrieval.ITEM_EMBEDDINGS, retrieval.ITEM_ITEM):
         _write(folder / name, _read(f"{source}/{Path(name).name}"))
 
