@@ -31,6 +31,7 @@ _MAY_BE_ZERO = frozenset(
         "two_tower_candidates",
         "similar_candidates",
         "similar_weight",
+        "covisit_candidates",
         "session_candidates",
         "session_weight",
         "min_ratio",
@@ -39,6 +40,7 @@ _MAY_BE_ZERO = frozenset(
         "min_cold_start_rise",
         "max_cold_start_loss",
         "max_disorder_hours",
+        "next_events",
     }
 )
 
@@ -71,12 +73,14 @@ def cross_checks(config: Config, faulty: Iterable[str] = ()) -> list[str]:
 def _single_checks(config: Config) -> Iterator[Finding]:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", config.name):
         yield Finding("name", f"expected letters, digits, - and _ (it names a folder), got {config.name!r}")
-    held = dataclasses.astuple(config.windows)
+    borders = dataclasses.asdict(config.windows)
+    del borders["next_events"]
+    held = {name: day for name, day in borders.items() if day or name != "test_end"}
     also = tuple(f"windows.{field.name}" for field in dataclasses.fields(config.windows))
     try:
-        dates = [date.fromisoformat(day) for day in held]
+        dates = [date.fromisoformat(day) for day in held.values()]
         if sorted(set(dates)) != dates:
-            yield Finding("windows", f"expected retrieval_end < ranker_end < cut, got {held}", also)
+            yield Finding("windows", f"expected {' < '.join(held)}, got {tuple(held.values())}", also)
     except ValueError as error:
         yield Finding("windows", f"expected dates as YYYY-MM-DD: {error}", also)
     if config.source.time_shift not in ("none", "end_at_now"):
@@ -117,7 +121,7 @@ def _column_checks(config: Config) -> Iterator[Finding]:
 
 def _range_checks(config: Config) -> Iterator[Finding]:
     """Whether every number is one that can be worked with."""
-    for table in ("features", "train", "serve", "quality", "gate"):
+    for table in ("features", "windows", "train", "serve", "quality", "gate"):
         for name, held in dataclasses.asdict(getattr(config, table)).items():
             numbers = held if isinstance(held, tuple) else (held,)
             numbers = [x for x in numbers if isinstance(x, (int, float)) and not isinstance(x, bool)]

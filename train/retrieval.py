@@ -66,7 +66,12 @@ def write(
     log.info("item-item: %d pairs of %d items", len(users), held.size)
     settings = config.train
     codes, strengths = item_item.neighbours(
-        users, items, held.size, settings.item_item_regularization, settings.item_item_neighbours
+        users,
+        items,
+        held.size,
+        settings.item_item_regularization,
+        settings.item_item_neighbours,
+        settings.item_item_items,
     )
     item_item_seconds = time.monotonic() - started
     onnx, error = query_onnx(fitted.model, config, lesson.pairs.queries)
