@@ -27,9 +27,12 @@ _MAY_BE_ZERO = frozenset(
         "lateness_hours",
         "id_dropout",
         "horizon_days",
+        "update_replay",
+        "update_max_forgetting",
         "two_tower_candidates",
         "similar_candidates",
         "similar_weight",
+        "covisit_candidates",
         "session_candidates",
         "session_weight",
         "min_ratio",
@@ -38,12 +41,19 @@ _MAY_BE_ZERO = frozenset(
         "min_cold_start_rise",
         "max_cold_start_loss",
         "max_disorder_hours",
+        "next_events",
     }
 )
 
 
 #: Settings that are a part of one.
-_SHARES = ("train.id_dropout", "serve.similar_weight", "quality.hold_null_shift", "gate.max_calibration_error")
+_SHARES = (
+    "train.id_dropout",
+    "train.update_max_forgetting",
+    "serve.similar_weight",
+    "quality.hold_null_shift",
+    "gate.max_calibration_error",
+)
 
 #: Lists of features -> the source table whose columns they name.
 _FEATURES = {"user_categorical": "users", "item_categorical": "items", "item_numeric": "items"}
@@ -64,14 +74,19 @@ def cross_checks(config: Config, faulty: Iterable[str] = ()) -> list[str]:
 def _single_checks(config: Config) -> Iterator[Finding]:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", config.name):
         yield Finding("name", f"expected letters, digits, - and _ (it names a folder), got {config.name!r}")
-    held = dataclasses.astuple(config.windows)
+    borders = dataclasses.asdict(config.windows)
+    del borders["next_events"]
+    held = {name: day for name, day in borders.items() if day or name != "test_end"}
     also = tuple(f"windows.{field.name}" for field in dataclasses.fields(config.windows))
     try:
-        dates = [date.fromisoformat(day) for day in held]
+        dates = [date.fromisoformat(day) for day in held.values()]
         if sorted(set(dates)) != dates:
-            yield Finding("windows", f"expected retrieval_end < ranker_end < cut, got {held}", also)
+            yield Finding("windows", f"expected {' < '.join(held)}, got {tuple(held.values())}", also)
     except ValueError as error:
         yield Finding("windows", f"expected dates as YYYY-MM-DD: {error}", also)
+    if config.windows.next_events and config.train.horizon_days:
+        text = "windows.next_events asks for the next interaction, a horizon for all of many days; set one of them to 0"
+        yield Finding("train.horizon_days", text, ("windows.next_events",))
     if config.source.time_shift not in ("none", "end_at_now"):
         yield Finding("source.time_shift", f"expected 'none' or 'end_at_now', got {config.source.time_shift!r}")
     if config.train.ranker not in ("dcn", "dlrm"):
@@ -110,7 +125,7 @@ def _column_checks(config: Config) -> Iterator[Finding]:
 
 def _range_checks(config: Config) -> Iterator[Finding]:
     """Whether every number is one that can be worked with."""
-    for table in ("features", "train", "serve", "quality", "gate"):
+    for table in ("features", "windows", "train", "serve", "quality", "gate"):
         for name, held in dataclasses.asdict(getattr(config, table)).items():
             numbers = held if isinstance(held, tuple) else (held,)
             numbers = [x for x in numbers if isinstance(x, (int, float)) and not isinstance(x, bool)]

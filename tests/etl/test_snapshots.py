@@ -14,7 +14,7 @@ from etl.rows import Instants, Targets
 
 ITEMS = ["a", "b", "c", "d", "e"]
 #: Days; A ends with the 10th, B with the 20th, C (whose last horizon is cut short) with the 27th.
-INSTANTS = Instants(*(day * MS_PER_DAY for day in (10, 20, 27, 40)))
+INSTANTS = Instants(*(day * MS_PER_DAY for day in (10, 20, 27, 40, 41)))
 #: User, day, item. "late" is known from the 12th on; what "old" takes on the 28th is the test's.
 EVENTS = [
     ("late", 12, "a"),
