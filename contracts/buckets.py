@@ -1,8 +1,9 @@
-"""How popularity is counted as it happens: interactions by day, region and item, pure and without I/O.
+"""How popularity is counted as it happens: interactions by bucket of time, region and item, pure and without I/O.
 
-Counts of whole days are a function of the set of events, so ``etl/grouping.py`` computes the same day by day. A
-day is visible once it is over and the lateness bound has passed too; until then late events correct it, afterwards they
-are refused and left to the batch, so that what was seen does not change.
+A bucket is ``features.bucket_minutes`` of event time, numbered from the epoch: bucket n begins at n times its length
+(UTC). Counts of whole buckets are a function of the set of events, so ``etl/grouping.py`` computes the same day by day.
+A bucket is visible once it is over and the lateness bound has passed too; until then late events correct it, afterwards
+they are refused and left to the batch, so that what was seen does not change.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from contracts.config import FeatureSettings
-from contracts.features import MS_PER_DAY, MS_PER_HOUR
+from contracts.features import MS_PER_HOUR, MS_PER_MINUTE
 
 #: What every key of the online store's buckets begins with.
 PREFIX = "trireme:buckets:"
 
 
 class Bucket(NamedTuple):
-    """What is counted: ``day`` is days since the epoch (UTC, by event time), ``region`` "" where there is none."""
+    """What is counted: ``number`` says which bucket of event time, ``region`` is "" where there is none."""
 
-    day: int
+    number: int
     region: str
     item_id: str
 
@@ -33,7 +34,7 @@ class Counted(NamedTuple):
     Attributes:
         counts: how many more of each bucket.
         newest: time of the newest interaction so far, ms.
-        late: interactions that came after their day was visible.
+        late: interactions that came after their bucket was visible.
     """
 
     counts: Counter[Bucket]
@@ -47,40 +48,46 @@ def fold(newest: int, log: Iterable[tuple[int, Bucket]], settings: FeatureSettin
     Args:
         newest: time of the newest interaction before these, ms; 0 = none.
         log: time and bucket of each interaction, every event id once.
-        settings: the lateness bound.
+        settings: the lateness bound and the length of a bucket.
     """
     counts, late = Counter[Bucket](), 0
     for time, bucket in log:
         newest = max(newest, time)
-        if is_visible(bucket.day, newest, settings):
+        if is_visible(bucket.number, newest, settings):
             late += 1
         else:
             counts[bucket] += 1
     return Counted(counts, newest, late)
 
 
-def bucket_of(event_time: int, region: str | None, item_id: str) -> Bucket:
+def bucket_ms(settings: FeatureSettings) -> int:
+    """The length of a bucket, ms."""
+    return settings.bucket_minutes * MS_PER_MINUTE
+
+
+def bucket_of(event_time: int, region: str | None, item_id: str, settings: FeatureSettings) -> Bucket:
     """The bucket of an interaction."""
-    return Bucket(event_time // MS_PER_DAY, region or "", item_id)
+    return Bucket(event_time // bucket_ms(settings), region or "", item_id)
 
 
-def is_visible(day: int, as_of: int, settings: FeatureSettings) -> bool:
-    """Whether a day is over, the lateness bound included, as of an instant (ms)."""
-    return (day + 1) * MS_PER_DAY + settings.lateness_hours * MS_PER_HOUR <= as_of
+def is_visible(number: int, as_of: int, settings: FeatureSettings) -> bool:
+    """Whether a bucket is over, the lateness bound included, as of an instant (ms)."""
+    return (number + 1) * bucket_ms(settings) + settings.lateness_hours * MS_PER_HOUR <= as_of
 
 
-def keep_days(settings: FeatureSettings) -> int:
-    """For how many days buckets are of use: after four half-lives of the slowest popularity a sixteenth is left."""
-    return 4 * max(settings.popularity_half_lives_days)
+def keep_seconds(settings: FeatureSettings) -> int:
+    """How long a bucket is of use: until visible, then four half-lives of the slowest popularity (a 16th is left)."""
+    until_visible_ms = bucket_ms(settings) + settings.lateness_hours * MS_PER_HOUR
+    return int(until_visible_ms + 4 * max(settings.popularity_half_lives_hours) * MS_PER_HOUR) // 1000
 
 
-def key(shard: str, day: int) -> str:
-    """The Redis key of the hash that holds a day's counts of one shard (a partition, or the lake)."""
-    return f"{PREFIX}{shard}:{day}"
+def key(shard: str, number: int) -> str:
+    """The Redis key of the hash that holds a bucket's counts of one shard (a partition, or the lake)."""
+    return f"{PREFIX}{shard}:{number}"
 
 
-def day_of(key: str) -> int:
-    """The day of such a key."""
+def number_of(key: str) -> int:
+    """Which bucket such a key is of."""
     return int(key.rpartition(":")[2])
 
 
@@ -89,6 +96,6 @@ def field(bucket: Bucket) -> str:
     return json.dumps([bucket.region, bucket.item_id], ensure_ascii=False, separators=(",", ":"))
 
 
-def parse(day: int, field: str) -> Bucket:
+def parse(number: int, field: str) -> Bucket:
     """The bucket of a hash field."""
-    return Bucket(day, *json.loads(field))
+    return Bucket(number, *json.loads(field))

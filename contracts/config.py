@@ -128,8 +128,11 @@ class FeatureSettings:
     lateness_hours: int = 24
     #: Most item ids kept of all that a user interacted with.
     max_seen_items: int = 2048
-    #: Half-lives of the item popularity, days.
-    popularity_half_lives_days: tuple[int, ...] = (7, 30, 120)
+    #: Interactions are counted by buckets of so many minutes, which divide a day: a shop's items are in demand for
+    #: weeks, news for an hour. What happened is part of popularity once its bucket is closed.
+    bucket_minutes: int = 1440
+    #: Half-lives of the item popularity, hours.
+    popularity_half_lives_hours: tuple[float, ...] = (168.0, 720.0, 2880.0)
     #: An item needs this many interactions in the training window to enter the catalogue.
     min_item_count: int = 20
 
@@ -153,7 +156,7 @@ class TrainSettings:
 
     seed: int = 20
     embedding_dim: int = 64
-    retrieval_epochs: int = 1
+    retrieval_epochs: int = 1  # most epochs: training ends when none gets better on window C
     retrieval_batch: int = 2048
     retrieval_max_pairs: int = 250_000
     temperature: float = 0.1
@@ -175,6 +178,8 @@ class TrainSettings:
     ranker_epochs: int = 10  # at most: the best by requests held out of window B is kept
     ranker_batch: int = 1024
     ranker_users: int = 2000
+    #: An update learns from rows of so many days before the cut at most; a resident model older than that is refitted.
+    update_days: int = 7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,7 +193,7 @@ class ServeSettings:
     #: Weight of item-item against two-tower in the order of retrieval (``contracts.blending.retrieval_score``).
     similar_weight: float = 0.7
     session_candidates: int = 40  # trending items of the running session's categories
-    trending_half_life_days: int = 14
+    trending_half_life_hours: float = 336.0
     #: Interactions of a region below which its trending list falls back to all regions.
     trending_min_count: int = 500
     #: Interactions at which the personal part weighs one half against trending.

@@ -122,6 +122,9 @@ def _range_checks(config: Config) -> Iterator[Finding]:
         held = getattr(getattr(config, table), name)
         if held > 1:
             yield Finding(share, f"expected a share from 0 to 1, got {held}")
-    for name in ("count_half_lives_hours", "popularity_half_lives_days"):
+    minutes = config.features.bucket_minutes
+    if minutes > 0 and 1440 % minutes:
+        yield Finding("features.bucket_minutes", f"expected minutes that divide a day of 1440, got {minutes}")
+    for name in ("count_half_lives_hours", "popularity_half_lives_hours"):
         if not getattr(config.features, name):
             yield Finding(f"features.{name}", "expected at least one half-life, got an empty list")

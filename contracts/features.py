@@ -16,6 +16,7 @@ from contracts.config import FeatureSettings
 #: Codes of every categorical column; the catalogue's values follow from ``FIRST_VALUE`` on.
 PAD, NULL, OUT_OF_VOCABULARY, FIRST_VALUE = 0, 1, 2, 3
 
+MS_PER_MINUTE = 60_000
 MS_PER_HOUR = 3_600_000
 MS_PER_DAY = 86_400_000
 
@@ -64,6 +65,16 @@ class FeatureView:
 def count_column(half_life_hours: int) -> str:
     """The name of the decayed counts of one half-life."""
     return f"category_counts_{half_life_hours}h"
+
+
+def popularity_column(half_life_hours: float) -> str:
+    """The name of an item's popularity of one half-life.
+
+    Example:
+        >>> popularity_column(168.0), popularity_column(0.25)
+        ('popularity_168h', 'popularity_0.25h')
+    """
+    return f"popularity_{half_life_hours:g}h"
 
 
 def user_behaviour(settings: FeatureSettings) -> FeatureView:
@@ -115,7 +126,7 @@ def ranker_continuous(settings: FeatureSettings) -> tuple[str, ...]:
 
     Scores of retrieval are standardised within the request, so that a refitted retrieval does not shift them.
     """
-    popularity = [f"popularity_{days}d" for days in settings.popularity_half_lives_days]
+    popularity = [popularity_column(hours) for hours in settings.popularity_half_lives_hours]
     counts = [f"category_share_{hours}h" for hours in settings.count_half_lives_hours]
     recent = [f"recent_share_{name}" for name in settings.item_categorical]
     seen = [f"seen_share_{name}" for name in settings.item_categorical]

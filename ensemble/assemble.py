@@ -58,7 +58,7 @@ def write_shared(folder: Path, config: Config, zones: Zones) -> None:
     _write_arrays(folder / ITEMS, **_item_columns(config, items, encodings))
     buckets = read_table(f"{zones.features}/buckets.parquet")
     regions, region = np.unique(buckets["region"].fill_null("").to_numpy().astype(str), return_inverse=True)
-    numbers = {name: buckets[name].to_numpy().astype(np.int32) for name in ("day", "item_code", "count")}
+    numbers = {name: buckets[name].to_numpy().astype(np.int32) for name in ("bucket", "item_code", "count")}
     _write_arrays(folder / BUCKETS, region=region.astype(np.int32), regions=regions, **numbers)
 
 

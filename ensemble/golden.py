@@ -12,11 +12,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from contracts import folds
 from contracts.artifacts import Zones
 from contracts.config import Config
 from contracts.errors import ArtifactError
+from contracts.evaluation import Kind
 from contracts.features import FIRST_VALUE, feature_views
 from contracts.requests import Answer, Request, check_request
 from ensemble import assemble, raw_rows
@@ -35,6 +37,7 @@ def record(config: Config, zones: Zones, release: Release) -> dict[str, Any]:
     """Golden requests and the release's answers: users of the evaluation, running sessions, and users never seen."""
     chain = Chain(release)
     table = assemble.read_table(f"{zones.features}/requests.parquet")
+    table = table.filter(pa.array([kind == Kind.TEST for kind in table["kind"].to_pylist()]))
     generator = np.random.default_rng(config.train.seed)
     table = table.take(np.sort(generator.choice(table.num_rows, min(_USERS, table.num_rows), replace=False)))
     asked = []

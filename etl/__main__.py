@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         ("--config", "a file of configs/"),
     ):
         behaviour.add_argument(name, required=True, help=text)
-    behaviour.add_argument("--buckets", help="Parquet to write: the events' interactions by day, region and item")
+    behaviour.add_argument("--buckets", help="Parquet to write: the events' interactions by bucket, region and item")
     behaviour.set_defaults(function=_behaviour)
     return parser
 

@@ -47,7 +47,9 @@ def run(
     for name in ("rows", "by_user", "workflow"):
         store.clear(f"{zone.features}/{name}")
     scratch = f"{zone.features}/by_user"
-    place = grouping.Place(zone.processed, config.features.category, scratch, instants.cut)
+    place = grouping.Place(
+        zone.processed, config.features.category, scratch, instants.cut, config.features.bucket_minutes
+    )
     shuffled = grouping.run(place, files, session)
     item_counts = _series(shuffled.items, "item_id")
     catalogue = vocabulary.extended(before.get("item_id", []), item_counts, config.features.min_item_count)
@@ -67,7 +69,7 @@ def run(
         each = (shuffled.folders, numbers, chosen)
         counts = session.each("point-in-time rows", groups.build, *each, config=config, **known)
     for name in ("requests", "truth"):
-        parts = [f"{scratch}/{name}/part-{number:05d}.parquet" for number in numbers]
+        parts = [f"{scratch}/{part}/part-{number:05d}.parquet" for part in (name, f"cold_{name}") for number in numbers]
         beside.append(session.beside(store.concat, parts, f"{zone.features}/{name}.parquet"))
     beside.append(session.beside(_write_profiles, config, zone, len(numbers), instants.log_end))
     _write_statics(config, zone, encoded, user_counts.index.to_numpy(object))

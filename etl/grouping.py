@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from contracts.features import MS_PER_DAY
+from contracts.features import MS_PER_MINUTE
 from etl import device, history, ledger, store, timeline
 from etl.cluster import Session
 from etl.timeline import Timeline
@@ -36,7 +36,7 @@ class Groups(NamedTuple):
 
     Attributes:
         folders: one a group, in the order of their users.
-        counts: files with ``day`` int32, ``region``, ``item_id``, ``count`` int32, in the order of days.
+        counts: files with ``bucket`` int32, ``region``, ``item_id``, ``count`` int32, in the order of buckets.
         items: ``item_id`` and ``count`` int64 of the interactions before the cut.
     """
 
@@ -46,12 +46,13 @@ class Groups(NamedTuple):
 
 
 class Place(NamedTuple):
-    """What all tasks share: the processed zone, what is counted by, the groups' folder, the cut."""
+    """What all tasks share: processed zone, category, the groups' folder, the cut (ms) and the length of a bucket."""
 
     processed: str
     category: str
     folder: str
     cut: int
+    bucket_minutes: int
 
 
 def run(place: Place, files: Mapping[str, int], session: Session) -> Groups:
@@ -129,7 +130,7 @@ def _borders(sample: np.ndarray, count: int) -> pa.Array:
 
 
 def _split(files: list[str], number: int, place: Place) -> tuple[list[int], pa.Table]:
-    """Write the rows of some days by group, and their daily counts; the groups, and counts of items before the cut."""
+    """Write the rows of some days by group, and what happened by bucket; the groups, and item counts before the cut."""
     names = ["user_id", "item_id", "event_time", "event_id", "event_type", "region", "value"]
     events = store.read_all([_url(place, name) for name in files], names)
     items = timeline.read(place.processed, "items", [place.category] if place.category else [])
@@ -139,26 +140,26 @@ def _split(files: list[str], number: int, place: Place) -> tuple[list[int], pa.T
     of_user = np.searchsorted(borders, users.dictionary.to_pandas().to_numpy(object))
     groups = of_user[users.indices.to_numpy()] if len(of_user) else np.empty(0, np.int64)
     store.write_split(rows, groups, f"{place.folder}/group=", f"part-{number:05d}")
-    counts = daily_counts(rows.filter(pc.is_null(rows.column("dwell_ms"))))
+    counts = bucket_counts(rows.filter(pc.is_null(rows.column("dwell_ms"))), place.bucket_minutes)
     store.write(counts, f"{place.folder}/counts/part-{number:05d}.parquet")
-    before = counts.filter(pc.less(counts.column("day"), place.cut // MS_PER_DAY))
+    before = counts.filter(pc.less(counts.column("bucket"), place.cut // (place.bucket_minutes * MS_PER_MINUTE)))
     totals = before.group_by("item_id").aggregate([("count", "sum")]).rename_columns(["count", "item_id"])
     return np.unique(groups).tolist(), totals
 
 
-def daily_counts(rows: pa.Table) -> pa.Table:
-    """Interactions by day, region and item, sorted so: ``day`` int32, ``region``, ``item_id``, ``count`` int32.
+def bucket_counts(rows: pa.Table, minutes: int) -> pa.Table:
+    """Interactions by bucket, region and item, sorted so: ``bucket`` int32, ``region``, ``item_id``, ``count`` int32.
 
-    Windows begin at midnight, so whole days lie before or behind their borders.
+    Windows begin at midnight, so whole buckets lie before or behind their borders.
     """
-    day = rows.column("event_time").to_numpy() // MS_PER_DAY
+    bucket = rows.column("event_time").to_numpy() // (minutes * MS_PER_MINUTE)
     (regions, region), (items, item) = (device.numbered(rows.column(name)) for name in ("region", "item_id"))
     wide, width = max(len(regions), 1), max(len(items), 1)
-    key = (day * wide + device.to_host(region)) * width + device.to_host(item)
+    key = (bucket * wide + device.to_host(region)) * width + device.to_host(item)
     key, count = np.unique(key, return_counts=True)
     return pa.table(
         {
-            "day": pa.array(key // width // wide, pa.int32()),
+            "bucket": pa.array(key // width // wide, pa.int32()),
             "region": pa.array(regions, pa.string()).take(pa.array(key // width % wide)),
             "item_id": pa.array(items, pa.string()).take(pa.array(key % width)),
             "count": pa.array(count, pa.int32()),

@@ -16,12 +16,14 @@ import pyarrow.compute as pc
 
 from contracts import artifacts
 from contracts.config import Config
-from contracts.features import FIRST_VALUE, user_profile
-from etl import device, rows, store, timeline
+from contracts.features import FIRST_VALUE, MS_PER_DAY, user_profile
+from etl import cold, device, rows, store, timeline
 from etl.history import History
 from etl.selection import ROWS_A_USER, Chosen, Survey
 
-WINDOWS = ("A", "B", "C")
+#: A, B and C are told apart by their borders; "new" holds what an update may learn from, whole: the end of C and, where C
+#: is short, of B and A once more.
+WINDOWS = ("A", "B", "C", "new")
 #: Items of a recommendation in the offline evaluation.
 K = 100
 
@@ -52,17 +54,21 @@ def build(
     found = rows.targets(log, item_codes)
     users = timeline.read(zone.processed, "users", config.features.user_categorical)
     users = users.of(pa.array(log.users, pa.string()))
-    entries = (np.flatnonzero(instants.window(found.as_of) == 0), *chosen.entries)
+    newest = (found.as_of >= instants.cut - config.train.update_days * MS_PER_DAY) & (found.as_of < instants.cut)
+    entries = (np.flatnonzero(instants.window(found.as_of) == 0), *chosen.entries, np.flatnonzero(newest))
     ids = _row_ids(log, found, instants.cut, chosen.users_before)
     for window, part in zip(WINDOWS, entries):
-        tables = rows.training_rows(log, found, part, ids, item_codes, config, users, seen=window != "A")
+        tables = rows.training_rows(log, found, part, ids, item_codes, config, users, seen=window in "BC")
         store.write_parts(tables, f"{zone.features}/rows/window={window}/part-{number:05d}.parquet")
     requests = rows.snapshot(log, log.users_before(instants.cut), instants.cut, config, users)
     stamp = pa.array(np.full(len(log.users), instants.log_end), pa.timestamp("ms", tz="UTC"))
     profiles = rows.snapshot(log, log.users, instants.log_end + 1, config, users).select(profile_columns(config))
+    truth = rows.truth(log, found, item_codes, items, instants.cut)
     parts = {
         "requests": rows.asked(requests, instants.cut, K),
-        "truth": rows.truth(log, found, item_codes, items, instants.cut),
+        "truth": truth,
+        "cold_requests": cold.requests(log, chosen.cold, instants.cut, K, config, users),
+        "cold_truth": cold.truth(truth, chosen.cold),
         "user_profile": stamped(profiles, stamp),
     }
     for name, table in parts.items():
@@ -95,7 +101,7 @@ def stamped(profiles: pa.Table, stamp: pa.Array) -> pa.Table:
 
 
 def write_buckets(counts: Sequence[str], zone: artifacts.Zones) -> None:
-    """``buckets.parquet``: daily counts of catalogue items, a part at a time."""
+    """``buckets.parquet``: counts of catalogue items by bucket, a part at a time."""
     items = pa.array(catalogue(zone), pa.string())
 
     def parts() -> Iterator[pa.Table]:
@@ -104,6 +110,6 @@ def write_buckets(counts: Sequence[str], zone: artifacts.Zones) -> None:
             found = pc.index_in(table.column("item_id"), value_set=items).combine_chunks()
             code = pc.cast(pc.add(found, FIRST_VALUE), pa.int32())
             table = table.set_column(2, "item_code", code).filter(pc.is_valid(found))
-            yield table.sort_by([("day", "ascending"), ("region", "ascending"), ("item_code", "ascending")])
+            yield table.sort_by([("bucket", "ascending"), ("region", "ascending"), ("item_code", "ascending")])
 
     store.write_parts(parts(), f"{zone.features}/buckets.parquet")

@@ -90,6 +90,31 @@ class History:
         first = self.time[self.start[:-1]] < instant if len(self.time) else self.start[:-1] < 0
         return self.users[device.to_host(first)]
 
+    def newest(self, ids: Any, instant: int, most: int) -> History:
+        """Users (by id) as if only their ``most`` newest interactions before an instant were known, and no dwell.
+
+        A user may then have no interaction at all.
+        """
+        xp = device.arrays()
+        number = self.number(ids)
+        low, high = self.before(number, xp.full(len(number), instant))
+        sizes = xp.minimum(high - low, most)
+        at = device.ranges(high - sizes, sizes)
+        none = Dwells(xp.zeros(len(number) + 1, int), xp.zeros(0, int), xp.zeros(1, int))
+        return History(
+            users=ids,
+            items=self.items,
+            categories=self.categories,
+            regions=self.regions,
+            start=xp.concatenate([xp.zeros(1, int), xp.cumsum(sizes)]),
+            user=device.repeat(xp.arange(len(number)), sizes),
+            item=self.item[at],
+            category=self.category[at],
+            region=self.region[at],
+            time=self.time[at],
+            dwells=none,
+        )
+
     def before(self, user: Array, as_of: Array) -> tuple[Array, Array]:
         """``[low, high)`` of every query: the user's interactions strictly before ``as_of`` (none for user -1)."""
         xp = device.arrays()

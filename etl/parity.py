@@ -1,4 +1,4 @@
-"""Behaviour rows of (user, instant) pairs and daily counts of a file of events: the batch side of the parity tests."""
+"""Behaviour rows of (user, instant) pairs and buckets of a file of events: the batch side of the parity tests."""
 
 # pyright: reportAttributeAccessIssue=false
 # (pyarrow.compute makes its functions at import, so pyright sees none of them)
@@ -19,7 +19,7 @@ from etl import behaviour, grouping, history, store, timeline
 def run(config: Config, root: str, events: str, queries: str, out: str, buckets: str | None) -> dict[str, Any]:
     """Write ``queries`` (``user_id``, ``as_of``) with their raw behaviour columns to ``out``.
 
-    ``buckets``, where it is given, gets the interactions by ``day``, ``region`` and ``item_id``, of every item.
+    ``buckets``, where it is given, gets the interactions by ``bucket``, ``region`` and ``item_id``, of every item.
 
     Of events with one id the first row counts; without a ``value`` column there is no dwell. Without a ``category``
     column the categories come from the processed items of the configuration.
@@ -44,5 +44,6 @@ def run(config: Config, root: str, events: str, queries: str, out: str, buckets:
         made = made.add_column(0, name, asked.column(name))
     store.write(made, out)
     if buckets:
-        store.write(grouping.daily_counts(table.filter(pc.is_null(table.column("dwell_ms")))), buckets)
+        interactions = table.filter(pc.is_null(table.column("dwell_ms")))
+        store.write(grouping.bucket_counts(interactions, config.features.bucket_minutes), buckets)
     return {"events": table.num_rows, "queries": asked.num_rows}

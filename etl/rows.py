@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contracts.config import Config, FeatureSettings
+from contracts.evaluation import WHOLE_HISTORY, Kind
 from contracts.features import FIRST_VALUE, OUT_OF_VOCABULARY
 from etl import behaviour, device, encoding, history, profile, store
 from etl.device import Array
@@ -147,16 +148,44 @@ def snapshot(log: History, ids: np.ndarray, as_of: int, config: Config, users: T
     return pa.table({**columns, **{name: table.column(name) for name in table.column_names}})
 
 
-def asked(table: pa.Table, as_of: int, k: int) -> pa.Table:
+class Asked(NamedTuple):
+    """What a request says beside the user's row.
+
+    Attributes:
+        ids: of the requests; None takes the users'.
+        kind: one of ``Kind``.
+        known: how many of the newest interactions are known.
+        excluded: lists of item ids that must not be answered; None excludes nothing.
+    """
+
+    ids: pa.Array | None = None
+    kind: str = Kind.TEST
+    known: int = WHOLE_HISTORY
+    excluded: pa.ChunkedArray | None = None
+
+
+#: The request of a user known as he is.
+AS_KNOWN = Asked()
+
+
+def asked(table: pa.Table, as_of: int, k: int, what: Asked = AS_KNOWN) -> pa.Table:
     """A snapshot as requests for ``k`` items at an instant, of each user's home region."""
     n = table.num_rows
-    table = table.add_column(1, "as_of", pa.array(np.full(n, as_of)))
-    table = table.add_column(2, "k", pa.array(np.full(n, k, np.int64)))
-    return table.add_column(3, "region", pa.array([""] * n, pa.string()))
+    columns = {
+        "request_id": table["user_id"] if what.ids is None else what.ids,
+        "user_id": table["user_id"],
+        "kind": pa.array([what.kind] * n, pa.string()),
+        "known_events": pa.array(np.full(n, what.known, np.int32)),
+        "as_of": pa.array(np.full(n, as_of)),
+        "k": pa.array(np.full(n, k, np.int64)),
+        "region": pa.array([""] * n, pa.string()),
+        "exclude_item_ids": pa.array([[]] * n, pa.list_(pa.string())) if what.excluded is None else what.excluded,
+    }
+    return pa.table({**columns, **{name: table[name] for name in table.column_names if name != "user_id"}})
 
 
 def truth(log: History, found: Targets, item_codes: np.ndarray, catalogue: list[str], cut: int) -> pa.Table:
-    """New catalogue items from the cut on, of users who met a catalogue item before it."""
+    """New catalogue items from the cut on, of users who met a catalogue item before it, by the id of their request."""
     met = device.arrays().asarray(item_codes)[log.item] >= 0
     experienced = device.to_host(device.counted(log.user[met & (log.time < cut)], len(log.users))) > 0
     chosen = np.flatnonzero((found.as_of >= cut) & experienced[found.user])
@@ -166,6 +195,7 @@ def truth(log: History, found: Targets, item_codes: np.ndarray, catalogue: list[
     names = device.strings(catalogue, codes - FIRST_VALUE)
     return pa.table(
         {
+            "request_id": device.strings(log.users, users),
             "user_id": device.strings(log.users, users),
             "item_codes": device.lists(codes, sizes, pa.int32()),
             "item_ids": device.lists(names, sizes),

@@ -9,9 +9,12 @@ import numpy as np
 import pyarrow as pa
 
 from contracts.config import Config
+from contracts.evaluation import COLD_STEPS
 
 #: Rows of windows B and C at most: they train and tune the ranker, on some hundred candidates each.
 RANKER_ROWS = 8_000
+#: Users whose cold start is looked at, at most, and the interactions before the cut that they need.
+COLD_USERS, COLD_HISTORY = 1_000, max(COLD_STEPS)
 #: A row's id is its user's place among the sorted users with history, times this, plus the place among the user's rows.
 ROWS_A_USER = 1 << 24
 
@@ -35,17 +38,25 @@ class Survey(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """Which entries of a group's targets become rows of B and of C, and how many users come before the group's own."""
+    """What is made of a group.
+
+    Attributes:
+        entries: which of its targets become rows of B and of C.
+        users_before: how many users come before the group's own.
+        cold: ids of the users whose cold start is looked at, sorted.
+    """
 
     entries: tuple[np.ndarray, np.ndarray]
     users_before: int
+    cold: np.ndarray
 
 
 def select(surveys: Sequence[Survey], config: Config) -> list[Chosen]:
-    """Per group, which entries of its targets become rows of windows B and C.
+    """Per group, which entries of its targets become rows of windows B and C, and whose cold start is looked at.
 
-    Of each window at most ``ranker_users`` users, drawn by seed, and of theirs at most ``RANKER_ROWS`` rows. The draw
-    sees users and instants only, so the number of groups does not change it.
+    Of each window at most ``ranker_users`` users, drawn by seed, and of theirs at most ``RANKER_ROWS`` rows; for cold
+    start at most ``COLD_USERS`` with enough history, whatever they do after the cut. The draws see users and instants
+    only, so the number of groups does not change them.
     """
     sizes = [part.users.num_rows for part in surveys]
     before = np.cumsum([0, *sizes])[:-1]
@@ -63,8 +74,19 @@ def select(surveys: Sequence[Survey], config: Config) -> list[Chosen]:
         chosen = rng.permutation(present)[: config.train.ranker_users]
         here = here[np.isin(user[here], chosen)]
         drawn.append(np.sort(rng.permutation(here)[:RANKER_ROWS]))
+    cold = _cold_users(surveys, config.train.seed)
     return [
-        Chosen((entry[b[group[b] == number]], entry[c[group[c] == number]]), int(base))
+        Chosen((entry[b[group[b] == number]], entry[c[group[c] == number]]), int(base), cold[number])
         for number, base in enumerate(before)
         for b, c in [drawn]
     ]
+
+
+def _cold_users(surveys: Sequence[Survey], seed: int) -> list[np.ndarray]:
+    """Per group, the ids of the drawn users with enough history."""
+    ids = [part.users["user_id"].to_numpy() for part in surveys]
+    enough = np.concatenate([part.users["count"].to_numpy() >= COLD_HISTORY for part in surveys])
+    drawn = np.zeros(len(enough), bool)
+    drawn[np.random.default_rng([seed, COLD_HISTORY]).permutation(np.flatnonzero(enough))[:COLD_USERS]] = True
+    ends = np.cumsum([len(part) for part in ids])
+    return [part[chosen] for part, chosen in zip(ids, np.split(drawn, ends[:-1]))]

@@ -144,7 +144,8 @@ def features_fingerprint(config: Config, zone: artifacts.Zones) -> str:
     made_of = artifacts.read_manifest(zone.processed)["fingerprint"]
     train, table = config.train, config.source.context
     context = [processed.file_state(file) for file in source.locate(table.url)] if table.url else []
-    return artifacts.fingerprint(made_of, config.features, train.seed, train.ranker_users, table, *context)
+    settings = (train.seed, train.ranker_users, train.update_days)
+    return artifacts.fingerprint(made_of, config.features, *settings, table, *context)
 
 
 def make_features(config: Config, zone: artifacts.Zones, session: Session, log: Log) -> None:

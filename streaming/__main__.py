@@ -131,9 +131,9 @@ def _buckets(options: argparse.Namespace) -> dict[str, Any]:
         raise StackError(f"the online store at {settings.redis} does not answer: {error}; is it up?") from error
     if options.out:
         buckets.write(counts, options.out)
-    days = sorted({bucket.day for bucket in counts})
-    figures = {"as_of": as_of, "days": len(days), "buckets": len(counts), "interactions": counts.total()}
-    return {**figures, "first_day": days[0] if days else None, "last_day": days[-1] if days else None}
+    numbers = sorted({bucket.number for bucket in counts})
+    figures = {"as_of": as_of, "buckets": len(numbers), "rows": len(counts), "interactions": counts.total()}
+    return {**figures, "first": numbers[0] if numbers else None, "last": numbers[-1] if numbers else None}
 
 
 def _schemas(options: argparse.Namespace) -> dict[str, Any]:
@@ -184,9 +184,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     for name, function, text in forceable:
         add(name, function, text).add_argument("--force", action="store_true", help="also where all is current")
-    buckets = add("buckets", _buckets, "Say which daily counts are visible; --out writes them.")
+    buckets = add("buckets", _buckets, "Say which counts by bucket are visible; --out writes them.")
     buckets.add_argument("--as-of", type=int, metavar="MS", help="the instant (default: now)")
-    buckets.add_argument("--out", metavar="FILE", help="parquet to write: day, region, item_id, count")
+    buckets.add_argument("--out", metavar="FILE", help="parquet to write: bucket, region, item_id, count")
     schemas = add(
         "schemas", _schemas, "Write a changed contract's Avro schema as the next version.", needs_config=False
     )

@@ -1,7 +1,7 @@
-"""Daily counts in the online store: written with the states of the same batch, read by people and tests.
+"""Counts by bucket in the online store: written with the states of the same batch, read by people and tests.
 
-One hash a day and shard (``contracts.buckets``): a shard is a partition of the topic, or what a rebuild found in the
-lake. Serving reads the batch's counts up to the end of its log, and these from there on.
+One hash a bucket of time and shard (``contracts.buckets``): a shard is a partition of the topic, or what a rebuild
+found in the lake. Serving reads the batch's counts up to the end of its log, and these from there on.
 """
 
 from __future__ import annotations
@@ -19,27 +19,26 @@ from contracts.config import FeatureSettings
 from contracts.errors import ArtifactError
 
 _SCAN_COUNT = 1000
-_SECONDS_A_DAY = 86_400
-SCHEMA = pa.schema([("day", pa.int32()), ("region", pa.string()), ("item_id", pa.string()), ("count", pa.int64())])
+SCHEMA = pa.schema([("bucket", pa.int32()), ("region", pa.string()), ("item_id", pa.string()), ("count", pa.int64())])
 
 
 def add(pipe: Any, shard: str, counts: Mapping[Bucket, int], settings: FeatureSettings) -> None:
-    """Put increments into a pipeline; a day goes when nobody has added to it for as long as it is of use."""
-    names = {day: buckets.key(shard, day) for day in {bucket.day for bucket in counts}}
+    """Put increments into a pipeline; a hash goes when nobody has added to it for as long as it is of use."""
+    names = {number: buckets.key(shard, number) for number in {bucket.number for bucket in counts}}
     for bucket, count in counts.items():
-        pipe.hincrby(names[bucket.day], buckets.field(bucket), count)
+        pipe.hincrby(names[bucket.number], buckets.field(bucket), count)
     for name in names.values():
-        pipe.expire(name, buckets.keep_days(settings) * _SECONDS_A_DAY)
+        pipe.expire(name, buckets.keep_seconds(settings))
 
 
 def put(pipe: Any, shard: str, counts: Mapping[Bucket, int], settings: FeatureSettings) -> None:
     """Put whole counts into a pipeline; what the hashes held of these buckets is replaced."""
-    by_day: dict[int, dict[str, int]] = {}
+    by_number: dict[int, dict[str, int]] = {}
     for bucket, count in counts.items():
-        by_day.setdefault(bucket.day, {})[buckets.field(bucket)] = count
-    for day, fields in by_day.items():
-        pipe.hset(buckets.key(shard, day), mapping=fields)
-        pipe.expire(buckets.key(shard, day), buckets.keep_days(settings) * _SECONDS_A_DAY)
+        by_number.setdefault(bucket.number, {})[buckets.field(bucket)] = count
+    for number, fields in by_number.items():
+        pipe.hset(buckets.key(shard, number), mapping=fields)
+        pipe.expire(buckets.key(shard, number), buckets.keep_seconds(settings))
 
 
 def keys(client: Any) -> list[bytes]:
@@ -48,20 +47,20 @@ def keys(client: Any) -> list[bytes]:
 
 
 def visible(client: Any, as_of: int, settings: FeatureSettings) -> Counter[Bucket]:
-    """The counts of all shards together, of the days that are visible as of an instant (ms)."""
+    """The counts of all shards together, of the buckets that are visible as of an instant (ms)."""
     found = Counter[Bucket]()
     for name in keys(client):
-        day = buckets.day_of(name.decode())
-        if buckets.is_visible(day, as_of, settings):
+        number = buckets.number_of(name.decode())
+        if buckets.is_visible(number, as_of, settings):
             for field, count in client.hgetall(name).items():
-                found[buckets.parse(day, field.decode())] += int(count)
+                found[buckets.parse(number, field.decode())] += int(count)
     return found
 
 
 def table(counts: Mapping[Bucket, int]) -> pa.Table:
-    """Counts as rows, sorted by day, region and item."""
-    rows = [{**bucket._asdict(), "count": count} for bucket, count in sorted(counts.items())]
-    return pa.Table.from_pylist(rows, SCHEMA)
+    """Counts as rows, sorted by bucket, region and item."""
+    rows = [(*bucket, count) for bucket, count in sorted(counts.items())]
+    return pa.Table.from_pylist([dict(zip(SCHEMA.names, row)) for row in rows], SCHEMA)
 
 
 def write(counts: Mapping[Bucket, int], path: str) -> None:

@@ -1,9 +1,9 @@
 """The processor's side of the online store: states, Feast rows and the position in the topic, changed together.
 
 Keys: ``trireme:state:<user>`` holds a user's state, ``trireme:position`` says up to where the topic is folded in
-(``trireme:folded``: topics that are gone), the rows lie in Feast's hashes (``contracts.online_layout``), and daily
-counts in those of ``contracts.buckets``. One MULTI writes all that a batch changes, so a crash leaves either all of it
-or nothing; the watched position makes sure that no two processors fold the same batch.
+(``trireme:folded``: topics that are gone), the rows lie in Feast's hashes (``contracts.online_layout``), and counts
+by bucket in those of ``contracts.buckets``. One MULTI writes all that a batch changes, so a crash leaves either all of
+it or nothing; the watched position makes sure that no two processors fold the same batch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ POSITION = "trireme:position"
 FOLDED = "trireme:folded"
 LEASE = "trireme:lease"
 STATE = "trireme:state:"
-#: The shard of the daily counts that holds what a rebuild found; the others are named like their partition.
+#: The shard of the counts by bucket that holds what a rebuild found; the others are named like their partition.
 LAKE_SHARD = "lake"
 #: A processor that was killed keeps its successor waiting for no longer than this.
 LEASE_MS = 3000
@@ -158,7 +158,7 @@ class OnlineStore:
             pipe.execute()
 
     def counts(self, as_of: int) -> Counter[Bucket]:
-        """The daily counts that are visible as of an instant, ms."""
+        """The counts by bucket that are visible as of an instant, ms."""
         return buckets.visible(self._redis, as_of, self._settings)
 
     def drop(self, users: Iterable[str]) -> None:
@@ -185,7 +185,7 @@ class OnlineStore:
         folded: Mapping[str, Mapping[int, int]],
         counts: Mapping[Bucket, int] | None = None,
     ) -> None:
-        """State that a rebuild or a catching up is complete; a rebuild's ``counts`` replace all daily counts.
+        """State that a rebuild or a catching up is complete; a rebuild's ``counts`` replace all that there are.
 
         Raises:
             FencedError: when another process moved the position meanwhile; nothing was written.

@@ -36,7 +36,7 @@ RETRY_SECONDS = 0.5
 
 EVENTS = Counter("trireme_processor_events", "Records by what became of them.", ["outcome"])
 LATE_COUNTS = Counter(
-    "trireme_processor_late_counts", "Interactions of a day that was visible already: counted by the batch alone."
+    "trireme_processor_late_counts", "Interactions of a bucket that was visible already: counted by the batch alone."
 )
 LAG = Gauge("trireme_processor_lag_events", "Records in the topic that are not folded in yet.")
 LATENCY = Histogram(

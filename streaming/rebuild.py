@@ -94,7 +94,7 @@ def rebuild(
 ) -> Made:
     """Fold the whole lake, write every state and row, and take away those of users that it does not know.
 
-    Daily counts begin ``BATCH_OVERLAP_DAYS`` before the history's end: the batch has counted what is older.
+    Counts by bucket begin ``BATCH_OVERLAP_DAYS`` before the history's end: the batch has counted what is older.
     """
     started = time.perf_counter()
     origin = lake.origin(config, zones)
@@ -103,14 +103,14 @@ def rebuild(
     stale = store.users()
     events = users = 0
     states: dict[str, UserState] = {}
-    first, newest = lake.log_end(zones) // MS_PER_DAY - BATCH_OVERLAP_DAYS, 0
+    first, newest = (lake.log_end(zones) // MS_PER_DAY - BATCH_OVERLAP_DAYS) * MS_PER_DAY, 0
     counts = Counter[Bucket]()
     for user, history in lake.histories(zones, files, lake.catalogue(config, zones, files)):
         states[user] = fold([each.event for each in history], config.features)
         stale.discard(user)
         newest = max(newest, states[user].last_event_time)
-        recent = [each for each in history if each.event.event_time >= first * MS_PER_DAY]
-        counts.update(counted[1] for each in recent if (counted := each.counted))
+        recent = [each for each in history if each.event.event_time >= first]
+        counts.update(counted[1] for each in recent if (counted := each.counted(config.features)))
         users, events = users + 1, events + len(history)
         if len(states) == _USERS_AT_ONCE:
             store.put(states)

@@ -31,12 +31,11 @@ class Update(NamedTuple):
     region: str | None = None
     partition: int = 0
 
-    @property
-    def counted(self) -> tuple[int, Bucket] | None:
+    def counted(self, settings: FeatureSettings) -> tuple[int, Bucket] | None:
         """Its time and bucket (``contracts.buckets``); None when it is no interaction."""
         if isinstance(self.event, Dwell):
             return None
-        return self.event.event_time, bucket_of(self.event.event_time, self.region, self.event.item_id)
+        return self.event.event_time, bucket_of(self.event.event_time, self.region, self.event.item_id, settings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Changes:
     Attributes:
         states: the new state of each user that changed.
         outcomes: how many records ended how.
-        counted: what each partition adds to the daily counts.
+        counted: what each partition adds to the counts by bucket.
     """
 
     states: Mapping[str, UserState]
@@ -120,7 +119,7 @@ def apply(
     settings: FeatureSettings,
     newest: Mapping[int, int],
 ) -> Changes:
-    """Fold a batch into the states of its users and into the daily counts.
+    """Fold a batch into the states of its users and into the counts by bucket.
 
     Args:
         states: of the users; one that is not there is new.
@@ -138,7 +137,7 @@ def apply(
         if outcome is Outcome.APPLIED:
             changed[each.user_id] = after
             # The user's state knows the ids: what it refuses is not counted either.
-            if seen := each.counted:
+            if seen := each.counted(settings):
                 counted.setdefault(each.partition, []).append(seen)
     added = {partition: fold(newest.get(partition, 0), log, settings) for partition, log in counted.items()}
     return Changes(changed, outcomes, added)

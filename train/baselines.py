@@ -9,7 +9,7 @@ import numpy as np
 
 from contracts.artifacts import Zones
 from contracts.config import Config
-from contracts.features import FIRST_VALUE, MS_PER_DAY
+from contracts.features import FIRST_VALUE, MS_PER_MINUTE
 from train import item_item
 from train.metrics import best
 from train.tables import Catalogue, first_interactions, numbers, read
@@ -22,11 +22,11 @@ def lists(config: Config, zones: Zones, held: Catalogue, user_ids: np.ndarray, u
     """Each baseline's list of item codes, int64 ``[users, 10]``, what the user had seen removed.
 
     ``popular``: users who ever took the item (counting lines instead is weaker: .037 against .040 on completejourney);
-    ``popular_recently``: interactions, halved every ``serve.trending_half_life_days``; ``item_item``: the table alone.
+    ``popular_recently``: interactions, halved every ``serve.trending_half_life_hours``; ``item_item``: the table alone.
     """
     users, items = first_interactions(zones, held, until_ms)
     popular = np.bincount(items, minlength=held.size)
-    recently = _recent_counts(zones, held, until_ms, config.serve.trending_half_life_days)
+    recently = _recent_counts(config, zones, held, until_ms)
     table = np.load(io.BytesIO(fsspec.open(f"{zones.retrieval}/refit/item_item.npz").open().read()), allow_pickle=False)
     order = np.argsort(users, kind="stable")
     starts = np.searchsorted(users[order], np.arange(len(held.user_ids) + 1))
@@ -46,9 +46,11 @@ def lists(config: Config, zones: Zones, held: Catalogue, user_ids: np.ndarray, u
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
-def _recent_counts(zones: Zones, held: Catalogue, until_ms: int, half_life_days: int) -> np.ndarray:
-    """Decayed interactions of the days closed before an instant, float64 ``[catalogue]``."""
-    table = read(f"{zones.features}/buckets.parquet", ["day", "item_code", "count"])
-    age = until_ms // MS_PER_DAY - numbers(table, "day").astype(np.float64)
-    weights = np.where(age > 0, numbers(table, "count") * np.exp2(-age / half_life_days), 0.0)
+def _recent_counts(config: Config, zones: Zones, held: Catalogue, until_ms: int) -> np.ndarray:
+    """Decayed interactions of the buckets closed before an instant, float64 ``[catalogue]``."""
+    table = read(f"{zones.features}/buckets.parquet", ["bucket", "item_code", "count"])
+    minutes = config.features.bucket_minutes
+    age = until_ms // (minutes * MS_PER_MINUTE) - numbers(table, "bucket").astype(np.float64)
+    decay = np.exp2(-age * minutes / (config.serve.trending_half_life_hours * 60))
+    weights = np.where(age > 0, numbers(table, "count") * decay, 0.0)
     return np.bincount(numbers(table, "item_code") - FIRST_VALUE, weights, held.size)

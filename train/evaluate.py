@@ -15,9 +15,10 @@ import numpy as np
 from contracts.artifacts import Zones, read_manifest, write_json
 from contracts.config import Config
 from contracts.errors import ArtifactError
+from contracts.evaluation import Kind
 from contracts.features import FIRST_VALUE
 from train import baselines, current, report
-from train.metrics import METRICS, K, bootstrap_weights, interval
+from train.metrics import METRICS, K, Population, interval
 from train.tables import Catalogue, catalogue, flat, read
 
 #: Our name of a list -> its column in ``answers.parquet``.
@@ -36,10 +37,10 @@ def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
         return done
     started = time.monotonic()
     held = catalogue(config, zones)
-    users, lists, relevant = answered(zones, held)
+    judged = answered(zones, held)
     until = int(read_manifest(zones.processed)["cut"])
-    lists |= baselines.lists(config, zones, held, users, until)
-    document = judge(lists, relevant, config)
+    lists = judged.lists | baselines.lists(config, zones, held, judged.user_ids, until)
+    document = judge(lists, judged, config)
     document |= {
         "fingerprint": current.evaluation_mark(config, zones),
         "release": read_manifest(zones.answers)["release"],
@@ -53,51 +54,73 @@ def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Relevant:
-    """What was new to each user and taken from the cut on: sorted ``user * items + code`` keys, and how many each."""
+    """What was new to the user of each request and taken after it: sorted ``request * items + code``, and how many."""
 
     keys: np.ndarray
     number: np.ndarray
     items: int
 
     def hits(self, codes: np.ndarray) -> np.ndarray:
-        """Whether listed codes are relevant, bool of the shape of ``codes`` ``[users, places]``; 0 never is."""
+        """Whether listed codes are relevant, bool of the shape of ``codes`` ``[requests, places]``; 0 never is."""
         keys = np.arange(len(codes))[:, None] * self.items + codes
         place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         return (self.keys[place] == keys) & (codes > 0)
 
 
-def answered(zones: Zones, held: Catalogue) -> tuple[np.ndarray, dict[str, np.ndarray], Relevant]:
-    """Users with history and something relevant, the first 10 codes of each answered list, and what is relevant.
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """The requests that count: those of users with history who took something new.
+
+    Attributes:
+        request_ids: strings, sorted.
+        user_ids: whose request each is; a user may have several.
+        lists: name -> int64 ``[requests, 10]`` item codes, best first.
+        relevant: what counts.
+    """
+
+    request_ids: np.ndarray
+    user_ids: np.ndarray
+    lists: dict[str, np.ndarray]
+    relevant: Relevant
+
+
+def answered(zones: Zones, held: Catalogue, kind: str = Kind.TEST) -> Judged:
+    """The answers to the requests of a kind that have something relevant, matched by request id.
 
     Raises:
-        ArtifactError: when a user is answered twice or asked for and not answered.
+        ArtifactError: when a request is answered twice or not at all, or none has anything relevant.
     """
-    answers = read(f"{zones.answers}/answers.parquet", ["user_id", *ANSWERED.values()])
-    asked = np.asarray(read(f"{zones.features}/requests.parquet", ["user_id"])["user_id"].to_pylist(), str)
-    ids = np.asarray(answers["user_id"].to_pylist(), str)
+    answers = read(f"{zones.answers}/answers.parquet", ["request_id", *ANSWERED.values()])
+    requests = read(f"{zones.features}/requests.parquet", ["request_id", "kind"])
+    asked, ids = (np.asarray(table["request_id"].to_pylist(), str) for table in (requests, answers))
     if not np.array_equal(np.sort(ids), np.sort(asked)):
         raise ArtifactError(
             f"{zones.answers}/answers.parquet: expected one answer to each of {len(asked)} requests, got {len(ids)} "
             f"({len(np.setdiff1d(asked, ids))} requests without one); run `python -m ensemble answer` again"
         )
-    truth = read(f"{zones.features}/truth.parquet", ["user_id", "item_codes"])
-    codes, lengths = flat(truth, "item_codes")
-    owners = np.asarray(truth["user_id"].to_pylist(), str)[lengths > 0]
-    users = np.intersect1d(owners, ids)
-    if not len(users):
-        raise ArtifactError(f"{zones.features}/truth.parquet: no user with history took anything new after the cut")
+    truth = read(f"{zones.features}/truth.parquet", ["request_id", "user_id", "item_codes"])
+    wanted = asked[np.asarray(requests["kind"].to_pylist(), str) == kind]
+    owners = np.asarray(truth["request_id"].to_pylist(), str)
+    _, sizes = flat(truth, "item_codes")
+    chosen = np.flatnonzero(np.isin(owners, wanted) & (sizes > 0))
+    chosen = chosen[np.argsort(owners[chosen])]
+    if not len(chosen):
+        raise ArtifactError(
+            f"{zones.features}/truth.parquet: none of {len(wanted)} {kind} requests has anything relevant after the cut"
+        )
+    truth = truth.take(chosen)
+    codes, sizes = flat(truth, "item_codes")
     items = held.size + FIRST_VALUE
-    owner = np.searchsorted(users, np.repeat(owners, lengths[lengths > 0]))
-    known = np.repeat(np.isin(owners, users), lengths[lengths > 0])
-    keys = np.unique(owner[known] * items + codes[known].astype(np.int64))
-    relevant = Relevant(keys, np.bincount(keys // items, minlength=len(users)), items)
+    keys = np.unique(np.repeat(np.arange(len(sizes)), sizes) * items + codes.astype(np.int64))
+    relevant = Relevant(keys, np.bincount(keys // items, minlength=len(sizes)), items)
     order = np.argsort(ids)
-    chosen = answers.take(order[np.searchsorted(ids[order], users)])
-    return users, {name: _codes(chosen, column, held) for name, column in ANSWERED.items()}, relevant
+    found = answers.take(order[np.searchsorted(ids[order], owners[chosen])])
+    lists = {name: _codes(found, column, held) for name, column in ANSWERED.items()}
+    return Judged(owners[chosen], np.asarray(truth["user_id"].to_pylist(), str), lists, relevant)
 
 
 def _codes(answers, column: str, held: Catalogue) -> np.ndarray:
-    """The first 10 of a column of item ids as codes, int64 ``[users, 10]``, 0 where the list is shorter."""
+    """The first 10 of a column of item ids as codes, int64 ``[requests, 10]``, 0 where the list is shorter."""
     ids, lengths = flat(answers, column)
     starts = np.cumsum(lengths) - lengths
     index = starts[:, None] + np.arange(K)[None, :]
@@ -109,28 +132,29 @@ def _codes(answers, column: str, held: Catalogue) -> np.ndarray:
     return np.where(taken, codes[np.minimum(index, max(len(codes) - 1, 0))], 0)
 
 
-def judge(lists: Mapping[str, np.ndarray], relevant: Relevant, config: Config) -> dict[str, Any]:
+def judge(lists: Mapping[str, np.ndarray], judged: Judged, config: Config) -> dict[str, Any]:
     """Metrics with intervals, paired comparisons and the gate.
 
     Args:
-        lists: name -> int64 ``[users, 10]`` item codes, best first.
-        relevant: what counts.
+        lists: name -> int64 ``[requests, 10]`` item codes, best first.
+        judged: whose requests they answer, and what counts.
         config: for the seed and the gate.
     """
-    weights = bootstrap_weights(len(relevant.number), np.random.default_rng(config.train.seed))
-    by_user = {
+    relevant = judged.relevant
+    population = Population(judged.user_ids, config.train.seed)
+    by_request = {
         name: {metric: score(relevant.hits(codes), relevant.number) for metric, score in METRICS.items()}
         for name, codes in lists.items()
     }
     metrics = {
         name: {
-            metric: {"mean": float(values.mean()), "interval": interval(weights @ values)}
+            metric: {"mean": float(values.mean()), "interval": interval(population.means(values))}
             for metric, values in scores.items()
         }
-        for name, scores in by_user.items()
+        for name, scores in by_request.items()
     }
     compared = {
-        f"{better}_vs_{worse}": _compared(by_user[better]["ndcg"], by_user[worse]["ndcg"], weights)
+        f"{better}_vs_{worse}": _compared(by_request[better]["ndcg"], by_request[worse]["ndcg"], population)
         for better, worse in COMPARED
     }
     ratio = compared["served_vs_popular"]["ratio"]
@@ -142,7 +166,8 @@ def judge(lists: Mapping[str, np.ndarray], relevant: Relevant, config: Config) -
             f"the gate asks for {config.serve.gate_min_ratio} (serve.gate_min_ratio)"
         )
     return {
-        "users": len(relevant.number),
+        "users": population.users,
+        "requests": len(relevant.number),
         "relevant": int(relevant.number.sum()),
         "ndcg_at_10": round(served, 5),
         "ndcg_at_10_popular": round(popular, 5),
@@ -154,9 +179,9 @@ def judge(lists: Mapping[str, np.ndarray], relevant: Relevant, config: Config) -
     }
 
 
-def _compared(better: np.ndarray, worse: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
+def _compared(better: np.ndarray, worse: np.ndarray, population: Population) -> dict[str, Any]:
     """Paired over the same resampled users: ratio and difference of mean NDCG, each with its interval."""
-    ours, theirs = weights @ better, weights @ worse
+    ours, theirs = population.means(better), population.means(worse)
     least = 1e-12  # A baseline without a single hit: the ratio is then huge, not undefined.
     return {
         "ratio": float(better.mean() / max(worse.mean(), least)),

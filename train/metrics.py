@@ -1,8 +1,8 @@
 """How good a list is, by hand-checkable formulas, and how sure that is.
 
 The protocol of every figure: full ranking, what the user had already seen is not recommended, relevant is what was new
-to the user and taken from the cut on, the ideal list has min(k, relevant) hits, and a metric is the mean over users
-with history.
+to the user and taken from the cut on, the ideal list has min(k, relevant) hits, and a metric is the mean over requests
+of users with history.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ def discounts(k: int) -> np.ndarray:
 
 
 def ndcg(hits: np.ndarray, relevant: np.ndarray, k: int = K) -> np.ndarray:
-    """Normalised discounted cumulative gain, float64 ``[users]``.
+    """Normalised discounted cumulative gain, float64 ``[requests]``.
 
     Args:
-        hits: bool ``[users, places]``, at least ``k`` places, whether the item there is relevant.
-        relevant: int ``[users]``, number of relevant items, at least 1.
+        hits: bool ``[requests, places]``, at least ``k`` places, whether the item there is relevant.
+        relevant: int ``[requests]``, number of relevant items, at least 1.
         k: places that count.
 
     Example:
@@ -35,12 +35,12 @@ def ndcg(hits: np.ndarray, relevant: np.ndarray, k: int = K) -> np.ndarray:
 
 
 def recall(hits: np.ndarray, relevant: np.ndarray, k: int = K) -> np.ndarray:
-    """Share of the relevant items among the first ``k``, float64 ``[users]``; arguments as of ``ndcg``."""
+    """Share of the relevant items among the first ``k``, float64 ``[requests]``; arguments as of ``ndcg``."""
     return hits[:, :k].sum(axis=1) / relevant
 
 
 def average_precision(hits: np.ndarray, relevant: np.ndarray, k: int = K) -> np.ndarray:
-    """Mean over the hits of the precision up to them, of min(k, relevant) possible hits, float64 ``[users]``."""
+    """Mean over the hits of the precision up to them, of min(k, relevant) possible hits, float64 ``[requests]``."""
     first = hits[:, :k]
     precision = np.cumsum(first, axis=1) / np.arange(1, k + 1)
     return (precision * first).sum(axis=1) / np.minimum(relevant, k)
@@ -53,8 +53,8 @@ def best(scores: np.ndarray, excluded: np.ndarray, k: int = K) -> np.ndarray:
     """Places of the ``k`` best scores of each row, best first, of equals the smaller; -1 where a row has no more.
 
     Args:
-        scores: float ``[users, items]``.
-        excluded: bool ``[users, items]``, never taken.
+        scores: float ``[requests, items]``.
+        excluded: bool ``[requests, items]``, never taken.
         k: how many, at most ``items``.
     """
     masked = np.where(excluded, -np.inf, scores)
@@ -62,9 +62,28 @@ def best(scores: np.ndarray, excluded: np.ndarray, k: int = K) -> np.ndarray:
     return np.where(np.take_along_axis(masked, order, axis=1) == -np.inf, -1, order)
 
 
-def bootstrap_weights(users: int, generator: np.random.Generator) -> np.ndarray:
-    """Shares of the users in resampled populations, float64 ``[resamples, users]``; shared by paired comparisons."""
-    return generator.multinomial(users, np.full(users, 1.0 / users), size=_RESAMPLES) / users
+class Population:
+    """Users with their requests, resampled: one draw of populations for all figures, so that they compare in pairs.
+
+    Users are drawn, not requests: requests of one user are alike, and an interval over them would be too narrow.
+
+    Attributes:
+        users: how many.
+    """
+
+    def __init__(self, user_ids: np.ndarray, seed: int):
+        """``user_ids``: string ``[requests]``, whose request each is."""
+        _, self._user = np.unique(user_ids, return_inverse=True)
+        self._requests = np.bincount(self._user)
+        self.users = len(self._requests)
+        shares = np.full(self.users, 1.0 / self.users)
+        drawn = np.random.default_rng(seed).multinomial(self.users, shares, size=_RESAMPLES)
+        self._drawn = drawn.astype(np.float32)
+
+    def means(self, values: np.ndarray) -> np.ndarray:
+        """The mean over requests in each resampled population, float64 ``[resamples]``, of ``[requests]`` values."""
+        sums = np.bincount(self._user, values)
+        return (self._drawn @ sums) / (self._drawn @ self._requests)
 
 
 def interval(samples: np.ndarray) -> list[float]:

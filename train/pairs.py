@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pyarrow as pa
 
 from contracts.artifacts import Zones
 from contracts.blending import recent_weights
@@ -13,6 +14,9 @@ from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import OUT_OF_VOCABULARY, PAD, query_columns
 from train.tables import Catalogue, flat, numbers, padded, read
+
+#: Columns of ``features/rows`` from which queries are made, beside ``contracts.features.query_columns``.
+QUERY_FIELDS = ("as_of", "recent_item_codes", "recent_event_times")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +69,7 @@ def load(config: Config, zones: Zones, held: Catalogue, windows: Sequence[str]) 
     Raises:
         ArtifactError: when the windows hold nothing to learn from.
     """
-    length = config.features.recent_items
-    names = ["as_of", "recent_item_codes", "recent_event_times", "target_item_codes", *query_columns(config.features)]
+    names = [*QUERY_FIELDS, "target_item_codes", *query_columns(config.features)]
     parts, rows, items, offset = [], [], [], 0
     for window in windows:
         table = read(f"{zones.features}/rows/window={window}", names)
@@ -74,22 +77,28 @@ def load(config: Config, zones: Zones, held: Catalogue, windows: Sequence[str]) 
         rows.append(np.repeat(np.arange(len(lengths)), lengths) + offset)
         items.append(targets.astype(np.int64))
         offset += len(lengths)
-        recent = padded(table, "recent_item_codes", length).astype(np.int32)
-        ages = numbers(table, "as_of")[:, None] - padded(table, "recent_event_times", length)
-        parts.append(Queries(held.user_codes(table), recent, weights(recent, ages, config)))
+        parts.append(queries(table, held, config))
     row, item = np.concatenate(rows), np.concatenate(items)
     if not len(row):
         raise ArtifactError(
             f"{zones.features}/rows: windows {list(windows)} hold no target; check [windows] and run etl"
         )
-    queries = Queries(
+    known = Queries(
         *(np.concatenate([getattr(part, field.name) for part in parts]) for field in dataclasses.fields(Queries))
     )
     if len(row) > config.train.retrieval_max_pairs:
         generator = np.random.default_rng(config.train.seed)
         kept = np.sort(generator.choice(len(row), config.train.retrieval_max_pairs, replace=False))
         row, item = row[kept], item[kept]
-    return Pairs(queries, row, item)
+    return Pairs(known, row, item)
+
+
+def queries(table: pa.Table, held: Catalogue, config: Config) -> Queries:
+    """The query tower's inputs of rows with ``QUERY_FIELDS`` and the query columns."""
+    length = config.features.recent_items
+    recent = padded(table, "recent_item_codes", length).astype(np.int32)
+    ages = numbers(table, "as_of")[:, None] - padded(table, "recent_event_times", length)
+    return Queries(held.user_codes(table), recent, weights(recent, ages, config))
 
 
 def weights(recent: np.ndarray, ages_ms: np.ndarray, config: Config) -> np.ndarray:

@@ -1,20 +1,49 @@
-"""How training is watched: a bar with loss and samples a second on standard error."""
+"""How training is watched: a bar with loss and samples a second on standard error, and the best epoch kept."""
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+log = logging.getLogger(__name__)
+
+#: Points of a training curve that a manifest keeps.
+_MOST_LOSSES = 200
+
+
+class _Mean:
+    """A running mean."""
+
+    def __init__(self) -> None:
+        self.count, self.mean = 0, 0.0
+
+    def add(self, value: float) -> float:
+        """Take one value in; the mean of all so far."""
+        self.count += 1
+        self.mean += (value - self.mean) / self.count
+        return self.mean
+
 
 class TrainingBar(tf.keras.callbacks.Callback):
-    """A Keras callback over all epochs; ``loss`` is the mean loss of the last epoch afterwards."""
+    """A Keras callback over all epochs.
+
+    Attributes:
+        losses: mean loss of each of at most 200 equal stretches of the batches, in order.
+        loss: mean loss of the last epoch.
+    """
 
     def __init__(self, title: str, batches: int, batch_size: int, epochs: int):
         super().__init__()
         self.loss = float("nan")
+        self.losses: list[float] = []
+        self._stretch = _Mean()
+        self._stretch_batches = -(-batches * epochs // _MOST_LOSSES)
         self._batches, self._batch_size, self._epochs, self._title = batches, batch_size, epochs, title
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -27,8 +56,15 @@ class TrainingBar(tf.keras.callbacks.Callback):
         )
         self._task = TaskID(0)
         self._done = 0
-        self._total = 0.0
+        self._epoch = _Mean()
         self._started = 0.0
+
+    def __enter__(self) -> TrainingBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Whatever ended the training gives the terminal back."""
+        self._bar.stop()
 
     def on_train_begin(self, logs=None) -> None:
         """Open the bar."""
@@ -38,16 +74,60 @@ class TrainingBar(tf.keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs=None) -> None:
         """Start the mean anew."""
-        self._total = 0.0
+        self._epoch = _Mean()
 
     def on_train_batch_end(self, batch: int, logs=None) -> None:
         """Move on by a batch."""
         self._done += 1
-        self._total += float((logs or {})["loss_batch"])
-        self.loss = self._total / (batch + 1)
+        loss = float((logs or {})["loss_batch"])
+        self.loss = self._epoch.add(loss)
+        mean = self._stretch.add(loss)
+        if self._stretch.count == self._stretch_batches:
+            self.losses.append(round(mean, 5))
+            self._stretch = _Mean()
         rate = self._done * self._batch_size / max(time.monotonic() - self._started, 1e-9)
         self._bar.update(self._task, advance=1, loss=self.loss, rate=rate)
 
     def on_train_end(self, logs=None) -> None:
-        """Close the bar."""
+        """Close the bar; what is left of the last stretch counts as one."""
+        if self._stretch.count:
+            self.losses.append(round(self._stretch.mean, 5))
+            self._stretch = _Mean()
         self._bar.stop()
+
+
+#: Epochs without a better figure after which training ends.
+PATIENCE = 3
+
+
+class BestEpoch(tf.keras.callbacks.Callback):
+    """Judges every epoch, stops when none gets better any more, and leaves the weights of the best.
+
+    Attributes:
+        figures: of the best epoch; empty before the first.
+        epochs: how many epochs the best weights have learned.
+    """
+
+    def __init__(self, judge: Callable[[], dict[str, float]], on_epoch: Callable[[int, float], None] | None):
+        super().__init__()
+        self.figures: dict[str, float] = {}
+        self.epochs = 0
+        self._judge, self._on_epoch = judge, on_epoch
+        self._weights: list[np.ndarray] = []
+
+    def on_epoch_end(self, epoch: int, logs=None) -> None:
+        """Judge the weights, and keep them where they are the best so far."""
+        figures = self._judge()
+        figure = figures["ndcg_at_10"]
+        log.info("epoch %d: NDCG@10 %.4f on held-out rows", epoch + 1, figure)
+        if not self.epochs or figure > self.figures["ndcg_at_10"]:
+            self.figures, self.epochs = figures, epoch + 1
+            self._weights = self.model.get_weights()
+        elif epoch + 1 - self.epochs >= PATIENCE:
+            self.model.stop_training = True
+        if self._on_epoch:
+            self._on_epoch(epoch, figure)
+
+    def on_train_end(self, logs=None) -> None:
+        """Put the best weights back."""
+        self.model.set_weights(self._weights)

@@ -38,7 +38,7 @@ def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
     learned, held_out = candidates(config, zones, "B"), candidates(config, zones, "C")
     asked = requests(zones, held_out)
     inputs = _inputs(config, zones, learned)
-    model, loss = fit(config, inputs, *_matrices(config, learned))
+    model, losses = fit(config, inputs, *_matrices(config, learned))
     onnx, error = ranker_onnx(model, inputs, *_matrices(config, learned))
     blend, figures = tune(config, onnx, held_out, asked)
     filesystem, path = fsspec.core.url_to_fs(f"{zones.ranker}/ranker.onnx")
@@ -50,7 +50,7 @@ def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
         **figures,
         "kind": config.train.ranker,
         "candidates": learned.num_rows,
-        "loss": round(loss, 5),
+        "losses": losses,
         "onnx_error": error,
         "seconds": round(time.monotonic() - started, 1),
     }
@@ -76,8 +76,8 @@ def candidates(config: Config, zones: Zones, window: str) -> pa.Table:
     return table
 
 
-def fit(config: Config, inputs: Inputs, categorical, continuous, labels) -> tuple[mm.Model, float]:
-    """Train on a window's candidates; the model and the mean loss of its last epoch."""
+def fit(config: Config, inputs: Inputs, categorical, continuous, labels) -> tuple[mm.Model, list[float]]:
+    """Train on a window's candidates; the model and its training curve (``TrainingBar.losses``)."""
     settings = config.train
     tf.keras.utils.set_random_seed(settings.seed)
     generator = np.random.default_rng(settings.seed)
@@ -97,7 +97,7 @@ def fit(config: Config, inputs: Inputs, categorical, continuous, labels) -> tupl
     bar = TrainingBar(settings.ranker, len(labels) // batch, batch, settings.ranker_epochs)
     model.compile(optimizer=tf.keras.optimizers.Adam(settings.learning_rate), metrics=[])
     model.fit(batches, epochs=settings.ranker_epochs, verbose=0, callbacks=[bar])  # pyright: ignore[reportArgumentType]
-    return model, bar.loss
+    return model, bar.losses
 
 
 def ranker_onnx(model: mm.Model, inputs: Inputs, categorical, continuous, labels) -> tuple[bytes, float]:

@@ -10,6 +10,7 @@ import dataclasses
 import io
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 import fsspec
@@ -17,15 +18,17 @@ import merlin.models.tf as mm
 import numpy as np
 import tensorflow as tf
 
-from contracts.artifacts import Zones, drop_manifest, read_manifest, write_manifest
+from contracts.artifacts import Zones, drop_manifest, is_current, read_manifest, write_manifest
 from contracts.config import Config
+from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, query_columns
-from train import current, item_item, pairs
+from train import current, item_item, pairs, validation
 from train.onnx_export import export
 from train.pairs import Pairs, Queries
-from train.progress import TrainingBar
+from train.progress import BestEpoch, TrainingBar
 from train.tables import Catalogue, catalogue, first_interactions
 from train.towers import RECENT_ITEMS, RECENT_WEIGHTS, Shape, two_tower
+from train.validation import HeldOut
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +46,7 @@ def run(config: Config, zones: Zones, kind: str, force: bool = False) -> dict[st
         return done
     processed = read_manifest(zones.processed)
     drop_manifest(zone)
-    windows, end = WINDOWS[kind]
-    until = int(processed[end])
+    until = int(processed[WINDOWS[kind][1]])
     started = time.monotonic()
     held = catalogue(config, zones)
     users, items = first_interactions(zones, held, until)
@@ -54,9 +56,9 @@ def run(config: Config, zones: Zones, kind: str, force: bool = False) -> dict[st
         users, items, held.size, settings.item_item_regularization, settings.item_item_neighbours
     )
     item_item_seconds = time.monotonic() - started
-    learned = pairs.load(config, zones, held, windows)
-    fitted = fit(config, held, learned)
-    onnx, error = query_onnx(fitted.model, config, learned.queries)
+    lesson = learn(config, zones, held, kind)
+    fitted = fit(config, held, lesson)
+    onnx, error = query_onnx(fitted.model, config, lesson.pairs.queries)
     _write(zone, "query_tower.onnx", onnx)
     _write(zone, "item_embeddings.npy", _saved(np.save, item_embeddings(fitted.model, held)))
     _write(zone, "item_item.npz", _saved(np.savez, neighbours=codes, weights=strengths))
@@ -65,9 +67,11 @@ def run(config: Config, zones: Zones, kind: str, force: bool = False) -> dict[st
         "temperature": settings.temperature,
         "recent_half_life_hours": settings.recent_half_life_hours,
         "query_columns": list(query_columns(config.features)),
-        "pairs": len(learned.row),
+        "pairs": len(lesson.pairs.row),
         "interactions": len(users),
-        "loss": round(fitted.loss, 4),
+        "losses": fitted.losses,
+        "epochs": fitted.epochs,
+        "validation": fitted.validation,
         "onnx_error": error,
         "item_item_seconds": round(item_item_seconds, 1),
         "seconds": round(time.monotonic() - started, 1),
@@ -77,18 +81,65 @@ def run(config: Config, zones: Zones, kind: str, force: bool = False) -> dict[st
 
 
 @dataclasses.dataclass(frozen=True)
+class Lesson:
+    """What a fit learns from, the rows by which each epoch is judged (None: all epochs are taken), and most epochs."""
+
+    pairs: Pairs
+    validation: HeldOut | None
+    epochs: int
+
+
+def learn(config: Config, zones: Zones, held: Catalogue, kind: str) -> Lesson:
+    """The pairs of a fit's windows. ``fit`` is judged by window C; ``refit``, which learns C too, repeats its epochs.
+
+    Raises:
+        ArtifactError: when ``fit`` was not made with these settings.
+    """
+    learned = pairs.load(config, zones, held, WINDOWS[kind][0])
+    if kind == "fit":
+        return Lesson(learned, validation.load(config, zones, held), config.train.retrieval_epochs)
+    zone = f"{zones.retrieval}/fit"
+    if not is_current(zone, current.retrieval_mark(config, zones, "fit")):
+        raise ArtifactError(
+            f"{zone} was made from other data, settings or code, and refit needs its number of epochs; "
+            "run `python -m train retrieval --fit` first"
+        )
+    return Lesson(learned, None, int(read_manifest(zone)["epochs"]))
+
+
+@dataclasses.dataclass(frozen=True)
 class Fitted:
-    """A trained model and the mean loss of its last epoch."""
+    """A trained model.
+
+    Attributes:
+        model: with the weights of its best epoch.
+        losses: the training curve (``TrainingBar.losses``).
+        epochs: how many epochs the weights have learned.
+        validation: figures of ``train.validation.judge``; empty without rows to judge by.
+    """
 
     model: mm.RetrievalModelV2
-    loss: float
+    losses: list[float]
+    epochs: int
+    validation: dict[str, float]
 
 
-def fit(config: Config, held: Catalogue, learned: Pairs) -> Fitted:
-    """Train the two towers."""
+def fit(
+    config: Config, held: Catalogue, lesson: Lesson, on_epoch: Callable[[int, float], None] | None = None
+) -> Fitted:
+    """Train the two towers until an epoch no longer helps.
+
+    Args:
+        config: the data set.
+        held: its catalogue.
+        lesson: of ``learn``.
+        on_epoch: called after each epoch with its number (from 0) and NDCG@10 on the validation rows, where there are
+            some; what it raises ends the training.
+    """
     settings = config.train
     tf.keras.utils.set_random_seed(settings.seed)
     generator = np.random.default_rng(settings.seed)
+    learned = lesson.pairs
     frequencies = np.bincount(learned.item, minlength=held.size + FIRST_VALUE) + _SMOOTHING
     model = two_tower(shape(config, held), frequencies, settings.temperature)
     batch = min(settings.retrieval_batch, len(learned.row))
@@ -101,10 +152,23 @@ def fit(config: Config, held: Catalogue, learned: Pairs) -> Fitted:
     first = next(epoch())
     signature = {name: tf.TensorSpec((None, value.shape[1]), value.dtype) for name, value in first.items()}
     batches = tf.data.Dataset.from_generator(epoch, output_signature=signature).prefetch(2)
-    bar = TrainingBar("two-tower", len(learned.row) // batch, batch, settings.retrieval_epochs)
+    bar = TrainingBar("two-tower", len(learned.row) // batch, batch, lesson.epochs)
+    best = BestEpoch(lambda: evaluate(model, config, held, lesson.validation), on_epoch)
     model.compile(optimizer=tf.keras.optimizers.Adam(settings.learning_rate), metrics=[])
-    model.fit(batches, epochs=settings.retrieval_epochs, verbose=0, callbacks=[bar])  # pyright: ignore[reportArgumentType]
-    return Fitted(model, bar.loss)
+    watched = [bar, best] if lesson.validation else [bar]
+    with bar:
+        model.fit(batches, epochs=lesson.epochs, verbose=0, callbacks=watched)  # pyright: ignore[reportArgumentType]
+    return Fitted(model, bar.losses, best.epochs or lesson.epochs, best.figures)
+
+
+def evaluate(model: mm.RetrievalModelV2, config: Config, held: Catalogue, rows: HeldOut | None) -> dict[str, float]:
+    """Figures of ``train.validation.judge`` of a model as it is."""
+    if rows is None:
+        return {}
+    names, size = query_columns(config.features), len(rows.queries.user_codes)
+    parts = (rows.queries.take(part) for part in np.array_split(np.arange(size), size // validation.CHUNK + 1))
+    embedded = np.concatenate([model.query_encoder(query_inputs(part, names)).numpy() for part in parts])
+    return validation.judge(embedded, item_embeddings(model, held), rows)
 
 
 def shape(config: Config, held: Catalogue) -> Shape:

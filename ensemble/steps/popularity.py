@@ -1,7 +1,7 @@
-"""How often items are interacted with, as of a day, from buckets of closed days only.
+"""How often items are interacted with, as of an instant, from buckets of time that were closed by then.
 
-Day d is visible from the start of day d + 1 on, in training rows as in serving, so that no answer knows its own day.
-Results are kept per day: they change once in 24 hours.
+A bucket is visible from its end on, in training rows as in serving, so that no answer knows the bucket that it is given
+in. Vectors are kept by bucket: they change when one closes.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from collections.abc import Callable
 
 import numpy as np
 
+from contracts.buckets import bucket_ms
 from contracts.features import FIRST_VALUE, MS_PER_DAY
 from ensemble.steps.tables import Tables
 
-#: Most vectors kept; a vector is as long as the catalogue.
-_MOST_KEPT = 256
+#: Most numbers kept, 8 bytes each: 128 MiB; a vector is as long as the catalogue.
+_MOST_KEPT = 1 << 24
 #: Interactions a day below which a rate's ratio says nothing.
 _LEAST_RATE = 0.01
+#: In place of a region: all of them together.
+_EVERYWHERE = -1
 
 
 class Popularity:
@@ -25,22 +28,25 @@ class Popularity:
     def __init__(self, tables: Tables):
         self._tables = tables
         self._buckets = tables.buckets
+        self._length = bucket_ms(tables.features)
+        self._hours = tables.features.bucket_minutes / 60
+        self._buckets_a_day = MS_PER_DAY // self._length
         self._region_starts = np.searchsorted(tables.buckets.region, np.arange(len(tables.buckets.regions) + 1))
-        self._first_day = int(tables.buckets.day.min()) if len(tables.buckets.day) else 0
-        self._last_day = int(tables.buckets.day.max(initial=0))
+        self._by_time = np.argsort(tables.buckets.number, kind="stable")
+        self._numbers_by_time = tables.buckets.number[self._by_time]
+        self._first = int(tables.buckets.number.min()) if len(tables.buckets.number) else 0
         self._kept: dict[tuple[object, ...], np.ndarray] = {}
 
-    def counts(self, as_of: int, half_life_days: float) -> np.ndarray:
-        """Counts of all regions; yesterday's weigh 1, and half a half-life earlier."""
-        day = as_of // MS_PER_DAY
-        return self._keep(("counts", day, half_life_days), lambda: self._decayed(day, half_life_days, slice(None)))
+    def counts(self, as_of: int, half_life_hours: float) -> np.ndarray:
+        """Counts of all regions; those of the newest closed bucket weigh 1, and half a half-life earlier."""
+        return self._counts(as_of // self._length, half_life_hours, _EVERYWHERE)
 
     def trend(self, as_of: int) -> np.ndarray:
         """Log of the interactions a day over the shortest half-life against those over the longest."""
-        day = as_of // MS_PER_DAY
-        half_lives = self._tables.features.popularity_half_lives_days
+        now = as_of // self._length
+        half_lives = self._tables.features.popularity_half_lives_hours
         short, long = half_lives[0], half_lives[-1]
-        return self._keep(("trend", day), lambda: self._log_rate(as_of, short) - self._log_rate(as_of, long))
+        return self._keep(("trend", now), lambda: self._log_rate(now, short) - self._log_rate(now, long))
 
     def trending(self, as_of: int, region: str) -> np.ndarray:
         """What is in demand in a region, from 0 to 1 (the first of the list).
@@ -48,45 +54,75 @@ class Popularity:
         A region's own counts are joined by those of all regions, scaled to ``trending_min_count``; a region with fewer
         than that of its own has the list of all regions.
         """
-        day = as_of // MS_PER_DAY
-        index = self._buckets.regions.get(region, -1)
-        return self._keep(("trending", day, index), lambda: self._trending(as_of, index))
+        now, index = as_of // self._length, self._buckets.regions.get(region, _EVERYWHERE)
+        return self._keep(("trending", now, index), lambda: self._trending(now, index))
 
     def trending_order(self, as_of: int, region: str) -> np.ndarray:
         """Catalogue rows from the most to the least in demand; of equals the smaller first."""
-        day = as_of // MS_PER_DAY
-        index = self._buckets.regions.get(region, -1)
-        return self._keep(("order", day, index), lambda: np.argsort(-self.trending(as_of, region), kind="stable"))
+        now, index = as_of // self._length, self._buckets.regions.get(region, _EVERYWHERE)
+        return self._keep(("order", now, index), lambda: np.argsort(-self.trending(as_of, region), kind="stable"))
 
-    def _trending(self, as_of: int, region: int) -> np.ndarray:
+    def _trending(self, now: int, region: int) -> np.ndarray:
         settings = self._tables.serve
-        total = self.counts(as_of, settings.trending_half_life_days)
-        if region >= 0:
-            rows = slice(self._region_starts[region], self._region_starts[region + 1])
-            own = self._decayed(as_of // MS_PER_DAY, settings.trending_half_life_days, rows)
+        total = self._counts(now, settings.trending_half_life_hours, _EVERYWHERE)
+        if region != _EVERYWHERE:
+            own = self._counts(now, settings.trending_half_life_hours, region)
             if own.sum() >= settings.trending_min_count:
                 total = own + total * (settings.trending_min_count / total.sum())
         most = total.max(initial=0.0)
         return total / most if most > 0 else total
 
-    def _log_rate(self, as_of: int, half_life_days: float) -> np.ndarray:
+    def _log_rate(self, now: int, half_life_hours: float) -> np.ndarray:
         """Log of the interactions a day: counts over the weight of the days that there are."""
-        age = np.arange(max(as_of // MS_PER_DAY - self._first_day, 1))
-        return np.log(self.counts(as_of, half_life_days) / np.exp2(-age / half_life_days).sum() + _LEAST_RATE)
+        age = np.arange(max(now - self._first, 1))
+        days = np.exp2(-age * self._hours / half_life_hours).sum() / self._buckets_a_day
+        return np.log(self._counts(now, half_life_hours, _EVERYWHERE) / days + _LEAST_RATE)
 
-    def _decayed(self, day: int, half_life_days: float, rows: slice) -> np.ndarray:
-        days = self._buckets.day[rows]
-        # A weight a day, gathered: an exponential for each of a million buckets would take ten times as long.
-        ages = day - 1 - np.arange(self._first_day, self._last_day + 1)
-        by_day = np.where(ages >= 0, np.exp2(-np.maximum(ages, 0) / half_life_days), 0.0)
-        weights = self._buckets.count[rows] * by_day[days - self._first_day]
+    def _counts(self, now: int, half_life_hours: float, region: int) -> np.ndarray:
+        """Counts as of the start of bucket ``now``: those as of midnight, decayed, and the buckets since.
+
+        Midnight's are summed up from the whole log, once, so that a bucket that closes costs the rows of its day; and
+        what is answered for an instant does not depend on what was asked before.
+        """
+        midnight = now - now % self._buckets_a_day
+
+        def compute() -> np.ndarray:
+            if now == midnight:
+                return self._decayed(now, half_life_hours, self._before(midnight, region))
+            known = self._counts(midnight, half_life_hours, region)
+            fresh = self._decayed(now, half_life_hours, self._between(midnight, now, region))
+            return known * np.exp2(-(now - midnight) * self._hours / half_life_hours) + fresh
+
+        return self._keep(("counts", now, half_life_hours, region), compute)
+
+    def _before(self, end: int, region: int) -> slice | np.ndarray:
+        """Rows of the buckets before ``end``."""
+        if region == _EVERYWHERE:
+            return np.flatnonzero(self._buckets.number < end)
+        return self._between(self._first, end, region)
+
+    def _between(self, first: int, end: int, region: int) -> slice | np.ndarray:
+        """Rows of the buckets ``[first, end)``."""
+        if region == _EVERYWHERE:
+            low, high = np.searchsorted(self._numbers_by_time, (first, end))
+            return self._by_time[low:high]
+        start, stop = self._region_starts[region], self._region_starts[region + 1]
+        low, high = start + np.searchsorted(self._buckets.number[start:stop], (first, end))
+        return slice(low, high)
+
+    def _decayed(self, now: int, half_life_hours: float, rows: slice | np.ndarray) -> np.ndarray:
+        numbers = self._buckets.number[rows]
+        first = int(numbers.min(initial=now))
+        # A weight a bucket, gathered: an exponential for each of a million rows would take ten times as long.
+        by_bucket = np.exp2(-(now - 1 - np.arange(first, now)) * self._hours / half_life_hours)
+        weights = self._buckets.count[rows] * by_bucket[numbers - first]
         return np.bincount(self._buckets.item[rows], weights, self._tables.items + FIRST_VALUE)[FIRST_VALUE:]
 
     def _keep(self, key: tuple[object, ...], compute: Callable[[], np.ndarray]) -> np.ndarray:
         found = self._kept.get(key)
         if found is None:
             found = compute()
-            if len(self._kept) >= _MOST_KEPT:
+            if (len(self._kept) + 1) * len(found) > _MOST_KEPT:
                 self._kept.clear()
             self._kept[key] = found
         return found

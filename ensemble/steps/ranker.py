@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from contracts.features import FIRST_VALUE, count_column, ranker_categorical, ranker_continuous
+from contracts.features import FIRST_VALUE, count_column, popularity_column, ranker_categorical, ranker_continuous
 from ensemble.steps.arrays import Candidates, Query
 from ensemble.steps.envelope import Envelope
 from ensemble.steps.popularity import Popularity
@@ -55,15 +55,15 @@ class RankerFeatures:
         named = {
             "two_tower_score": standardised(scores[..., 0], valid),
             "similar_score": standardised(scores[..., 1], valid),
-            "trend": self._by_day(envelopes, ids, self._popularity.trend),
+            "trend": self._as_of(envelopes, ids, self._popularity.trend),
             "evidence": np.broadcast_to(evidence[:, None], ids.shape),
             "session_dwell": np.broadcast_to(np.log1p(dwell_minutes)[:, None], ids.shape),
             **self._category_shares(query, ids),
             **{name: self._tables.item_numeric[:, i][ids] for i, name in enumerate(settings.item_numeric)},
         }
-        for days in settings.popularity_half_lives_days:
-            named[f"popularity_{days}d"] = np.log1p(
-                self._by_day(envelopes, ids, functools.partial(self._popularity.counts, half_life_days=days))
+        for hours in settings.popularity_half_lives_hours:
+            named[popularity_column(hours)] = np.log1p(
+                self._as_of(envelopes, ids, functools.partial(self._popularity.counts, half_life_hours=hours))
             )
         recent = query.recent_items, query.recent_weights
         seen = query.seen_items, (query.seen_items > 0).astype(np.float32)
@@ -72,10 +72,8 @@ class RankerFeatures:
             named[f"seen_share_{name}"] = self._value_shares(name, *seen, ids)
         return np.stack([named[name] for name in ranker_continuous(settings)], axis=2, dtype=np.float32)
 
-    def _by_day(
-        self, envelopes: Sequence[Envelope], ids: np.ndarray, values: Callable[[int], np.ndarray]
-    ) -> np.ndarray:
-        """A catalogue vector of each request's day, at the candidates."""
+    def _as_of(self, envelopes: Sequence[Envelope], ids: np.ndarray, values: Callable[[int], np.ndarray]) -> np.ndarray:
+        """A catalogue vector of each request's instant, at the candidates."""
         index = np.maximum(ids - FIRST_VALUE, 0)
         return np.stack([values(envelope.as_of)[row] for envelope, row in zip(envelopes, index)])
 

@@ -21,16 +21,16 @@ BUCKETS = "feature_lookup/1/buckets.npz"
 
 @dataclasses.dataclass(frozen=True)
 class Buckets:
-    """Interactions by closed day, region and item; arrays of one length, sorted by region, then day.
+    """Interactions by bucket, region and item; arrays of one length, sorted by region, then bucket.
 
     Attributes:
-        day: int32, days since the epoch.
+        number: int32, which bucket of time (``contracts/buckets.py``).
         region: int32, index into ``regions``.
         item: int64, item code.
         count: float64.
     """
 
-    day: np.ndarray
+    number: np.ndarray
     region: np.ndarray
     item: np.ndarray
     count: np.ndarray
@@ -93,9 +93,9 @@ def load(release: Release) -> Tables:
     item_ids = np.array(["", "", "", *values["item_id"]], dtype=object)
     items = release.arrays(ITEMS)
     raw = release.arrays(BUCKETS)
-    order = np.lexsort((raw["day"], raw["region"]))
+    order = np.lexsort((raw["bucket"], raw["region"]))
     buckets = Buckets(
-        day=raw["day"][order],
+        number=raw["bucket"][order],
         region=raw["region"][order],
         item=raw["item_code"][order].astype(np.int64),
         count=raw["count"][order].astype(np.float64),

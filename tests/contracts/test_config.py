@@ -68,7 +68,16 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
         ("1.5",),
     ),
     "no half-life": ({"features__count_half_lives_hours": []}, "features.count_half_lives_hours: expected at", ()),
-    "a half-life of 0": ({"features__popularity_half_lives_days": [0]}, "features.popularity_half_lives_days", ("0",)),
+    "a half-life of 0": (
+        {"features__popularity_half_lives_hours": [0]},
+        "features.popularity_half_lives_hours",
+        ("0",),
+    ),
+    "buckets that do not fill a day": (
+        {"features__bucket_minutes": 7},
+        "features.bucket_minutes: expected minutes",
+        ("got 7",),
+    ),
     "dlrm with numbers only": (
         {
             "train__ranker": "dlrm",

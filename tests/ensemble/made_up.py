@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from contracts import folds
 from contracts.artifacts import Zones, write_json, write_manifest, zones
 from contracts.config import Config, parse
+from contracts.evaluation import WHOLE_HISTORY, Kind
 from contracts.features import (
     FIRST_VALUE,
     MS_PER_DAY,
@@ -141,7 +142,7 @@ class World:
         )
         keys = sorted(cells)
         buckets = {
-            "day": np.array([k[0] for k in keys], np.int32),
+            "bucket": np.array([k[0] for k in keys], np.int32),
             "region": [f"region-{k[1]}" for k in keys],
             "item_code": np.array([k[2] for k in keys], np.int32),
             "count": np.array([cells[k] for k in keys], np.int32),
@@ -150,7 +151,7 @@ class World:
         for number, window in enumerate("BC"):
             self._rows(f"{place.features}/rows/window={window}/part-0.parquet", CUT - (10 - 5 * number) * MS_PER_DAY)
         users = [user for user in range(USERS) if self.log(user, CUT)]
-        _save_table(f"{place.features}/requests.parquet", self._raw([(user, CUT) for user in users]))
+        _save_table(f"{place.features}/requests.parquet", self._requests(users))
         write_manifest(place.features, "features-1")
 
     def _rows(self, url: str, start: int) -> None:
@@ -165,6 +166,13 @@ class World:
         columns["row_id"] = np.arange(len(pairs))
         columns["target_item_codes"] = pa.array(targets, pa.list_(pa.int32()))
         _save_table(url, columns)
+
+    def _requests(self, users: list[int]) -> dict:
+        columns = self._raw([(user, CUT) for user in users])
+        n = len(users)
+        nothing = {"exclude_item_ids": pa.array([[]] * n, pa.list_(pa.string()))}
+        whole = {"kind": [Kind.TEST] * n, "known_events": np.full(n, WHOLE_HISTORY, np.int32)}
+        return {**columns, **whole, "request_id": columns["user_id"], "region": [""] * n, **nothing}
 
     def _raw(self, pairs: list[tuple[int, int]]) -> dict:
         rows = [self.row(user, as_of) for user, as_of in pairs]

@@ -14,11 +14,10 @@ from contracts.artifacts import Zones, read_manifest
 from contracts.errors import ArtifactError
 from contracts.features import ranker_categorical, ranker_continuous
 from contracts.requests import Request
-from ensemble import answer, candidates
+from ensemble import candidates
 from ensemble.candidates import Window, _sampled
 from ensemble.steps.chain import Chain
 from ensemble.steps.ranker import RankerFeatures
-from ensemble.steps.release import Release
 from tests.ensemble.made_up import World
 
 
@@ -111,24 +110,3 @@ def test_without_its_inputs_the_stage_says_which_is_missing(place: Zones, world:
     shutil.copytree(place.features, tmp_path / "made_up" / "features")
     with pytest.raises(ArtifactError, match=r"models/retrieval/fit/manifest.json is not there"):
         candidates.run(world.config, Zones(str(tmp_path / "made_up")))
-
-
-def test_answers_are_those_of_the_release_with_the_single_stages_beside(
-    place: Zones, world: World, release: Release, chain: Chain
-) -> None:
-    facts = answer.run(world.config, place)
-    assert (facts["release"], facts["requests"]) == (release.id, len(world.user_ids))
-    table = pq.read_table(f"{place.answers}/answers.parquet").to_pandas().set_index("user_id")
-    row = pq.read_table(f"{place.features}/requests.parquet").to_pandas().set_index("user_id").loc["user-7"]
-    user = world.user_ids.index("user-7")
-    wanted = chain.answer([Request("user-7", k=100)], [world.row(user, int(row.as_of))], [int(row.as_of)], 0)
-    found = table.loc["user-7"]
-    assert list(found.item_ids) == list(wanted.answers[0].item_ids)
-    ids = wanted.candidates.candidate_ids[0]
-    assert list(found.candidate_ids) == chain.tables.item_ids[ids[ids > 0]].tolist()
-    scores = chain.retrieval.two_tower(wanted.query)[0]
-    seen = set(world.row(user, int(row.as_of))["seen_item_ids"])
-    best = [world.item_ids[i] for i in np.argsort(-scores) if world.item_ids[i] not in seen]
-    wide = world.config.serve.two_tower_candidates
-    assert list(found.two_tower_ids[:wide]) == best[:wide]
-    assert answer.run(world.config, place)["skipped"] is True

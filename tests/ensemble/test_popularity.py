@@ -1,4 +1,4 @@
-"""Popularity as of a day, against a sum over single interactions; and it never sees an open day."""
+"""Popularity as of an instant, against a sum over single interactions; and it never sees an open bucket."""
 
 from __future__ import annotations
 
@@ -28,27 +28,54 @@ def test_counts_are_the_decayed_interactions_of_all_days_before(
     chain: Chain, world: World, half_life: int, hour: int
 ) -> None:
     as_of = CUT + hour * 3_600_000
-    assert np.allclose(chain.popularity.counts(as_of, half_life), by_hand(world, CUT // MS_PER_DAY, half_life))
+    assert np.allclose(chain.popularity.counts(as_of, half_life * 24), by_hand(world, CUT // MS_PER_DAY, half_life))
 
 
 def test_a_day_is_seen_only_after_its_end(chain: Chain) -> None:
     before, after = CUT + MS_PER_DAY - 1, CUT + MS_PER_DAY
     buckets = chain.tables.buckets
-    kept = buckets.day < CUT // MS_PER_DAY
-    past = dataclasses.replace(
-        buckets, day=buckets.day[kept], region=buckets.region[kept], item=buckets.item[kept], count=buckets.count[kept]
-    )
+    kept = buckets.number < CUT // MS_PER_DAY
+    columns = {name: getattr(buckets, name)[kept] for name in ("number", "region", "item", "count")}
+    past = dataclasses.replace(buckets, **columns)
     without = Popularity(dataclasses.replace(chain.tables, buckets=past))
     for vector in ("trend", "counts", "trending"):
-        extra = {"counts": (30,), "trending": ("region-1",), "trend": ()}[vector]
+        extra = {"counts": (720,), "trending": ("region-1",), "trend": ()}[vector]
         known, blind = getattr(chain.popularity, vector), getattr(without, vector)
         assert np.array_equal(known(before, *extra), blind(before, *extra)), "nothing of the running day shows"
         assert not np.array_equal(known(after, *extra), blind(after, *extra)), "after midnight it does"
 
 
+@pytest.mark.parametrize("region", ["", "region-1"])
+def test_buckets_of_minutes_decay_by_the_minute_and_show_when_they_close(
+    chain: Chain, world: World, region: str
+) -> None:
+    """Three buckets of five minutes by hand: two of the running day, one of the day before."""
+    midnight, minute = CUT // MS_PER_DAY * 288, 60_000
+    buckets = dataclasses.replace(
+        chain.tables.buckets,
+        number=np.array([midnight - 3, midnight, midnight + 6], np.int32),
+        region=np.zeros(3, np.int32),
+        item=np.array([3, 4, 3]),
+        count=np.array([8.0, 2.0, 1.0]),
+        regions={"region-1": 0},
+    )
+    features = dataclasses.replace(chain.tables.features, bucket_minutes=5)
+    serve = dataclasses.replace(chain.tables.serve, trending_half_life_hours=0.25, trending_min_count=1)
+    popularity = Popularity(dataclasses.replace(chain.tables, buckets=buckets, features=features, serve=serve))
+    closing = CUT + 35 * minute  # bucket 6 of the day ends
+    # With a half-life of 15 minutes, three buckets: ages are counted from the newest closed bucket.
+    for as_of, first, second in ((closing - 1, 8 / 2 ** (8 / 3), 2 / 2 ** (5 / 3)), (closing, 9, 2 / 2**2)):
+        if as_of == closing:
+            first = 8 / 2 ** (9 / 3) + 1
+        assert np.allclose(popularity.counts(as_of, 0.25)[:3], [first, second, 0])
+        trending = popularity.trending(as_of, region)
+        assert np.allclose(trending[:3], np.array([first, second, 0]) / max(first, second))
+        assert popularity.trending_order(as_of, region)[:2].tolist() == ([0, 1] if first > second else [1, 0])
+
+
 def test_a_region_has_its_own_trending_list_mixed_with_all_regions(chain: Chain, world: World) -> None:
     day, settings = CUT // MS_PER_DAY, world.config.serve
-    half_life = settings.trending_half_life_days
+    half_life = settings.trending_half_life_hours / 24
     own, everywhere = by_hand(world, day, half_life, region=1), by_hand(world, day, half_life)
     assert own.sum() >= settings.trending_min_count
     wanted = own + everywhere * settings.trending_min_count / everywhere.sum()
@@ -56,7 +83,7 @@ def test_a_region_has_its_own_trending_list_mixed_with_all_regions(chain: Chain,
 
 
 def test_a_region_too_small_or_unknown_has_the_list_of_all_regions(chain: Chain, world: World) -> None:
-    everywhere = by_hand(world, CUT // MS_PER_DAY, world.config.serve.trending_half_life_days)
+    everywhere = by_hand(world, CUT // MS_PER_DAY, world.config.serve.trending_half_life_hours / 24)
     large = dataclasses.replace(world.config.serve, trending_min_count=10**6)
     small = Popularity(dataclasses.replace(chain.tables, serve=large))
     for vector in (small.trending(CUT, "region-1"), chain.popularity.trending(CUT, "nowhere")):
@@ -79,7 +106,7 @@ def test_an_item_that_sells_more_than_it_used_to_has_a_positive_trend(chain: Cha
     rising, falling, steady = np.arange(100) // 10, (99 - np.arange(100)) // 10, np.full(100, 5)
     buckets = dataclasses.replace(
         tables.buckets,
-        day=np.tile(days, 3),
+        number=np.tile(days, 3),
         region=np.zeros(300, np.int32),
         item=np.repeat([3, 4, 5], 100),
         count=np.concatenate([rising, falling, steady]).astype(float),

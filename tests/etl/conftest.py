@@ -97,6 +97,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return Runs(folder, dict(zip(jobs, json.loads(done.stdout.splitlines()[-1]))))
 
 
+@pytest.fixture(scope="session")
+def log(runs: Runs) -> pd.DataFrame:
+    """The good events of the base variant with their category, in each user's own order."""
+    events = runs.frame("base", "processed/events").merge(runs.frame("base", "processed/items.parquet"), how="left")
+    return events.fillna({"department": ""}).sort_values(["user_id", "event_time", "event_id"], ignore_index=True)
+
+
 def another_future(log: pd.DataFrame) -> pd.DataFrame:
     """The same log up to the cut; from there on half of it gone, the rest other items and users, and one a newcomer."""
     rng = np.random.default_rng(1)

@@ -67,6 +67,22 @@ def test_a_group_knows_how_many_users_come_before_its_own() -> None:
     assert [part.users_before for part in selection.select(surveys(4), config(5))] == [0, 10, 20, 30]
 
 
+def test_cold_start_is_looked_at_for_users_with_enough_history_however_they_are_grouped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def drawn(groups: int, seed: int = 20) -> list[str]:
+        counts = iter(range(40))
+        parts = [
+            part._replace(users=part.users.set_column(1, "count", pa.array([next(counts) for _ in part.users[1]])))
+            for part in surveys(groups)
+        ]
+        return [user for part in selection.select(parts, config(5, seed)) for user in part.cold]
+
+    assert drawn(3) == [f"u{i:02d}" for i in range(10, 40)]
+    monkeypatch.setattr(selection, "COLD_USERS", 7)
+    assert len(drawn(1)) == 7 and drawn(1) == drawn(4) and drawn(1) != drawn(1, seed=21)
+
+
 def test_another_seed_draws_other_users() -> None:
     assert chosen(surveys(2), config(5)) != chosen(surveys(2), config(5, seed=21))
 

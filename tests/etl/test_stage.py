@@ -10,22 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from contracts import artifacts, folds
+from contracts import artifacts
 from contracts.errors import ArtifactError
+from contracts.evaluation import Kind
 from contracts.events import Reason
-from contracts.features import FIRST_VALUE, NULL, OUT_OF_VOCABULARY, count_column, user_behaviour, user_profile
+from contracts.features import FIRST_VALUE, MS_PER_DAY, NULL, OUT_OF_VOCABULARY, user_profile
 from etl import encoding, synthetic
 from tests.etl.conftest import CUT_MS, MIN_ITEM_COUNT, ROOT, Runs
+from tests.etl.views import assert_views, home_region, seen_items
 
 WINDOWS = ("A", "B", "C")
 WHOLE = ("requests", "truth", "buckets", "user_profile", "items", "users")
-
-
-@pytest.fixture(scope="module")
-def log(runs: Runs) -> pd.DataFrame:
-    """The good events of the base variant with their category, in each user's own order."""
-    events = runs.frame("base", "processed/events").merge(runs.frame("base", "processed/items.parquet"), how="left")
-    return events.fillna({"department": ""}).sort_values(["user_id", "event_time", "event_id"], ignore_index=True)
 
 
 def assert_equal(one: pd.DataFrame, other: pd.DataFrame) -> None:
@@ -107,14 +102,14 @@ def test_items_lie_in_code_order_with_the_codes_of_the_encodings(runs: Runs) -> 
     assert users["user_id_code"].tolist() == encoding.codes(users["user_id"], encodings["user_id"]).tolist()
 
 
-@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("window", [*WINDOWS, "new"])
 def test_a_row_equals_the_fold_of_what_came_before_it(runs: Runs, log: pd.DataFrame, window: str) -> None:
     config, encodings = runs.config("base"), runs.encodings("base")
     by_user = dict(list(log.groupby("user_id")))
     for row in runs.rows("base", window).sample(40, random_state=0).itertuples(index=False):
         events = by_user[row.user_id]
         past = events[events["event_time"] < row.as_of]
-        _assert_views(row, past, config.features, seen=window != "A")
+        assert_views(row, past, config.features, seen=window in "BC")
         now = events[events["event_time"] == row.as_of]
         new = now[~now["item_id"].isin(past["item_id"])].drop_duplicates("item_id")
         targets = encoding.codes(new["item_id"], encodings["item_id"])
@@ -132,48 +127,19 @@ def test_requests_and_profiles_are_the_views_at_the_cut_and_at_the_end(runs: Run
         runs.frame("base", "features/user_profile.parquet"),
     )
     before = log[log["event_time"] < CUT_MS]
+    requests = requests[requests["kind"] == Kind.TEST]
+    assert requests["request_id"].tolist() == requests["user_id"].tolist()
     assert requests["user_id"].tolist() == sorted(before["user_id"].unique())
     assert set(requests["as_of"]) == {CUT_MS} and set(requests["k"]) == {100}
     for row in requests.sample(30, random_state=0).itertuples(index=False):
-        _assert_views(row, before[before["user_id"] == row.user_id], settings, seen=True)
+        assert_views(row, before[before["user_id"] == row.user_id], settings, seen=True)
     names = {feature.name for feature in user_profile(settings).features}
     assert set(profiles.columns) == {"user_id", "event_timestamp", "created", *names}
     known = set(runs.frame("base", "processed/users.parquet")["user_id"]) | set(log["user_id"])
     assert sorted(profiles["user_id"]) == sorted(known)
     for row in profiles.sample(30, random_state=0).itertuples(index=False):
         events = log[log["user_id"] == row.user_id]
-        assert list(row.seen_item_ids) == _seen(events) and row.home_region == _home(events)
-
-
-def _assert_views(row: object, past: pd.DataFrame, settings: object, seen: bool) -> None:
-    interactions = [
-        folds.Interaction(int(time), event_id, item, category)
-        for time, event_id, item, category in past[["event_time", "event_id", "item_id", "department"]].to_numpy()
-    ]
-    expected = folds.row(folds.fold(interactions, settings), settings)
-    for feature in user_behaviour(settings).features:
-        found, value = getattr(row, feature.name), expected[feature.name]
-        if feature.name in {count_column(hours) for hours in settings.count_half_lives_hours}:
-            np.testing.assert_allclose(found, value, rtol=1e-9, atol=1e-12)
-        else:
-            assert (list(found) if isinstance(value, list) else found) == value, feature.name
-    assert row.home_region == _home(past)
-    assert list(row.seen_item_ids) == (_seen(past) if seen else [])
-
-
-def _home(events: pd.DataFrame) -> str:
-    """The region of most events; of equals, the one that got there first."""
-    held: dict[str, int] = {}
-    leader = ""
-    for region in events["region"].dropna():
-        held[region] = held.get(region, 0) + 1
-        if held[region] > held.get(leader, 0):
-            leader = region
-    return leader
-
-
-def _seen(events: pd.DataFrame) -> list[str]:
-    return events["item_id"].iloc[::-1].drop_duplicates().tolist()
+        assert list(row.seen_item_ids) == seen_items(events) and row.home_region == home_region(events)
 
 
 def test_truth_is_what_users_with_history_met_first_after_the_cut(runs: Runs, log: pd.DataFrame) -> None:
@@ -184,8 +150,11 @@ def test_truth_is_what_users_with_history_met_first_after_the_cut(runs: Runs, lo
     experienced = set(before["user_id"])
     pairs = {pair for pair in zip(after["user_id"], after["item_id"]) if pair[0] in experienced and pair not in met}
     truth = runs.frame("base", "features/truth.parquet")
+    truth = truth[~truth["request_id"].str.startswith(Kind.COLD)]
     assert {(user, item) for user, items in zip(truth["user_id"], truth["item_ids"]) for item in items} == pairs
-    assert truth["item_ids"].map(len).sum() == len(pairs) and truth["user_id"].is_unique
+    assert truth["item_ids"].map(len).sum() == len(pairs) and truth["request_id"].is_unique
+    asked = runs.frame("base", "features/requests.parquet").set_index("request_id")
+    assert asked.index.is_unique and asked["user_id"][truth["request_id"]].tolist() == truth["user_id"].tolist()
     for codes, items in zip(truth["item_codes"], truth["item_ids"]):
         assert codes.tolist() == encoding.codes(items, catalogue).tolist()
     newcomers = {f"u{i:03d}" for i in range(synthetic.USERS - synthetic.NEWCOMERS, synthetic.USERS)}
@@ -194,12 +163,12 @@ def test_truth_is_what_users_with_history_met_first_after_the_cut(runs: Runs, lo
 
 def test_buckets_count_the_interactions_of_the_catalogue_by_day_and_region(runs: Runs, log: pd.DataFrame) -> None:
     catalogue = runs.encodings("base")["item_id"]
-    known = log[log["item_id"].isin(catalogue)].assign(day=lambda rows: rows["event_time"] // synthetic.DAY_MS)
+    known = log[log["item_id"].isin(catalogue)].assign(bucket=lambda rows: rows["event_time"] // synthetic.DAY_MS)
     known = known.assign(item_code=encoding.codes(known["item_id"], catalogue))
-    expected = known.groupby(["day", "region", "item_code"]).size().reset_index(name="count")
+    expected = known.groupby(["bucket", "region", "item_code"]).size().reset_index(name="count")
     found = runs.frame("base", "features/buckets.parquet")
     assert found.to_numpy().tolist() == expected.to_numpy().tolist()
-    assert found.dtypes[["day", "item_code", "count"]].tolist() == ["int32"] * 3
+    assert found.dtypes[["bucket", "item_code", "count"]].tolist() == ["int32"] * 3
 
 
 def test_windows_hold_their_own_time_and_the_test_window_gives_no_row(runs: Runs) -> None:
@@ -210,12 +179,24 @@ def test_windows_hold_their_own_time_and_the_test_window_gives_no_row(runs: Runs
         assert low <= as_of.min() and as_of.max() < high
 
 
-@pytest.mark.parametrize("path", ["rows A", "rows B", "rows C", "requests"])
+def test_the_newest_days_are_there_whole_for_an_update(runs: Runs, log: pd.DataFrame) -> None:
+    cut, days = artifacts.read_manifest(runs.zones("base").processed)["cut"], runs.config("base").train.update_days
+    made = runs.rows("base", "new")
+    assert made["as_of"].min() >= cut - days * MS_PER_DAY and made["as_of"].max() < cut
+    items = runs.encodings("base")["item_id"]
+    first = log[log["item_id"].isin(items)].groupby(["user_id", "item_id"])["event_time"].min()
+    there = first[(first >= cut - days * MS_PER_DAY) & (first < cut)].reset_index()
+    wanted = there[["user_id", "event_time"]].drop_duplicates().sort_values(["user_id", "event_time"])
+    found = made[["user_id", "as_of"]].sort_values(["user_id", "as_of"])
+    assert found.to_numpy().tolist() == wanted.to_numpy().tolist() != []
+
+
+@pytest.mark.parametrize("path", ["rows A", "rows B", "rows C", "rows new", "requests"])
 def test_another_future_changes_no_row_and_no_request(runs: Runs, path: str) -> None:
     if path == "requests":
         one, other = (runs.frame(name, "features/requests.parquet") for name in ("base", "later"))
     else:
-        one, other = (runs.rows(name, path[-1]) for name in ("base", "later"))
+        one, other = (runs.rows(name, path.split()[1]) for name in ("base", "later"))
     assert_equal(one, other)
 
 

@@ -38,13 +38,13 @@ pytestmark = [
 ]
 
 
-def batch_rows(folder: Path, events: list[dict], queries: list[tuple[str, int]]) -> list[dict]:
+def batch_rows(folder: Path, events: list[dict], queries: list[tuple[str, int]], config: Path = CONFIG) -> list[dict]:
     """Behaviour rows of ``(user_id, as_of)`` by the batch."""
     pq.write_table(pa.Table.from_pylist(events), folder / "events.parquet")
     users, instants = zip(*queries)
     pq.write_table(pa.table({"user_id": users, "as_of": pa.array(instants, pa.int64())}), folder / "queries.parquet")
     files = [f"--{name}={folder / name}.parquet" for name in ("events", "queries", "out", "buckets")]
-    command = [TRAIN_PYTHON, "-m", "etl", "behaviour", *files, "--config", CONFIG]
+    command = [TRAIN_PYTHON, "-m", "etl", "behaviour", *files, "--config", config]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(done.stdout.splitlines()[-1])["queries"] == len(queries)
@@ -52,9 +52,9 @@ def batch_rows(folder: Path, events: list[dict], queries: list[tuple[str, int]])
 
 
 def batch_counts(folder: Path) -> Counter[Bucket]:
-    """Interactions by day, region and item by the batch, of the events of the last ``batch_rows``."""
+    """Interactions by bucket, region and item by the batch, of the events of the last ``batch_rows``."""
     rows = pq.read_table(folder / "buckets.parquet").to_pylist()
-    return Counter({Bucket(row["day"], row["region"], row["item_id"]): row["count"] for row in rows})
+    return Counter({Bucket(row["bucket"], row["region"], row["item_id"]): row["count"] for row in rows})
 
 
 def assert_equal_rows(streamed: list[dict], batch: list[dict]) -> None:
@@ -176,7 +176,7 @@ def test_on_late_repeated_and_simultaneous_events_the_rows_are_the_batchs(tmp_pa
     batch = batch_rows(tmp_path, kept, [(user, end) for user in users])
     assert sum(one["session_dwell_ms"] > 0 for one in batch) > 50
 
-    # Daily counts leave out what came when its day was visible, which the user's own clock may have let pass.
+    # Counts leave out what came when its bucket was visible, which the user's own clock may have let pass.
     assert len(uncounted) > 10
     batch_rows(tmp_path, [event for event in kept if event["event_id"] not in uncounted], [("u0", end)])
     assert counts == batch_counts(tmp_path)
@@ -192,3 +192,20 @@ def test_on_late_repeated_and_simultaneous_events_the_rows_are_the_batchs(tmp_pa
         logs.setdefault(event["user_id"], {}).setdefault(event["event_id"], one)
     rebuilt = [row(fold(list(logs[user].values()), SETTINGS), SETTINGS) for user in users]
     assert_equal_rows(rebuilt, batch_rows(tmp_path, arrived, [(user, end) for user in users]))
+
+
+def test_buckets_of_five_minutes_hold_the_same_by_stream_and_batch(tmp_path):
+    """As news has them: every event that is in time for its partition is in the bucket that the batch puts it in."""
+    config = tmp_path / "news.toml"
+    config.write_text(CONFIG.read_text().replace("[features]\n", "[features]\nbucket_minutes = 5\n"))
+    settings = load(config).features
+    arrived = sorted(bad_logs(seed=12, users=120), key=lambda event: event["event_time"])
+    states, counts, newest = {}, Counter(), {}
+    batch, _ = foldable(map(wire, arrived), Catalogue("department", {}), [0] * len(arrived))
+    changes = apply(states, batch, settings, newest)
+    for added in changes.counted.values():
+        assert added.late == 0
+        counts += added.counts
+    assert len({bucket.number % 288 for bucket in counts}) > 100
+    batch_rows(tmp_path, arrived, [("u0", arrived[-1]["event_time"])], config)
+    assert counts == batch_counts(tmp_path)

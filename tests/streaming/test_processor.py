@@ -38,10 +38,12 @@ def assert_rows(stack: Stack, events) -> None:
 
 
 def assert_counts(stack: Stack, events) -> None:
-    """The daily counts are those of each event id's first event."""
+    """The counts by bucket are those of each event id's first event."""
     once = {(event.user_id, event.event_id): event for event in reversed(events)}.values()
     store = OnlineStore(stack.settings.redis_address, stack.config.features)
-    expected = Counter(bucket_of(event.event_time, event.region, event.item_id) for event in once)
+    expected = Counter(
+        bucket_of(event.event_time, event.region, event.item_id, stack.config.features) for event in once
+    )
     assert store.counts(as_of=NOW + 10 * MS_PER_DAY) == expected
 
 

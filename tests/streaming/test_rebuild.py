@@ -11,6 +11,7 @@ import pytest
 
 from contracts import live_files
 from contracts.buckets import bucket_of
+from contracts.config import load
 from contracts.errors import ArtifactError
 from contracts.features import MS_PER_DAY
 from contracts.folds import Dwell, Interaction, fold, row
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.integration
 FIRST = Topic("a" * 32, (0, 1))
 SECOND = Topic("b" * 32, (0, 1))
 HOUR = 3_600_000
+SETTINGS = load(CONFIG).features
 
 
 @pytest.fixture
@@ -110,11 +112,11 @@ def test_dwell_of_history_and_lake_is_rebuilt_and_caught_up(stack, store):
 
 
 def counted(*events):
-    """Daily counts of these events, every day visible."""
-    return Counter(bucket_of(e.event_time, e.region, e.item_id) for e in events)
+    """Counts by bucket of these events, every bucket visible."""
+    return Counter(bucket_of(e.event_time, e.region, e.item_id, SETTINGS) for e in events)
 
 
-def test_a_rebuild_replaces_the_daily_counts_and_a_catching_up_adds_to_them(stack, store):
+def test_a_rebuild_replaces_the_counts_and_a_catching_up_adds_to_them(stack, store):
     far = NOW + 10 * MS_PER_DAY
     h1, h2 = click("u1", "h1", "i1", 40 * MS_PER_DAY), click("u1", "h2", "i1", 5 * HOUR)
     stack.fill([h1, h2, dwell("u1", "h3", 9)], fingerprint="counted")
@@ -140,7 +142,7 @@ def test_a_rebuild_replaces_the_daily_counts_and_a_catching_up_adds_to_them(stac
     assert store.position().newest == {0: NOW - HOUR, 1: NOW}
 
 
-def test_the_command_says_and_writes_which_daily_counts_are_visible(stack, store, monkeypatch, capsys, tmp_path):
+def test_the_command_says_and_writes_which_counts_are_visible(stack, store, monkeypatch, capsys, tmp_path):
     early, late = [click("u1", "h1", "i3", 30 * HOUR)], [click("u1", f"h{n}", "i4", n * HOUR) for n in (4, 5)]
     stack.fill([*early, *late], fingerprint="to be shown")
     rebuild(store, stack.config, stack.zones, FIRST)
@@ -149,8 +151,9 @@ def test_the_command_says_and_writes_which_daily_counts_are_visible(stack, store
     file = str(tmp_path / "counts.parquet")
     assert main(["buckets", str(CONFIG), "--as-of", str(NOW + 3 * MS_PER_DAY), "--out", file]) == 0
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert figures["interactions"] == 3 and figures["first_day"] == (NOW - 30 * HOUR) // MS_PER_DAY
-    rows = [{**bucket._asdict(), "count": count} for bucket, count in sorted(counted(*early, *late).items())]
+    assert figures["interactions"] == 3 and figures["first"] == (NOW - 30 * HOUR) // MS_PER_DAY
+    names = ("bucket", "region", "item_id", "count")
+    rows = [dict(zip(names, (*bucket, count))) for bucket, count in sorted(counted(*early, *late).items())]
     assert pq.read_table(file).to_pylist() == rows
     assert main(["buckets", str(CONFIG), "--as-of", str(NOW - 30 * HOUR), "--out", file]) == 0
     assert '"buckets": 0' in capsys.readouterr().out and pq.read_table(file).num_rows == 0
@@ -171,7 +174,7 @@ def test_counts_of_a_rebuild_that_lost_its_race_are_not_written(stack, store):
             return super().items()
 
     with pytest.raises(FencedError):
-        store.finish(Position("d" * 32), {}, Raced({bucket_of(NOW, "", "i1"): 99}))
+        store.finish(Position("d" * 32), {}, Raced({bucket_of(NOW, "", "i1", SETTINGS): 99}))
     assert store.position() == position and store.counts(NOW + 10 * MS_PER_DAY) == before
 
 

@@ -109,7 +109,7 @@ def test_an_interaction_is_counted_once_in_its_partition_and_what_the_state_refu
         [encode(dataclasses.replace(bought, region="east"))] * 2 + [encode(read), encode(late)], Catalogue(), [3] * 4
     )
     changes = apply({}, found, DEFAULTS, {})
-    assert changes.counted == {3: Counted(Counter({bucket_of(NOW, "east", "i1"): 1}), NOW, 0)}
+    assert changes.counted == {3: Counted(Counter({bucket_of(NOW, "east", "i1", DEFAULTS): 1}), NOW, 0)}
     again = apply(changes.states, found, DEFAULTS, {3: NOW})
     assert not again.counted and not again.states
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from contracts import config as settings
 from contracts.artifacts import Zones, write_json, write_manifest, zones
 from contracts.config import Config
+from contracts.evaluation import WHOLE_HISTORY, Kind
 from contracts.features import MS_PER_DAY, ranker_categorical, ranker_continuous
 
 GROUPS, ITEMS, USERS, RECENT = 4, 60, 160, 8
@@ -59,7 +60,7 @@ _SETTINGS = {
         "item_numeric": ["price"],
         "category": "department",
         "recent_items": RECENT,
-        "popularity_half_lives_days": [7, 30],
+        "popularity_half_lives_hours": [168, 720],
     },
     "windows": {"retrieval_end": "2024-01-01", "ranker_end": "2024-01-02", "cut": "2024-01-03"},
     "train": {
@@ -151,8 +152,9 @@ def _rows(zone, log, segments):
         table["row_id"] = list(range(len(held)))
         write(f"{zone.features}/rows/window={name}/part-0.parquet", table)
     columns = dict(zip(("user_id", "item_codes", "item_ids"), (list(column) for column in zip(*truth))))
-    write(zone.features + "/truth.parquet", columns)
-    write(zone.features + "/requests.parquet", {"user_id": requests})
+    write(zone.features + "/truth.parquet", {"request_id": columns["user_id"], **columns})
+    asked = {"kind": [Kind.TEST] * USERS, "known_events": np.full(USERS, WHOLE_HISTORY, np.int32)}
+    write(zone.features + "/requests.parquet", {"request_id": requests, "user_id": requests, **asked})
 
 
 def _row(number, user, time, before, new):
@@ -163,13 +165,14 @@ def _row(number, user, time, before, new):
         "as_of": time,
         "recent_item_codes": [code for _, code in recent],
         "recent_event_times": [t for t, _ in recent],
+        "seen_item_codes": sorted({code for _, code in before}),
         "target_item_codes": new,
     }
 
 
 def _buckets(zone, log):
     columns = {
-        "day": [time // DAY for _, time, _ in log],
+        "bucket": [time // DAY for _, time, _ in log],
         "region": [""] * len(log),
         "item_code": [code for _, _, code in log],
         "count": [1] * len(log),

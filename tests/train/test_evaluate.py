@@ -7,10 +7,10 @@ import made_shop
 import numpy as np
 import pytest
 
-from contracts.artifacts import read_json, write_manifest
+from contracts.artifacts import Zones, read_json, write_manifest
 from contracts.errors import ArtifactError, GateError
 from train import baselines, evaluate, item_item, tables
-from train.evaluate import Relevant, judge
+from train.evaluate import Judged, Relevant, judge
 
 CUT = 55 * 86_400_000
 
@@ -34,7 +34,7 @@ def answer(world, lists, release="r1"):
     names = [f"u{n:03d}" for n in range(made_shop.USERS)]
     served = [lists(n) for n in range(made_shop.USERS)]
     worse = [list(reversed(ids)) for ids in served]
-    table = {"user_id": names, "item_ids": served, "two_tower_ids": worse, "candidate_ids": worse}
+    table = {"request_id": names, "item_ids": served, "two_tower_ids": worse, "candidate_ids": worse}
     # In another order than the requests, as several writers would.
     order = np.random.default_rng(1).permutation(len(names))
     made_shop.write(
@@ -87,7 +87,7 @@ def test_bad_answers_are_refused_with_the_figure_and_the_document_is_written_all
 def test_a_request_without_an_answer_is_an_error_and_no_better_mean(shop):
     answer(shop, own_group, release="r3")
     path = f"{shop.zones.answers}/answers.parquet"
-    table = tables.read(path, ["user_id", *evaluate.ANSWERED.values()])
+    table = tables.read(path, ["request_id", *evaluate.ANSWERED.values()])
     made_shop.write(path, table.slice(1).to_pydict())
     with pytest.raises(ArtifactError, match="1 requests without one"):
         evaluate.run(shop.config, shop.zones)
@@ -96,15 +96,30 @@ def test_a_request_without_an_answer_is_an_error_and_no_better_mean(shop):
 def test_lists_are_matched_to_users_and_truth_by_name(shop):
     held = tables.catalogue(shop.config, shop.zones)
     answer(shop, lambda number: [f"i{number % 60:02d}", "not-of-the-catalogue"], release="r4")
-    users, lists, relevant = evaluate.answered(shop.zones, held)
+    judged = evaluate.answered(shop.zones, held)
+    lists, relevant = judged.lists, judged.relevant
     truth = tables.read(f"{shop.zones.features}/truth.parquet", ["user_id", "item_codes"]).to_pydict()
     taken = {user: codes for user, codes in zip(truth["user_id"], truth["item_codes"]) if codes}
-    assert users.tolist() == sorted(taken)
-    assert relevant.number.tolist() == [len(taken[user]) for user in users]
-    for row, user in enumerate(users):
+    assert judged.user_ids.tolist() == judged.request_ids.tolist() == sorted(taken)
+    assert relevant.number.tolist() == [len(taken[user]) for user in judged.user_ids]
+    for row, user in enumerate(judged.user_ids):
         number = int(user[1:])
         assert lists["served"][row].tolist() == [number % 60 + 3] + [0] * 9
         assert relevant.hits(lists["served"])[row].tolist() == [number % 60 + 3 in taken[user]] + [False] * 9
+
+
+def test_a_user_may_have_several_requests_each_with_its_own_truth_and_answer(shop, tmp_path):
+    zone = Zones(str(tmp_path))
+    asked = {"request_id": ["u1-noon", "u1-night", "u2-noon", "u2-cold"], "kind": ["test"] * 3 + ["cold"]}
+    made_shop.write(f"{zone.features}/requests.parquet", asked)
+    truth = {"request_id": ["u2-noon", "u1-night", "u1-noon"], "user_id": ["u2", "u1", "u1"]}
+    made_shop.write(f"{zone.features}/truth.parquet", {**truth, "item_codes": [[5], [4], [3]]})
+    lists = {name: [["i00"], ["i01"], ["i01"], ["i02"]] for name in evaluate.ANSWERED.values()}
+    made_shop.write(f"{zone.answers}/answers.parquet", {"request_id": asked["request_id"], **lists})
+    judged = evaluate.answered(zone, tables.catalogue(shop.config, shop.zones))
+    assert judged.request_ids.tolist() == ["u1-night", "u1-noon", "u2-noon"]
+    assert judged.user_ids.tolist() == ["u1", "u1", "u2"]
+    assert judged.relevant.hits(judged.lists["served"])[:, 0].tolist() == [True, True, False]
 
 
 def test_baselines_never_list_what_was_seen_and_count_users_not_lines(shop):
@@ -123,14 +138,15 @@ def test_baselines_never_list_what_was_seen_and_count_users_not_lines(shop):
 
 def test_the_gate_compares_means_and_names_both(shop):
     relevant = Relevant(keys=np.array([5, 105]), number=np.array([1, 1]), items=100)
+    judged = Judged(np.array(["r1", "r2"]), np.array(["u1", "u2"]), {}, relevant)
     good, bad = np.array([[5, 0], [5, 0]]), np.array([[1, 5], [1, 5]])
     lists = {name: np.pad(bad, ((0, 0), (0, 8))) for name in ("two_tower", "retrieval_order", "popular", "item_item")}
-    better = judge(lists | {"served": np.pad(good, ((0, 0), (0, 8)))}, relevant, shop.config)
+    better = judge(lists | {"served": np.pad(good, ((0, 0), (0, 8)))}, judged, shop.config)
     assert better["gate"]["passed"]
     assert better["ratio"] == pytest.approx(np.log2(3), abs=1e-4)
-    equal = judge(lists | {"served": lists["popular"]}, relevant, shop.config)
+    equal = judge(lists | {"served": lists["popular"]}, judged, shop.config)
     assert equal["gate"]["passed"] is False
     assert "0.6309, 1.000 of most-popular's 0.6309" in equal["gate"]["reasons"][0]
     lower = dataclasses.replace(shop.config, serve=dataclasses.replace(shop.config.serve, gate_min_ratio=1.0))
-    assert judge(lists | {"served": lists["popular"]}, relevant, lower)["gate"]["passed"]
+    assert judge(lists | {"served": lists["popular"]}, judged, lower)["gate"]["passed"]
     json.dumps(better)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from train import metrics
-from train.metrics import average_precision, best, bootstrap_weights, interval, ndcg, recall
+from train.metrics import Population, average_precision, best, interval, ndcg, recall
 
 
 def test_ndcg_of_hits_at_places_one_and_four_is_as_computed_by_hand():
@@ -45,7 +45,7 @@ def test_of_equal_scores_the_smaller_place_comes_first():
 
 def test_the_bootstrap_interval_covers_the_true_mean_and_has_the_textbook_width():
     values = (np.random.default_rng(5).random(400) < 0.3).astype(float)
-    low, high = interval(bootstrap_weights(400, np.random.default_rng(6)) @ values)
+    low, high = interval(Population(np.arange(400), seed=6).means(values))
     assert low < 0.3 < high
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(0.21 / 400), rel=0.15)
 
@@ -53,6 +53,14 @@ def test_the_bootstrap_interval_covers_the_true_mean_and_has_the_textbook_width(
 def test_paired_resampling_sees_a_constant_gain_that_unpaired_intervals_would_hide():
     generator = np.random.default_rng(7)
     base = generator.random(200)
-    weights = bootstrap_weights(200, generator)
-    low, high = interval(weights @ (base + 0.01) - weights @ base)
+    population = Population(np.arange(200), seed=7)
+    low, high = interval(population.means(base + 0.01) - population.means(base))
     assert (low, high) == pytest.approx((0.01, 0.01))
+
+
+def test_requests_of_one_user_are_drawn_together_so_that_alike_ones_do_not_feign_certainty():
+    values = (np.random.default_rng(8).random(100) < 0.5).astype(float)
+    once = interval(Population(np.arange(100), seed=9).means(values))
+    # Every user asks ten times and is as lucky every time: nothing more is known.
+    often = interval(Population(np.repeat(np.arange(100), 10), seed=9).means(np.repeat(values, 10)))
+    assert often == pytest.approx(once)

@@ -96,6 +96,51 @@ def test_item_item_leads_from_an_item_to_its_group(world, fitted):
     assert (world.group_of_item(table["neighbours"]) == group[:, None])[up].mean() > 0.7
 
 
+def test_the_manifest_has_the_training_curve_and_what_the_best_epoch_is_worth(fitted, world):
+    facts = read_manifest(fitted)
+    assert 1 < len(facts["losses"]) <= 200
+    assert facts["losses"][-1] < facts["losses"][0]
+    assert 1 <= facts["epochs"] <= world.config.train.retrieval_epochs
+    assert 0.3 < facts["validation"]["ndcg_at_10"] < facts["validation"]["recall_at_100"] <= 1
+
+
+def test_refit_learns_as_many_epochs_as_were_best_in_fit_and_judges_none(world, fitted):
+    lesson = retrieval.learn(world.config, world.zones, tables.catalogue(world.config, world.zones), "refit")
+    assert (lesson.epochs, lesson.validation) == (read_manifest(fitted)["epochs"], None)
+
+
+def test_refit_asks_for_a_fit_of_the_same_settings(world, fitted):
+    other = dataclasses.replace(world.config, train=dataclasses.replace(world.config.train, temperature=0.3))
+    with pytest.raises(ArtifactError, match="needs its number of epochs"):
+        retrieval.learn(other, world.zones, tables.catalogue(world.config, world.zones), "refit")
+
+
+def test_training_ends_when_no_epoch_is_better_and_the_best_weights_stay(world, monkeypatch):
+    held = tables.catalogue(world.config, world.zones)
+    lesson = dataclasses.replace(retrieval.learn(world.config, world.zones, held, "fit"), epochs=9)
+    figures, told, vectors = iter([0.2, 0.4, 0.3, 0.3, 0.3]), [], []
+
+    def judged(model, *_):
+        vectors.append(retrieval.item_embeddings(model, held))
+        return {"ndcg_at_10": next(figures)}
+
+    monkeypatch.setattr(retrieval, "evaluate", judged)
+    done = retrieval.fit(world.config, held, lesson, lambda epoch, figure: told.append((epoch, figure)))
+    assert told == [(0, 0.2), (1, 0.4), (2, 0.3), (3, 0.3), (4, 0.3)]
+    assert (done.epochs, done.validation) == (2, {"ndcg_at_10": 0.4})
+    np.testing.assert_array_equal(retrieval.item_embeddings(done.model, held), vectors[1])
+
+
+def test_what_on_epoch_raises_ends_the_training(world):
+    held = tables.catalogue(world.config, world.zones)
+
+    def prune(epoch, figure):
+        raise KeyboardInterrupt(f"{epoch} {figure}")
+
+    with pytest.raises(KeyboardInterrupt, match=r"0 0\."):
+        retrieval.fit(world.config, held, retrieval.learn(world.config, world.zones, held, "fit"), prune)
+
+
 def test_a_second_run_is_skipped_and_force_is_not(world, fitted, monkeypatch):
     assert retrieval.run(world.config, world.zones, "fit")["skipped"]
     monkeypatch.setattr(retrieval.pairs, "load", lambda *_: pytest.fail("started again"))

@@ -56,8 +56,8 @@ OUTPUTS = (
     Output(
         "buckets",
         "features/buckets.parquet",
-        ("item_code", "day", "region"),
-        ("day", "region", "item_code", "count"),
+        ("item_code", "bucket", "region"),
+        ("bucket", "region", "item_code", "count"),
     ),
     Output("rows", "features/rows/window=A", ("user_id", "as_of"), case.ROW_COLUMNS),
 )

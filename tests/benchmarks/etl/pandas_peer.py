@@ -91,7 +91,7 @@ def catalogue(log: pd.DataFrame) -> pd.DataFrame:
 def buckets(log: pd.DataFrame) -> pd.DataFrame:
     """Interactions of catalogue items by day, region and item."""
     known = log.loc[log["item_code"] >= case.FIRST_CODE, ["event_time", "region", "item_code"]]
-    day = (known["event_time"] // case.MS_PER_DAY).rename("day")
+    day = (known["event_time"] // case.MS_PER_DAY).rename("bucket")
     counted = known.groupby([day, "region", "item_code"], observed=True, sort=True).size()
     return counted.rename("count").reset_index()
 

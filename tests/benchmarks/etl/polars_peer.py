@@ -72,9 +72,9 @@ def buckets(events: pl.LazyFrame, vocabulary: pl.DataFrame) -> pl.DataFrame:
     """Interactions of catalogue items by day, region and item."""
     return (
         events.join(vocabulary.lazy(), on="item_id")
-        .group_by((TIME // case.MS_PER_DAY).cast(pl.Int32).alias("day"), pl.col("region").fill_null(""), "item_code")
+        .group_by((TIME // case.MS_PER_DAY).cast(pl.Int32).alias("bucket"), pl.col("region").fill_null(""), "item_code")
         .agg(pl.len().alias("count"))
-        .sort("day", "region", "item_code")
+        .sort("bucket", "region", "item_code")
         .collect(engine="streaming")
     )
 

@@ -88,7 +88,7 @@ def catalogue(events: DataFrame) -> DataFrame:
 
 def buckets(events: DataFrame, vocabulary: DataFrame) -> DataFrame:
     """Interactions of catalogue items by day, region and item."""
-    return events.join(vocabulary, "item_id").groupBy(day().alias("day"), "region", "item_code").count()
+    return events.join(vocabulary, "item_id").groupBy(day().alias("bucket"), "region", "item_code").count()
 
 
 def history(log: DataFrame) -> DataFrame:

@@ -1,0 +1,32 @@
+"""Requests as if little were known of a user."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from contracts.evaluation import COLD_STEPS, Kind
+from tests.etl.conftest import CUT_MS, Runs
+from tests.etl.views import assert_views, home_region
+
+
+def test_a_cold_request_knows_the_newest_interactions_of_a_user_under_an_id_nobody_knows(
+    runs: Runs, log: pd.DataFrame
+) -> None:
+    requests, settings = runs.frame("base", "features/requests.parquet"), runs.config("base").features
+    cold, warm = (requests[requests["kind"] == kind].set_index("request_id") for kind in (Kind.COLD, Kind.TEST))
+    before = log[log["event_time"] < CUT_MS].sort_values(["event_time", "event_id"])
+    enough = before["user_id"].value_counts().loc[lambda n: n >= max(COLD_STEPS)]
+    assert set(cold.index) == {f"cold:{n}:{user}" for n in COLD_STEPS for user in enough.index}
+    assert not set(cold["user_id"]) & set(log["user_id"])
+    for request_id, row in cold.sample(60, random_state=0).iterrows():
+        _, known, user = request_id.split(":")
+        assert row.known_events == int(known) == row.interaction_count
+        past = before[before["user_id"] == user].tail(int(known))
+        row.home_region, home = home_region(past), row.home_region
+        assert_views(row, past, settings, seen=True)
+        other = warm.loc[user]
+        assert (home, row.life_stage, row.income) == (other.home_region, other.life_stage, other.income)
+        assert list(row.exclude_item_ids) == list(other.seen_item_ids)
+    truth = runs.frame("base", "features/truth.parquet").set_index("request_id")["item_ids"].map(list)
+    for request_id in cold.index:
+        assert truth.get(request_id) == truth.get(request_id.split(":")[2])
