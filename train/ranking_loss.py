@@ -34,7 +34,9 @@ def listwise(label: tf.Tensor, logit: tf.Tensor) -> tf.Tensor:
     label, logit = tf.reshape(label, (-1, LIST)), tf.reshape(logit, (-1, LIST))
     hits = tf.maximum(label, 0.0)
     share = hits / tf.maximum(tf.reduce_sum(hits, axis=1, keepdims=True), 1.0)
-    return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(share, tf.where(label >= 0, logit, -1e9)))
+    # Not tf.nn.softmax_cross_entropy_with_logits: its gradient takes for granted that every list has a hit.
+    logged = tf.nn.log_softmax(tf.where(label >= 0, logit, -1e9))
+    return -tf.reduce_mean(tf.reduce_sum(share * logged, axis=1))
 
 
 def known_squares(target: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:

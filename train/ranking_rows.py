@@ -9,7 +9,7 @@ import pyarrow as pa
 import tensorflow as tf
 
 from contracts.artifacts import Zones
-from contracts.config import Config
+from contracts.config import Config, TrainSettings
 from contracts.errors import ArtifactError
 from contracts.features import ranker_categorical, ranker_continuous
 from train import second_task
@@ -59,8 +59,8 @@ def load(config: Config, zones: Zones, window: str) -> Candidates:
         ArtifactError: when none of them, or all of them, were taken: there is nothing to tell apart; or when they were
             made from other rows than those of the features zone.
     """
-    columns, values = ranker_categorical(config.features), ranker_continuous(config.features)
-    known = ["row_id", LABEL, *(f"c_{name}" for name in columns), *(f"x_{name}" for name in values)]
+    codes, values = ranker_categorical(config.features), ranker_continuous(config.features)
+    known = ["row_id", LABEL, *(f"c_{name}" for name in codes), *(f"x_{name}" for name in values)]
     url = f"{zones.candidates}/window={window}"
     table = read(url, known + second_task.columns(config))
     table = table.take(np.argsort(numbers(table, "row_id"), kind="stable"))
@@ -72,7 +72,7 @@ def load(config: Config, zones: Zones, window: str) -> Candidates:
         )
     rows, request = np.unique(numbers(table, "row_id"), return_inverse=True)
     return Candidates(
-        _matrix(table, [f"c_{name}" for name in columns], np.int64),
+        _matrix(table, [f"c_{name}" for name in codes], np.int64),
         _matrix(table, [f"x_{name}" for name in values], np.float32),
         label,
         request,
@@ -89,12 +89,12 @@ def divided(learned: Candidates, share: float, seed: int) -> tuple[Candidates, C
     return learned.of(np.flatnonzero(~held_out)), learned.of(np.flatnonzero(held_out))
 
 
-def batches(learned: Candidates, inputs: Inputs, size: int, seed: int, second: bool) -> tf.data.Dataset:
-    """Batches of about ``size`` candidates for Keras: whole lists of ``LIST`` places, shuffled anew every epoch.
+def batches(learned: Candidates, inputs: Inputs, settings: TrainSettings) -> tf.data.Dataset:
+    """Batches of about ``ranker_batch`` candidates for Keras: whole lists of ``LIST`` places, shuffled anew every epoch.
 
     The arrays lie in the graph and a batch is gathered there: what Python does is to start an epoch.
     """
-    places = lists(learned, seed)
+    places = lists(learned, settings.seed)
     rows, categorical = tf.constant(places), tf.constant(learned.categorical)
     continuous, label = tf.constant(learned.continuous), tf.constant(learned.label)
     target = tf.constant(learned.second)
@@ -103,12 +103,12 @@ def batches(learned: Candidates, inputs: Inputs, size: int, seed: int, second: b
         row = tf.reshape(tf.gather(rows, chosen), (-1, 1))
         held, at = row >= 0, tf.maximum(row[:, 0], 0)
         y = tf.where(held, tf.gather(label, at)[:, None], PADDED)
-        if second:
+        if settings.second_task:
             y = {LABEL: y, SECOND: tf.where(held, tf.gather(target, at)[:, None], np.nan)}
         return inputs.split(tf.gather(categorical, at), tf.gather(continuous, at)), y
 
-    together = min(max(1, size // LIST), len(places))
-    requests = tf.data.Dataset.range(len(places)).shuffle(len(places), seed=seed)
+    together = min(max(1, settings.ranker_batch // LIST), len(places))
+    requests = tf.data.Dataset.range(len(places)).shuffle(len(places), seed=settings.seed)
     return requests.batch(together, drop_remainder=True).map(batch).prefetch(2)
 
 
@@ -127,7 +127,7 @@ def lists(learned: Candidates, seed: int) -> np.ndarray:
     return rows
 
 
-def statistics(learned: Candidates, sizes: dict[str, int], names: tuple[str, ...]) -> Inputs:
+def columns(learned: Candidates, sizes: dict[str, int], names: tuple[str, ...]) -> Inputs:
     """The ranker's columns, standardised by some candidates."""
     deviation = learned.continuous.std(axis=0, dtype=np.float64)
     return Inputs(
