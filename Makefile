@@ -1,6 +1,6 @@
 # Trireme. `make` prints the targets; CONFIG, TRIREME_ROOT and TRIREME_PORT_BASE choose data set, folder and ports.
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor run pipeline etl train export up down status learn load bench-etl test check format test-train test-serve
+.PHONY: help setup doctor run pipeline etl train export up down status learn load bench-etl bench-quality test check format test-train test-serve
 
 CONFIG ?= configs/completejourney.toml
 SERVE := .venv/bin/python
@@ -56,6 +56,10 @@ load: setup  ## Throughput by concurrency (perf_analyzer), against the running s
 bench-etl: setup  ## The etl against polars, pandas and PySpark on millions of rows: some half an hour
 	@UV_PROJECT_ENVIRONMENT=.venv-bench $(UV) sync --quiet --frozen --extra bench >&2
 	@$(SERVE) -m tests.benchmarks.etl $(BENCH)
+
+# BENCH="--only completejourney --root var/elsewhere" and the like choose; see its --help.
+bench-quality: setup  ## The whole chain and tuned baselines by four protocols, against what is asked: some half an hour
+	@$(SERVE) -m tests.benchmarks.quality $(BENCH)
 
 status: setup  ## What runs, on which port, since when
 	@$(SERVE) -m deploy status $(CONFIG)

@@ -73,6 +73,11 @@ class Zones:
         return f"{self.root}/releases"
 
     @property
+    def baselines(self) -> str:
+        """Lists of the established recommenders that answers are measured against, and how they were tuned."""
+        return f"{self.root}/baselines"
+
+    @property
     def answers(self) -> str:
         """The candidate release's answers to the evaluation requests, and their evaluation."""
         return f"{self.root}/answers"

@@ -1,4 +1,4 @@
-"""``python -m etl run|check|quarantine|behaviour``: the stage's command line; the last line on stdout is JSON."""
+"""``python -m etl run|check|split|quarantine|behaviour``: the stage's command line; the last line on stdout is JSON."""
 
 from __future__ import annotations
 
@@ -51,6 +51,12 @@ def _check(options: argparse.Namespace) -> dict[str, object]:
     return {"name": config.name, "columns": columns}
 
 
+def _split(options: argparse.Namespace) -> dict[str, object]:
+    from etl import split
+
+    return split.run(options.config, options.protocol, options.out, options.share, options.seed)
+
+
 def _logger(name: str) -> Callable[[str], None]:
     """Says a line on standard error, with the seconds since now."""
     started = time.monotonic()
@@ -83,7 +89,7 @@ def _behaviour(options: argparse.Namespace) -> dict[str, object]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m etl", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="run|check|quarantine|behaviour")
+    commands = parser.add_subparsers(required=True, metavar="run|check|split|quarantine|behaviour")
     run = commands.add_parser("run", help="ingest, quality and features; skips what is current")
     run.add_argument("config", help="a file of configs/")
     run.add_argument("--force", action="store_true", help="take everything in anew, though nothing changed")
@@ -93,6 +99,13 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="every problem of the configuration and its source files at once")
     check.add_argument("config", help="a file of configs/")
     check.set_defaults(function=_check)
+    split = commands.add_parser("split", help="a log re-timed so that the pipeline is a published protocol")
+    split.add_argument("config", help="a file of configs/")
+    split.add_argument("protocol", choices=("leave-one-out", "random"), help="what is held out")
+    split.add_argument("--out", required=True, help="folder for events.parquet and NAME-PROTOCOL.toml")
+    split.add_argument("--share", type=float, default=0.2, help="held out by random, of all interactions (default .2)")
+    split.add_argument("--seed", type=int, default=20, help="of random's draw (default 20)")
+    split.set_defaults(function=_split)
     quarantine = commands.add_parser("quarantine", help="what was refused or held back, and what becomes of it")
     actions = quarantine.add_subparsers(required=True, metavar="list|show|replay|release|drop", dest="action")
     for name, text in (

@@ -21,8 +21,8 @@ from etl import cold, device, rows, store, timeline
 from etl.history import History
 from etl.selection import ROWS_A_USER, Chosen, Survey
 
-#: A, B and C are told apart by their borders; "new" holds what an update may learn from, whole: the end of C and, where C
-#: is short, of B and A once more.
+#: A, B and C are told apart by their borders; "new" holds once more, and whole, the days before the cut that an update
+#: may learn from.
 WINDOWS = ("A", "B", "C", "new")
 #: Items of a recommendation in the offline evaluation.
 K = 100
@@ -58,7 +58,7 @@ def build(
     entries = (np.flatnonzero(instants.window(found.as_of) == 0), *chosen.entries, np.flatnonzero(newest))
     ids = _row_ids(log, found, instants.cut, chosen.users_before)
     for window, part in zip(WINDOWS, entries):
-        tables = rows.training_rows(log, found, part, ids, item_codes, config, users, seen=window in "BC")
+        tables = rows.training_rows(log, found, part, ids, item_codes, config, users, seen=window != "A")
         store.write_parts(tables, f"{zone.features}/rows/window={window}/part-{number:05d}.parquet")
     requests = rows.snapshot(log, log.users_before(instants.cut), instants.cut, config, users)
     stamp = pa.array(np.full(len(log.users), instants.log_end), pa.timestamp("ms", tz="UTC"))

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from contracts.artifacts import Zones, code_version, exists, fingerprint, is_current, read_json, read_manifest
+from contracts.artifacts import MANIFEST, Zones, code_version, exists, fingerprint, is_current, read_json, read_manifest
 from contracts.config import Config
 from contracts.errors import GateError
 
@@ -45,6 +45,8 @@ def evaluation_mark(config: Config, zones: Zones) -> str:
     """The fingerprint of all that ``answers/evaluation.json`` is made from."""
     answers, features = read_manifest(zones.answers), read_manifest(zones.features)
     made = [features["fingerprint"], answers["fingerprint"], answers["release"]]
+    if exists(f"{zones.baselines}/{MANIFEST}"):
+        made.append(",".join(read_manifest(zones.baselines)["baselines"]))
     return fingerprint(config.serve, made, code_version("contracts", "train"))
 
 

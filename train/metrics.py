@@ -58,8 +58,14 @@ def best(scores: np.ndarray, excluded: np.ndarray, k: int = K) -> np.ndarray:
         k: how many, at most ``items``.
     """
     masked = np.where(excluded, -np.inf, scores)
-    order = np.argsort(-masked, axis=1, kind="stable")[:, :k]
-    return np.where(np.take_along_axis(masked, order, axis=1) == -np.inf, -1, order)
+    least = np.partition(masked, masked.shape[1] - k, axis=1)[:, masked.shape[1] - k, None]
+    above, level = masked > least, masked == least
+    level &= np.cumsum(level, axis=1, dtype=np.int32) <= k - above.sum(axis=1, keepdims=True)
+    places = np.nonzero(above | level)[1].reshape(-1, k)
+    held = np.take_along_axis(masked, places, axis=1)
+    order = np.argsort(-held, axis=1, kind="stable")
+    places, held = (np.take_along_axis(array, order, axis=1) for array in (places, held))
+    return np.where(held == -np.inf, -1, places)
 
 
 class Population:

@@ -101,6 +101,13 @@ def queries(table: pa.Table, held: Catalogue, config: Config) -> Queries:
     return Queries(held.user_codes(table), recent, weights(recent, ages, config))
 
 
+def blank(config: Config) -> Queries:
+    """One query, of a user of whom nothing is known."""
+    codes = np.full((1, len(query_columns(config.features))), OUT_OF_VOCABULARY, np.int64)
+    recent = np.zeros((1, config.features.recent_items), np.int32)
+    return Queries(codes, recent, recent.astype(np.float32))
+
+
 def weights(recent: np.ndarray, ages_ms: np.ndarray, config: Config) -> np.ndarray:
     """Weights of padded recent items by age, float32 of their shape; 0 where padded."""
     by_age = recent_weights(ages_ms, config.train.recent_half_life_hours)

@@ -11,13 +11,14 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
+from train.baselines import TITLES as BASELINES
+
 TITLES = {
     "served": "whole chain, as served",
     "retrieval_order": "retrieval's order",
     "two_tower": "two-tower alone",
     "item_item": "item-item alone",
-    "popular_recently": "popular lately",
-    "popular": "most popular",
+    **BASELINES,
 }
 
 
@@ -28,12 +29,12 @@ def show(document: Mapping[str, Any]) -> None:
     metrics = document["metrics_at_10"]
     for metric in metrics["served"]:
         table.add_column(f"{metric}@10", justify="right")
-    for name, title in TITLES.items():
+    for name in _listed(metrics):
         cells = []
         for value in metrics[name].values():
             low, high = value["interval"]
             cells.append(f"{value['mean']:.4f} [{low:.4f}, {high:.4f}]")
-        table.add_row(title, *cells)
+        table.add_row(TITLES[name], *cells)
     console = Console(stderr=True)
     console.print(table)
     for name, value in document["compared"].items():
@@ -47,14 +48,14 @@ def show(document: Mapping[str, Any]) -> None:
 def chart(document: Mapping[str, Any], url: str) -> None:
     """NDCG@10 of every list with its interval, as PNG."""
     metrics = document["metrics_at_10"]
-    names = list(TITLES)[::-1]
+    names = _listed(metrics)[::-1]
     means = [metrics[name]["ndcg"]["mean"] for name in names]
     ends = [metrics[name]["ndcg"]["interval"] for name in names]
     errors = [
         [max(0.0, mean - low) for mean, (low, _) in zip(means, ends)],
         [max(0.0, high - mean) for mean, (_, high) in zip(means, ends)],
     ]
-    figure = Figure(figsize=(7, 3.2), layout="constrained")
+    figure = Figure(figsize=(7, 1.2 + 0.33 * len(names)), layout="constrained")
     axes = figure.subplots()
     axes.barh([TITLES[name] for name in names], means, xerr=errors, color="#4c78a8", capsize=3)
     axes.set_xlabel("NDCG@10, 95 % bootstrap interval over users")
@@ -62,3 +63,8 @@ def chart(document: Mapping[str, Any], url: str) -> None:
     figure.savefig(buffer, format="png", dpi=120)
     filesystem, path = fsspec.core.url_to_fs(url)
     filesystem.pipe_file(path, buffer.getvalue())
+
+
+def _listed(metrics: Mapping[str, Any]) -> list[str]:
+    """The lists that were judged, in our order."""
+    return [name for name in TITLES if name in metrics]

@@ -10,7 +10,7 @@ import dataclasses
 import io
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import fsspec
@@ -21,14 +21,15 @@ import tensorflow as tf
 from contracts.artifacts import Zones, drop_manifest, is_current, read_manifest, write_manifest
 from contracts.config import Config
 from contracts.errors import ArtifactError
-from contracts.features import FIRST_VALUE, query_columns
-from train import current, item_item, pairs, validation
+from contracts.features import FIRST_VALUE, OUT_OF_VOCABULARY, query_columns
+from train import current, item_item, pairs, validation, weights
 from train.onnx_export import export
 from train.pairs import Pairs, Queries
 from train.progress import BestEpoch, TrainingBar
 from train.tables import Catalogue, catalogue, first_interactions
 from train.towers import RECENT_ITEMS, RECENT_WEIGHTS, Shape, two_tower
 from train.validation import HeldOut
+from train.weights import Trained
 
 log = logging.getLogger(__name__)
 
@@ -62,10 +63,12 @@ def run(config: Config, zones: Zones, kind: str, force: bool = False) -> dict[st
     _write(zone, "query_tower.onnx", onnx)
     _write(zone, "item_embeddings.npy", _saved(np.save, item_embeddings(fitted.model, held)))
     _write(zone, "item_item.npz", _saved(np.savez, neighbours=codes, weights=strengths))
+    _write(zone, weights.FILE, _saved(np.savez, **weights.arrays(fitted.model)))
     facts = {
         "fitted_until": until,
         "temperature": settings.temperature,
         "recent_half_life_hours": settings.recent_half_life_hours,
+        **weights.described(config, zones, shape(config, held, {})),
         "query_columns": list(query_columns(config.features)),
         "pairs": len(lesson.pairs.row),
         "interactions": len(users),
@@ -82,11 +85,19 @@ def run(config: Config, zones: Zones, kind: str, force: bool = False) -> dict[st
 
 @dataclasses.dataclass(frozen=True)
 class Lesson:
-    """What a fit learns from, the rows by which each epoch is judged (None: all epochs are taken), and most epochs."""
+    """What a fit learns.
+
+    Attributes:
+        pairs: what it learns from.
+        validation: the rows by which each epoch is judged; None: all epochs are taken.
+        epochs: most epochs.
+        start: the model that it goes on with, which knew a part of the catalogue; None: a new one.
+    """
 
     pairs: Pairs
     validation: HeldOut | None
     epochs: int
+    start: Trained | None = None
 
 
 def learn(config: Config, zones: Zones, held: Catalogue, kind: str) -> Lesson:
@@ -141,7 +152,7 @@ def fit(
     generator = np.random.default_rng(settings.seed)
     learned = lesson.pairs
     frequencies = np.bincount(learned.item, minlength=held.size + FIRST_VALUE) + _SMOOTHING
-    model = two_tower(shape(config, held), frequencies, settings.temperature)
+    model = build(config, held, frequencies, lesson.start)
     batch = min(settings.retrieval_batch, len(learned.row))
     names = query_columns(config.features)
 
@@ -161,6 +172,18 @@ def fit(
     return Fitted(model, bar.losses, best.epochs or lesson.epochs, best.figures)
 
 
+def build(config: Config, held: Catalogue, frequencies: np.ndarray, start: Trained | None) -> mm.RetrievalModelV2:
+    """A new model, or one that is trained already and grown to a catalogue."""
+    widths = start.widths if start else {}
+    model = two_tower(shape(config, held, widths), frequencies, config.train.temperature)
+    if start:
+        # The first call makes its variables.
+        blank = pairs.blank(config)
+        model(query_inputs(blank, query_columns(config.features)) | item_inputs(held, np.array([OUT_OF_VOCABULARY])))
+        weights.restore(model, start)
+    return model
+
+
 def evaluate(model: mm.RetrievalModelV2, config: Config, held: Catalogue, rows: HeldOut | None) -> dict[str, float]:
     """Figures of ``train.validation.judge`` of a model as it is."""
     if rows is None:
@@ -171,13 +194,14 @@ def evaluate(model: mm.RetrievalModelV2, config: Config, held: Catalogue, rows: 
     return validation.judge(embedded, item_embeddings(model, held), rows)
 
 
-def shape(config: Config, held: Catalogue) -> Shape:
+def shape(config: Config, held: Catalogue, widths: Mapping[str, int]) -> Shape:
     """Sizes of the towers for a catalogue; tables have room for every code that serving may send."""
     return Shape(
         held.query_sizes,
         {name: int(codes.max()) + 1 for name, codes in held.item_codes.items()},
         config.features.recent_items,
         config.train.embedding_dim,
+        widths,
     )
 
 
@@ -211,7 +235,6 @@ def query_onnx(model: mm.RetrievalModelV2, config: Config, known: Queries) -> tu
         tf.TensorSpec((None, length), tf.int64, RECENT_ITEMS),
         tf.TensorSpec((None, length), tf.float32, RECENT_WEIGHTS),
     )
-    blank = Queries(np.full((1, len(names)), 2), np.zeros((1, length)), np.zeros((1, length), np.float32))
     some = [known.take(np.arange(size) % len(known.user_codes)) for size in (1, 7, 64)]
     samples = [
         {
@@ -219,7 +242,7 @@ def query_onnx(model: mm.RetrievalModelV2, config: Config, known: Queries) -> tu
             RECENT_ITEMS: rows.recent_items.astype(np.int64),
             RECENT_WEIGHTS: rows.recent_weights,
         }
-        for rows in (*some, blank)
+        for rows in (*some, pairs.blank(config))
     ]
     return export(embed, inputs, "query_embedding", samples)
 

@@ -22,13 +22,15 @@ def test_every_column_of_a_data_set_that_comes_with_the_environment_is_there(nam
     assert check.run(ROOT / f"configs/{name}.toml")[1] > 10
 
 
-def test_globo_is_what_its_configuration_says_where_it_is_at_hand() -> None:
-    folder = data_folder()
+@pytest.mark.parametrize(
+    ("name", "file", "columns"), [("globo", "globo/clicks.parquet", 6), ("ml-1m", "ml-1m-half/users.dat", 8)]
+)
+def test_a_file_is_what_its_configuration_says_where_it_is_at_hand(name: str, file: str, columns: int) -> None:
     try:
-        source.locate("data:globo/clicks.parquet")
+        source.locate(f"data:{file}")
     except ArtifactError:
-        pytest.skip(f"globo/clicks.parquet is not below {folder} (TRIREME_DATA)")
-    assert check.run(ROOT / "configs/globo.toml")[1] == 6
+        pytest.skip(f"{file} is not below {data_folder()} (TRIREME_DATA)")
+    assert check.run(ROOT / f"configs/{name}.toml")[1] == columns
 
 
 def test_data_that_is_not_at_hand_is_named_with_the_variable_that_moves_it(

@@ -145,7 +145,7 @@ def _rows(zone, log, segments):
         taken = {code for t, code in own if t < ENDS["cut"]}
         late = sorted({code for t, code in own if t >= ENDS["cut"]} - taken)
         truth.append((f"u{user:03d}", late, [f"i{code - 3:02d}" for code in late]))
-        requests.append(f"u{user:03d}")
+        requests.append((f"u{user:03d}", sorted(f"i{code - 3:02d}" for code in taken)))
     for name in names:
         held = rows[name]
         table = {key: [row[key] for row in held] for key in held[0]}
@@ -153,8 +153,10 @@ def _rows(zone, log, segments):
         write(f"{zone.features}/rows/window={name}/part-0.parquet", table)
     columns = dict(zip(("user_id", "item_codes", "item_ids"), (list(column) for column in zip(*truth))))
     write(zone.features + "/truth.parquet", {"request_id": columns["user_id"], **columns})
+    ids, seen = (list(column) for column in zip(*requests))
     asked = {"kind": [Kind.TEST] * USERS, "known_events": np.full(USERS, WHOLE_HISTORY, np.int32)}
-    write(zone.features + "/requests.parquet", {"request_id": requests, "user_id": requests, **asked})
+    asked |= {"as_of": np.full(USERS, ENDS["cut"]), "seen_item_ids": seen}
+    write(zone.features + "/requests.parquet", {"request_id": ids, "user_id": ids, **asked})
 
 
 def _row(number, user, time, before, new):

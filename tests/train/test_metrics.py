@@ -43,6 +43,17 @@ def test_of_equal_scores_the_smaller_place_comes_first():
     assert best(np.array([[0.5, 0.7, 0.5, 0.7]]), np.zeros((1, 4), bool), 4).tolist() == [[1, 3, 0, 2]]
 
 
+def test_the_best_are_those_of_a_full_stable_sort():
+    generator = np.random.default_rng(8)
+    scores = generator.integers(0, 6, (50, 40)).astype(float)  # many equals
+    excluded = generator.random((50, 40)) < 0.7
+    masked = np.where(excluded, -np.inf, scores)
+    order = np.argsort(-masked, axis=1, kind="stable")[:, :15]
+    expected = np.where(np.take_along_axis(masked, order, axis=1) == -np.inf, -1, order)
+    assert (expected == -1).any()
+    assert np.array_equal(best(scores, excluded, 15), expected)
+
+
 def test_the_bootstrap_interval_covers_the_true_mean_and_has_the_textbook_width():
     values = (np.random.default_rng(5).random(400) < 0.3).astype(float)
     low, high = interval(Population(np.arange(400), seed=6).means(values))

@@ -1,0 +1,93 @@
+"""Neighbours of items and of users, and EASE, which learns how much each neighbour says."""
+
+from __future__ import annotations
+
+import io
+
+import fsspec
+import numpy as np
+from scipy import sparse
+
+from contracts.artifacts import Zones
+from train import item_item
+from train.baselines.task import Scores, Task
+
+#: EASE inverts a dense matrix of so many items squared (0.7 GB): the rarer ones beyond are not listed.
+MOST_ITEMS = 13_000
+#: Requests compared with all users in one go: hardly a user shares nothing with another.
+_USERS_AT_ONCE = 64
+
+
+def item_knn_cosine(task: Task, neighbours: int) -> Scores:
+    """Sarwar et al., "Item-based collaborative filtering recommendation algorithms", WWW 2001."""
+    from implicit.nearest_neighbours import normalize
+
+    return _linked(task, normalize(task.interactions.T), neighbours)
+
+
+def item_knn_bm25(task: Task, neighbours: int, k1: float, b: float) -> Scores:
+    """The same with users' interactions weighted as Okapi BM25 weights the words of documents (``implicit``)."""
+    from implicit.nearest_neighbours import bm25_weight
+
+    return _linked(task, bm25_weight(task.interactions.T, k1, b), neighbours)
+
+
+def ease(task: Task, regularization: float) -> Scores:
+    """Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019: every link, not the strongest alone."""
+    items = task.interactions.shape[1]
+    held = np.sort(np.argsort(-np.diff(task.interactions.tocsc().indptr), kind="stable")[:MOST_ITEMS])
+    users, places = task.interactions[:, held].nonzero()
+    weights = item_item.ease(users, places, len(held), regularization)
+    histories = task.histories[:, held]
+
+    def scores(rows: np.ndarray) -> np.ndarray:
+        found = np.full((len(rows), items), -np.inf, np.float32)
+        found[:, held] = histories[rows] @ weights
+        return found
+
+    return scores
+
+
+def released(task: Task, zones: Zones) -> Scores:
+    """EASE as the release holds it: the strongest links of ``models/retrieval/refit/item_item.npz``."""
+    with fsspec.open(f"{zones.retrieval}/refit/item_item.npz", "rb") as file:
+        table = np.load(io.BytesIO(file.read()), allow_pickle=False)
+    return lambda rows: item_item.scores(task.histories[rows].toarray(), table["neighbours"], table["weights"])
+
+
+def user_knn(task: Task, neighbours: int) -> Scores:
+    """What the users with the most similar histories (cosine) took, by similarity; the asking user is none of them."""
+    histories, others = _unit(task.histories), _unit(task.interactions).T.tocsr()
+
+    def scores(rows: np.ndarray) -> np.ndarray:
+        parts = np.array_split(rows, -(-len(rows) // _USERS_AT_ONCE))
+        links = [_nearest(histories[part] @ others, task.users[part], neighbours) for part in parts]
+        return (sparse.vstack(links) @ task.interactions).toarray()
+
+    return scores
+
+
+def _nearest(similar: sparse.csr_matrix, own: np.ndarray, number: int) -> sparse.csr_matrix:
+    """The strongest ``number`` entries of each row, all but the one at its place ``own``."""
+    kept = []
+    for row, (start, end) in enumerate(zip(similar.indptr, similar.indptr[1:])):
+        entries = start + np.flatnonzero(similar.indices[start:end] != own[row])
+        if len(entries) > number:
+            entries = entries[np.argpartition(-similar.data[entries], number)[:number]]
+        kept.append(entries)
+    chosen, ends = np.concatenate(kept), np.cumsum([0, *map(len, kept)])
+    return sparse.csr_matrix((similar.data[chosen], similar.indices[chosen], ends), similar.shape)
+
+
+def _linked(task: Task, weights: sparse.spmatrix, neighbours: int) -> Scores:
+    """What each item of the history gives to its nearest ones: the product of their ``weights`` ``[items, users]``."""
+    from implicit.nearest_neighbours import all_pairs_knn
+
+    similarity = all_pairs_knn(weights.T.tocsr(), neighbours, show_progress=False).tocsr()
+    return lambda rows: (task.histories[rows] @ similarity).toarray()
+
+
+def _unit(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Rows of length 1."""
+    lengths = np.sqrt(np.asarray(matrix.power(2).sum(axis=1)).ravel())
+    return (sparse.diags(1.0 / np.maximum(lengths, 1.0)) @ matrix).tocsr()
