@@ -170,7 +170,7 @@ class TrainSettings:
     ranker: str = "dcn"  # or "dlrm", "mmoe"
     #: "binary" looks at every candidate by itself, "listwise" at those of a request together.
     ranker_loss: str = "binary"
-    #: What the ranker learns besides of a hit: "value" (of the event), "dwell" (reported of the item), or "" for nothing.
+    #: What else the ranker learns of a hit: "value" (of the event), "dwell" (reported of the item), or "" for nothing.
     second_task: str = ""
     ranker_width: int = 64  # of the first deep layer; the next has half
     ranker_l2: float = 0.001

@@ -38,7 +38,11 @@ _MAY_BE_ZERO = frozenset(
 
 
 #: Settings of [train] that are one of a few words.
-_WORDS = {"ranker": ("dcn", "dlrm", "mmoe"), "ranker_loss": ("binary", "listwise"), "second_task": ("", "value", "dwell")}
+_WORDS = {
+    "ranker": ("dcn", "dlrm", "mmoe"),
+    "ranker_loss": ("binary", "listwise"),
+    "second_task": ("", "value", "dwell"),
+}
 
 #: Settings that are a part of one.
 _SHARES = ("train.id_dropout", "serve.similar_weight", "quality.hold_null_shift")

@@ -19,17 +19,17 @@ class Requests(Protocol):
 
     @property
     def request(self) -> np.ndarray:
-        """int ``[candidates]``, which request, from 0."""
+        """Which request, from 0: int ``[candidates]``."""
         ...
 
     @property
     def label(self) -> np.ndarray:
-        """``[candidates]``, more than 0 where it was taken."""
+        """More than 0 where it was taken: ``[candidates]``."""
         ...
 
     @property
     def relevant(self) -> np.ndarray:
-        """int ``[requests]``, items taken, found by retrieval or not."""
+        """Items taken, found by retrieval or not: int ``[requests]``."""
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import time
 from collections.abc import Callable
@@ -92,8 +93,14 @@ class Fitted:
 
     def _predicted(self, asked: Candidates, output: Callable[[Any], tf.Tensor]) -> np.ndarray:
         parts = np.array_split(np.arange(len(asked.label)), len(asked.label) // _CHUNK + 1)
-        predict = tf.function(lambda codes, values: output(self.model(self.inputs.split(codes, values))))
-        return np.concatenate([predict(asked.categorical[x], asked.continuous[x]).numpy() for x in parts])
+        return np.concatenate([output(self._outputs(asked.categorical[x], asked.continuous[x])).numpy() for x in parts])
+
+    @functools.cached_property
+    def _outputs(self) -> Callable[..., Any]:
+        """The model as a graph, traced once for all epochs."""
+        return tf.function(
+            lambda codes, values: self.model(self.inputs.split(codes, values)), input_signature=self.inputs.signature()
+        )
 
 
 def fit(
@@ -116,18 +123,19 @@ def fit(
     number, size = int(batches.cardinality()), settings.ranker_batch
     bar = TrainingBar(settings.ranker, number, size, settings.ranker_epochs)
     untold = Fitted(model, columns, [], 0, {})
-    best = BestEpoch(lambda: judge(untold, validation), on_epoch)
-    model.compile(optimizer=tf.keras.optimizers.Adam(settings.ranker_learning_rate), metrics=[])
+    best = BestEpoch(lambda: judge(untold, validation, bool(settings.second_task)), on_epoch)
+    optimizer = tf.keras.optimizers.Adam(settings.ranker_learning_rate)
+    model.compile(optimizer=optimizer, loss=ranking_model.losses(settings), metrics=[])  # pyright: ignore[reportArgumentType]
     with bar:
         model.fit(batches, epochs=settings.ranker_epochs, verbose=0, callbacks=[bar, best])  # pyright: ignore[reportArgumentType]
     return Fitted(model, columns, bar.losses, best.epochs, best.figures)
 
 
-def judge(fitted: Fitted, asked: Candidates) -> dict[str, float]:
-    """NDCG@10 of the ranker's own order and, where there is a second task, its correlation with what hits were worth."""
+def judge(fitted: Fitted, asked: Candidates, two_tasks: bool) -> dict[str, float]:
+    """NDCG@10 of the ranker's own order, and how the second task's prediction correlates with what hits were worth."""
     figures = {"ndcg_at_10": round(mean_ndcg(fitted.logits(asked), asked), 5)}
     known = ~np.isnan(asked.second)
-    if known.sum() > 1:
+    if two_tasks and known.sum() > 1:
         worth = np.corrcoef(fitted.seconds(asked)[known], asked.second[known])[0, 1]
         figures["second_correlation"] = round(float(worth), 4)
     return figures
@@ -147,15 +155,11 @@ def ranker_onnx(fitted: Fitted, learned: Candidates) -> tuple[bytes, float]:
     def logit(codes, values):
         return ranking_model.logit(fitted.model(columns.split(codes, values)))
 
-    specs = (
-        tf.TensorSpec((None, len(columns.sizes)), tf.int64, "categorical"),
-        tf.TensorSpec((None, len(columns.continuous)), tf.float32, "continuous"),
-    )
     samples = [
         {"categorical": learned.categorical[rows], "continuous": learned.continuous[rows]}
         for rows in (np.arange(size) % len(learned.label) for size in (1, 100, 500))
     ]
-    return export(logit, specs, "logit", samples, relative=True)
+    return export(logit, columns.signature(), "logit", samples, relative=True)
 
 
 def tune(config: Config, onnx: bytes, asked: Candidates) -> tuple[dict[str, float], dict[str, float]]:
@@ -170,8 +174,8 @@ def tune(config: Config, onnx: bytes, asked: Candidates) -> tuple[dict[str, floa
         )
     probability = 1.0 / (1.0 + np.exp(-(slope * logits + offset)))
     names = ranker_continuous(config.features)
-    scores = [asked.continuous[:, names.index(name)] for name in ("two_tower_score", "similar_score")]
-    retrieval = retrieval_score(*scores, config.serve.similar_weight)
+    two_tower, similar = (asked.continuous[:, names.index(name)] for name in ("two_tower_score", "similar_score"))
+    retrieval = retrieval_score(two_tower, similar, config.serve.similar_weight)
     weight, blended = retrieval_weight(probability, retrieval, asked)
     figures = {
         "ndcg_at_10_retrieval": mean_ndcg(retrieval, asked),

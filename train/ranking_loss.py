@@ -1,4 +1,4 @@
-"""What the ranker minimises, over batches of whole lists: each request's candidates in ``LIST`` places, the rest padded."""
+"""What the ranker minimises, over batches of whole lists: candidates of a request in ``LIST`` places, or padding."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import tensorflow as tf
 
 from contracts.config import TrainSettings
 
+#: From targets and predictions, float32 ``[lists * LIST, 1]``, to a scalar.
+Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 #: Candidates of a request that are learned from in an epoch.
 LIST = 64
 #: The label of a place without a candidate.
 PADDED = -1.0
 
 
-def loss_of(settings: TrainSettings) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """The loss that ``settings.ranker_loss`` names: labels and logits, float32 ``[lists * LIST, 1]``, to a scalar."""
+def loss_of(settings: TrainSettings) -> Loss:
+    """The loss of labels and logits that ``settings.ranker_loss`` names."""
     return {"binary": binary, "listwise": listwise}[settings.ranker_loss]
 
 
@@ -41,7 +43,7 @@ def listwise(label: tf.Tensor, logit: tf.Tensor) -> tf.Tensor:
 
 def known_squares(target: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
     """Mean squared error where there is a target; NaN says that there is none."""
-    known = ~tf.math.is_nan(target)
+    known = tf.math.logical_not(tf.math.is_nan(target))
     # Inside the square, or the gradient of what is masked away would be NaN as well.
     error = tf.where(known, target, 0.0) - tf.where(known, predicted, 0.0)
     return tf.reduce_sum(error**2) / tf.maximum(tf.reduce_sum(tf.cast(known, error.dtype)), 1.0)

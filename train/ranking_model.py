@@ -16,7 +16,7 @@ import tensorflow as tf
 from merlin.schema import ColumnSchema, Schema, Tags
 
 from contracts.config import TrainSettings
-from train.ranking_loss import known_squares, loss_of
+from train.ranking_loss import Loss, known_squares, loss_of
 
 #: Targets, and the names that Merlin gives to the outputs for them.
 LABEL, SECOND = "label", "second"
@@ -42,6 +42,13 @@ class Inputs:
     continuous: tuple[str, ...]
     mean: np.ndarray
     deviation: np.ndarray
+
+    def signature(self) -> tuple[tf.TensorSpec, tf.TensorSpec]:
+        """The two matrices by the names of the contract, any number of candidates long."""
+        return (
+            tf.TensorSpec((None, len(self.sizes)), tf.int64, "categorical"),
+            tf.TensorSpec((None, len(self.continuous)), tf.float32, "continuous"),
+        )
 
     def split(self, categorical, continuous) -> dict[str, tf.Tensor]:
         """Merlin's named columns ``[n, 1]`` of the two matrices; standardising here puts it into the graph."""
@@ -80,17 +87,22 @@ def second(predicted: Mapping[str, tf.Tensor]) -> tf.Tensor:
     return tf.reshape(predicted[_SECOND], (-1,))
 
 
-def _outputs(settings: TrainSettings) -> dict[str, mm.ModelOutput]:
-    made = mm.BinaryOutput(
-        LABEL, to_call=tf.keras.layers.Dense(1), default_loss=loss_of(settings), default_metrics_fn=tuple
-    )
-    outputs = {_LOGIT: made}
+def losses(settings: TrainSettings) -> dict[str, Loss]:
+    """Output -> its loss, for ``compile``; the sum is minimised."""
+    return {_LOGIT: loss_of(settings)} | ({_SECOND: known_squares} if settings.second_task else {})
+
+
+def _outputs(settings: TrainSettings) -> dict[str, Any]:
+    """Linear outputs by the names that Merlin gives them."""
+    outputs: dict[str, Any] = {
+        _LOGIT: mm.BinaryOutput(LABEL, to_call=tf.keras.layers.Dense(1), default_metrics_fn=tuple)
+    }
     if settings.second_task:
-        outputs[_SECOND] = mm.RegressionOutput(SECOND, default_loss=known_squares, default_metrics_fn=tuple)
+        outputs[_SECOND] = mm.RegressionOutput(SECOND, default_metrics_fn=tuple)
     return outputs
 
 
-def _mmoe(settings: TrainSettings, schema: Schema, outputs: Any) -> mm.Model:
+def _mmoe(settings: TrainSettings, schema: Schema, outputs: Any) -> Any:
     """Multi-gate mixture of experts (Ma et al., KDD 2018): each task mixes the shared experts by a gate of its own."""
     expert = _layers(settings, settings.ranker_width, settings.ranker_width // 2)
     columns = _columns(settings, schema)

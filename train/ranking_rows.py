@@ -90,9 +90,9 @@ def divided(learned: Candidates, share: float, seed: int) -> tuple[Candidates, C
 
 
 def batches(learned: Candidates, inputs: Inputs, settings: TrainSettings) -> tf.data.Dataset:
-    """Batches of about ``ranker_batch`` candidates for Keras: whole lists of ``LIST`` places, shuffled anew every epoch.
+    """Batches of about ``ranker_batch`` candidates for Keras: whole lists of ``LIST`` places.
 
-    The arrays lie in the graph and a batch is gathered there: what Python does is to start an epoch.
+    They are shuffled anew every epoch. The arrays lie in the graph and a batch is gathered there, without Python.
     """
     places = lists(learned, settings.seed)
     rows, categorical = tf.constant(places), tf.constant(learned.categorical)

@@ -4,14 +4,15 @@ import fsspec
 import made_shop
 import numpy as np
 import onnxruntime
-import pyarrow.parquet as pq
 import pytest
 
 from contracts.artifacts import read_json
 from contracts.errors import ArtifactError
 from contracts.features import ranker_continuous
 from train import ranker, ranking_rows
+from train.blend_tuning import mean_ndcg
 from train.ranking_model import Inputs, build, logit
+from train.ranking_rows import Candidates
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +30,59 @@ def session(world, ranked):
 def test_the_ranker_finds_the_planted_preference_that_retrieval_does_not_know(ranked):
     assert ranked["ndcg_at_10_ranker"] > ranked["ndcg_at_10_retrieval"] + 0.1
     assert ranked["ndcg_at_10_blend"] >= ranked["ndcg_at_10_ranker"]
+
+
+def planted(generator, requests=150, number=20):
+    """Candidates taken by the first number and by the first code; what a hit is worth is the second number."""
+    count = requests * number
+    codes, values = generator.integers(3, 7, (count, 2)), generator.normal(50, 10, (count, 3)).astype(np.float32)
+    logits = 0.2 * (values[:, 0] - 50) + 1.5 * (codes[:, 0] == 4) - 2.5
+    taken = generator.random(count) < 1 / (1 + np.exp(-logits))
+    request = np.repeat(np.arange(requests), number)
+    worth = np.where(taken, (values[:, 1] - 50) / 10 + generator.normal(0, 0.3, count), np.nan).astype(np.float32)
+    return Candidates(codes, values, taken.astype(np.float32), request, np.bincount(request[taken]), worth), logits
+
+
+def fitted(world, learned, **changes):
+    settings = {"ranker_epochs": 6, "ranker_learning_rate": 0.02, "ranker_batch": 512, "ranker_l2": 1e-5} | changes
+    config = dataclasses.replace(world.config, train=dataclasses.replace(world.config.train, **settings))
+    return ranker.fit(config, ranking_rows.columns(learned, {"a": 7, "b": 7}, ("x", "y", "z")), learned)
+
+
+@pytest.mark.parametrize(("kind", "loss"), [("dcn", "listwise"), ("dlrm", "binary"), ("mmoe", "listwise")])
+def test_every_kind_learns_who_takes_what_and_from_the_second_label_what_it_is_worth(world, kind, loss):
+    learned, _ = planted(np.random.default_rng(4))
+    asked, truth = planted(np.random.default_rng(5))
+    made = fitted(world, learned, ranker=kind, ranker_loss=loss, second_task="value")
+    found, best = mean_ndcg(made.logits(asked), asked), mean_ndcg(truth, asked)
+    by_chance = mean_ndcg(np.random.default_rng(6).random(len(truth)), asked)
+    assert found > best - 0.2 * (best - by_chance)
+    worth = (asked.continuous[:, 1] - 50) / 10
+    assert np.corrcoef(made.seconds(asked), worth)[0, 1] > 0.85
+    assert made.validation["second_correlation"] > 0.7
+
+
+def test_the_same_seed_makes_the_same_weights_and_another_does_not(world):
+    learned, _ = planted(np.random.default_rng(4), requests=40)
+    first, again, other = (fitted(world, learned, seed=seed, ranker_epochs=1).model.get_weights() for seed in (1, 1, 2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again))
+    assert not all(np.array_equal(a, b) for a, b in zip(first, other))
+
+
+def test_training_tells_of_every_epoch_keeps_the_best_and_can_be_ended(world):
+    learned, _ = planted(np.random.default_rng(4), requests=40)
+    told = []
+
+    def on_epoch(epoch, figure):
+        told.append((epoch, figure))
+        if epoch == 1:
+            raise InterruptedError
+
+    config = dataclasses.replace(world.config, train=dataclasses.replace(world.config.train, ranker_epochs=9))
+    columns = ranking_rows.columns(learned, {"a": 7, "b": 7}, ("x", "y", "z"))
+    with pytest.raises(InterruptedError):
+        ranker.fit(config, columns, learned, on_epoch)
+    assert [epoch for epoch, _ in told] == [0, 1] and all(0 < figure <= 1 for _, figure in told)
 
 
 def test_blend_json_holds_what_serving_reads(world, ranked):
