@@ -48,6 +48,12 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
     "no ranker": ({"train__ranker": "bert"}, "train.ranker: expected 'dcn' or 'dlrm' or 'mmoe'", ("'bert'",)),
     "no loss": ({"train__ranker_loss": "hinge"}, "train.ranker_loss: expected 'binary' or 'listwise'", ("'hinge'",)),
     "no second task": ({"train__second_task": "x"}, "train.second_task: expected '' or 'value' or 'dwell'", ("'x'",)),
+    "no way to compare": (
+        {"gate": {"against_current": "equal"}},
+        "gate.against_current: expected one of",
+        ("'equal'",),
+    ),
+    "a negative margin": ({"gate": {"max_loss": -0.1}}, "gate.max_loss: expected a number, 0 or more", ("-0.1",)),
     "no event type": ({"source__events__event_type": "buy"}, "source.events.event_type: expected one of", ("'buy'",)),
     "no item of an event": ({"source__events__columns__item_id": ...}, "source.events.columns.item_id: is missing", ()),
     "no field of an event": ({"source__events__columns__shop": "s"}, "source.events.columns.shop: is not a field", ()),
