@@ -39,8 +39,14 @@ WINDOWS = {"fit": (("A",), "retrieval_end"), "refit": (("A", "B", "C"), "cut")}
 _SMOOTHING = 0.5
 
 
-def run(config: Config, zones: Zones, kind: str, force: bool = False) -> dict[str, Any]:
-    """Fill ``models/retrieval/<kind>``; the figures of its manifest."""
+def run(
+    config: Config,
+    zones: Zones,
+    kind: str,
+    force: bool = False,
+    on_epoch: Callable[[int, float], None] | None = None,
+) -> dict[str, Any]:
+    """Fill ``models/retrieval/<kind>``; the figures of its manifest (``on_epoch``: of ``fit``)."""
     zone = f"{zones.retrieval}/{kind}"
     mark = current.retrieval_mark(config, zones, kind)
     if not force and (done := current.facts(zone, mark)):
@@ -58,7 +64,7 @@ def run(config: Config, zones: Zones, kind: str, force: bool = False) -> dict[st
     )
     item_item_seconds = time.monotonic() - started
     lesson = learn(config, zones, held, kind)
-    fitted = fit(config, held, lesson)
+    fitted = fit(config, held, lesson, on_epoch)
     onnx, error = query_onnx(fitted.model, config, lesson.pairs.queries)
     _write(zone, "query_tower.onnx", onnx)
     _write(zone, "item_embeddings.npy", _saved(np.save, item_embeddings(fitted.model, held)))
