@@ -1,6 +1,6 @@
 # Trireme. `make` prints the targets; CONFIG, TRIREME_ROOT and TRIREME_PORT_BASE choose data set, folder and ports.
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor run pipeline etl train export up down mlflow status learn load bench-etl bench-quality test check format test-train test-serve
+.PHONY: help setup doctor run pipeline update etl train export up down mlflow status learn load bench-etl bench-quality test check format test-train test-serve
 
 CONFIG ?= configs/completejourney.toml
 SERVE := .venv/bin/python
@@ -35,6 +35,9 @@ run: setup  ## Data, training, release, stack, "see it learn": everything; leave
 
 pipeline: setup  ## Raw data to a promoted release
 	@$(SERVE) -m deploy pipeline $(CONFIG)
+
+update: setup  ## The newest events, the cut having been moved, to a promoted release: small steps of training
+	@$(SERVE) -m deploy update $(CONFIG)
 
 etl: setup  ## Raw logs to trusted events, features and training rows
 	@$(TRAIN) -m etl run $(CONFIG)

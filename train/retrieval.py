@@ -51,30 +51,45 @@ def run(
     mark = current.retrieval_mark(config, zones, kind)
     if not force and (done := current.facts(zone, mark)):
         return done
-    processed = read_manifest(zones.processed)
-    drop_manifest(zone)
-    until = int(processed[WINDOWS[kind][1]])
+    until = int(read_manifest(zones.processed)[WINDOWS[kind][1]])
     started = time.monotonic()
     held = catalogue(config, zones)
+    lesson = learn(config, zones, held, kind)
+    fitted = fit(config, held, lesson, on_epoch)
+    drop_manifest(zone)
+    facts = write(config, zones, zone, held, lesson, fitted, until)
+    facts["seconds"] = round(time.monotonic() - started, 1)
+    write_manifest(zone, mark, **facts)
+    return facts
+
+
+def write(
+    config: Config, zones: Zones, zone: str, held: Catalogue, lesson: Lesson, fitted: Fitted, until: int
+) -> dict[str, Any]:
+    """Write all of a retrieval zone but its manifest, the item-item table as of an instant among it; its figures."""
+    started = time.monotonic()
     users, items = first_interactions(zones, held, until)
     log.info("item-item: %d pairs of %d items", len(users), held.size)
     settings = config.train
     codes, strengths = item_item.neighbours(
-        users, items, held.size, settings.item_item_regularization, settings.item_item_neighbours
+        users,
+        items,
+        held.size,
+        settings.item_item_regularization,
+        settings.item_item_neighbours,
+        settings.item_item_items,
     )
     item_item_seconds = time.monotonic() - started
-    lesson = learn(config, zones, held, kind)
-    fitted = fit(config, held, lesson, on_epoch)
     onnx, error = query_onnx(fitted.model, config, lesson.pairs.queries)
     _write(zone, "query_tower.onnx", onnx)
     _write(zone, "item_embeddings.npy", _saved(np.save, item_embeddings(fitted.model, held)))
     _write(zone, "item_item.npz", _saved(np.savez, neighbours=codes, weights=strengths))
     _write(zone, weights.FILE, _saved(np.savez, **weights.arrays(fitted.model)))
-    facts = {
+    return {
         "fitted_until": until,
         "temperature": settings.temperature,
         "recent_half_life_hours": settings.recent_half_life_hours,
-        **weights.described(config, zones, shape(config, held, {})),
+        **weights.described(config, zones, shape(config, held, lesson.start.widths if lesson.start else {})),
         "query_columns": list(query_columns(config.features)),
         "pairs": len(lesson.pairs.row),
         "interactions": len(users),
@@ -83,10 +98,7 @@ def run(
         "validation": fitted.validation,
         "onnx_error": error,
         "item_item_seconds": round(item_item_seconds, 1),
-        "seconds": round(time.monotonic() - started, 1),
     }
-    write_manifest(zone, mark, **facts)
-    return facts
 
 
 @dataclasses.dataclass(frozen=True)

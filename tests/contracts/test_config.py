@@ -45,6 +45,12 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
     "equal windows": ({"windows__cut": "2020-02-01"}, "windows: expected retrieval_end < ranker_end < cut", ()),
     "no date": ({"windows__cut": "March"}, "windows: expected dates as YYYY-MM-DD", ("March",)),
     "no shift": ({"source__time_shift": "later"}, "source.time_shift: expected 'none' or 'end_at_now'", ("'later'",)),
+    "no way to compare": (
+        {"gate": {"against_current": "equal"}},
+        "gate.against_current: expected one of",
+        ("'equal'",),
+    ),
+    "a negative margin": ({"gate": {"max_loss": -0.1}}, "gate.max_loss: expected a number, 0 or more", ("-0.1",)),
     "no ranker": ({"train__ranker": "bert"}, "train.ranker: expected 'dcn' or 'dlrm'", ("'bert'",)),
     "no event type": ({"source__events__event_type": "buy"}, "source.events.event_type: expected one of", ("'buy'",)),
     "no item of an event": ({"source__events__columns__item_id": ...}, "source.events.columns.item_id: is missing", ()),
