@@ -39,8 +39,14 @@ WINDOWS = {"fit": (("A",), "retrieval_end"), "refit": (("A", "B", "C"), "cut")}
 _SMOOTHING = 0.5
 
 
-def run(config: Config, zones: Zones, kind: str, force: bool = False) -> dict[str, Any]:
-    """Fill ``models/retrieval/<kind>``; the figures of its manifest."""
+def run(
+    config: Config,
+    zones: Zones,
+    kind: str,
+    force: bool = False,
+    on_epoch: Callable[[int, float], None] | None = None,
+) -> dict[str, Any]:
+    """Fill ``models/retrieval/<kind>``; the figures of its manifest (``on_epoch``: of ``fit``)."""
     zone = f"{zones.retrieval}/{kind}"
     mark = current.retrieval_mark(config, zones, kind)
     if not force and (done := current.facts(zone, mark)):
@@ -49,7 +55,7 @@ def run(config: Config, zones: Zones, kind: str, force: bool = False) -> dict[st
     started = time.monotonic()
     held = catalogue(config, zones)
     lesson = learn(config, zones, held, kind)
-    fitted = fit(config, held, lesson)
+    fitted = fit(config, held, lesson, on_epoch)
     drop_manifest(zone)
     facts = write(config, zones, zone, held, lesson, fitted, until)
     facts["seconds"] = round(time.monotonic() - started, 1)
@@ -66,7 +72,12 @@ def write(
     log.info("item-item: %d pairs of %d items", len(users), held.size)
     settings = config.train
     codes, strengths = item_item.neighbours(
-        users, items, held.size, settings.item_item_regularization, settings.item_item_neighbours
+        users,
+        items,
+        held.size,
+        settings.item_item_regularization,
+        settings.item_item_neighbours,
+        settings.item_item_items,
     )
     item_item_seconds = time.monotonic() - started
     onnx, error = query_onnx(fitted.model, config, lesson.pairs.queries)

@@ -45,13 +45,15 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
     "equal windows": ({"windows__cut": "2020-02-01"}, "windows: expected retrieval_end < ranker_end < cut", ()),
     "no date": ({"windows__cut": "March"}, "windows: expected dates as YYYY-MM-DD", ("March",)),
     "no shift": ({"source__time_shift": "later"}, "source.time_shift: expected 'none' or 'end_at_now'", ("'later'",)),
+    "no ranker": ({"train__ranker": "bert"}, "train.ranker: expected 'dcn' or 'dlrm' or 'mmoe'", ("'bert'",)),
+    "no loss": ({"train__ranker_loss": "hinge"}, "train.ranker_loss: expected 'binary' or 'listwise'", ("'hinge'",)),
+    "no second task": ({"train__second_task": "x"}, "train.second_task: expected '' or 'value' or 'dwell'", ("'x'",)),
     "no way to compare": (
         {"gate": {"against_current": "equal"}},
         "gate.against_current: expected one of",
         ("'equal'",),
     ),
     "a negative margin": ({"gate": {"max_loss": -0.1}}, "gate.max_loss: expected a number, 0 or more", ("-0.1",)),
-    "no ranker": ({"train__ranker": "bert"}, "train.ranker: expected 'dcn' or 'dlrm'", ("'bert'",)),
     "no event type": ({"source__events__event_type": "buy"}, "source.events.event_type: expected one of", ("'buy'",)),
     "no item of an event": ({"source__events__columns__item_id": ...}, "source.events.columns.item_id: is missing", ()),
     "no field of an event": ({"source__events__columns__shop": "s"}, "source.events.columns.shop: is not a field", ()),
@@ -72,6 +74,11 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
         {"serve__similar_weight": 1.5},
         "serve.similar_weight: expected a share from 0 to 1",
         ("1.5",),
+    ),
+    "a next event within a horizon": (
+        {"windows__next_events": 10, "train__horizon_days": 30},
+        "train.horizon_days",
+        ("windows.next_events",),
     ),
     "no half-life": ({"features__count_half_lives_hours": []}, "features.count_half_lives_hours: expected at", ()),
     "a half-life of 0": (
