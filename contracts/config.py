@@ -191,6 +191,8 @@ class TrainSettings:
     #: Most users of windows B and C, and most rows.
     ranker_users: int = 2000
     ranker_rows: int = 8000
+    #: What a row of windows B and C asks for: all that a user takes within so many days; 0: what he takes next.
+    horizon_days: int = 0
     #: An update learns from rows of so many days before the cut at most; a resident model older than that is refitted.
     update_days: int = 7
     #: Old rows that an update learns again with each new one, and its small steps.

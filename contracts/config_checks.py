@@ -26,6 +26,7 @@ _MAY_BE_ZERO = frozenset(
         "seed",
         "lateness_hours",
         "id_dropout",
+        "horizon_days",
         "update_replay",
         "update_max_forgetting",
         "two_tower_candidates",
@@ -91,6 +92,9 @@ def _single_checks(config: Config) -> Iterator[Finding]:
             yield Finding("windows", f"expected {' < '.join(held)}, got {tuple(held.values())}", also)
     except ValueError as error:
         yield Finding("windows", f"expected dates as YYYY-MM-DD: {error}", also)
+    if config.windows.next_events and config.train.horizon_days:
+        text = "windows.next_events asks for the next interaction, a horizon for all of many days; set one of them to 0"
+        yield Finding("train.horizon_days", text, ("windows.next_events",))
     if config.source.time_shift not in ("none", "end_at_now"):
         yield Finding("source.time_shift", f"expected 'none' or 'end_at_now', got {config.source.time_shift!r}")
     for name, words in _WORDS.items():

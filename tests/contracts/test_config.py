@@ -75,6 +75,11 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
         "serve.similar_weight: expected a share from 0 to 1",
         ("1.5",),
     ),
+    "a next event within a horizon": (
+        {"windows__next_events": 10, "train__horizon_days": 30},
+        "train.horizon_days",
+        ("windows.next_events",),
+    ),
     "no half-life": ({"features__count_half_lives_hours": []}, "features.count_half_lives_hours: expected at", ()),
     "a half-life of 0": (
         {"features__popularity_half_lives_hours": [0]},
