@@ -10,7 +10,7 @@ import dataclasses
 import io
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import fsspec
@@ -22,15 +22,20 @@ from contracts.artifacts import Zones, drop_manifest, is_current, read_manifest,
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, query_columns
-from train import current, item_item, pairs, validation
+from train import current, item_item, pairs, sequences, validation
+from train.attention import SEQUENCE, TARGET, TOKEN, SequenceTwoTower
 from train.onnx_export import export
 from train.pairs import Pairs, Queries
 from train.progress import BestEpoch, TrainingBar
+from train.sequences import Sequences
 from train.tables import Catalogue, catalogue, first_interactions
 from train.towers import RECENT_ITEMS, RECENT_WEIGHTS, Shape, two_tower
 from train.validation import HeldOut
 
 log = logging.getLogger(__name__)
+
+TwoTower = mm.RetrievalModelV2 | SequenceTwoTower
+Epoch = Callable[[], Iterator[dict[str, np.ndarray]]]
 
 #: Which windows a fit learns from, and the key of the features manifest that says where they end.
 WINDOWS = {"fit": (("A",), "retrieval_end"), "refit": (("A", "B", "C"), "cut")}
@@ -67,7 +72,7 @@ def run(config: Config, zones: Zones, kind: str, force: bool = False) -> dict[st
         "temperature": settings.temperature,
         "recent_half_life_hours": settings.recent_half_life_hours,
         "query_columns": list(query_columns(config.features)),
-        "pairs": len(lesson.pairs.row),
+        "pairs": len(lesson.pairs.item),
         "interactions": len(users),
         "losses": fitted.losses,
         "epochs": fitted.epochs,
@@ -84,7 +89,7 @@ def run(config: Config, zones: Zones, kind: str, force: bool = False) -> dict[st
 class Lesson:
     """What a fit learns from, the rows by which each epoch is judged (None: all epochs are taken), and most epochs."""
 
-    pairs: Pairs
+    pairs: Pairs | Sequences
     validation: HeldOut | None
     epochs: int
 
@@ -95,7 +100,8 @@ def learn(config: Config, zones: Zones, held: Catalogue, kind: str) -> Lesson:
     Raises:
         ArtifactError: when ``fit`` was not made with these settings.
     """
-    learned = pairs.load(config, zones, held, WINDOWS[kind][0])
+    learn_from = sequences if config.train.query_encoder == "attention" else pairs
+    learned = learn_from.load(config, zones, held, WINDOWS[kind][0])
     if kind == "fit":
         return Lesson(learned, validation.load(config, zones, held), config.train.retrieval_epochs)
     zone = f"{zones.retrieval}/fit"
@@ -118,7 +124,7 @@ class Fitted:
         validation: figures of ``train.validation.judge``; empty without rows to judge by.
     """
 
-    model: mm.RetrievalModelV2
+    model: TwoTower
     losses: list[float]
     epochs: int
     validation: dict[str, float]
@@ -140,19 +146,17 @@ def fit(
     tf.keras.utils.set_random_seed(settings.seed)
     generator = np.random.default_rng(settings.seed)
     learned = lesson.pairs
-    frequencies = np.bincount(learned.item, minlength=held.size + FIRST_VALUE) + _SMOOTHING
-    model = two_tower(shape(config, held), frequencies, settings.temperature)
-    batch = min(settings.retrieval_batch, len(learned.row))
-    names = query_columns(config.features)
-
-    def epoch():
-        for queries, item in learned.batches(batch, settings.id_dropout, generator):
-            yield query_inputs(queries, names) | item_inputs(held, item)
-
-    first = next(epoch())
-    signature = {name: tf.TensorSpec((None, value.shape[1]), value.dtype) for name, value in first.items()}
+    batch = min(settings.retrieval_batch, len(learned.item))
+    if isinstance(learned, Sequences):
+        (model, epoch), cut = _by_order(config, held, learned, generator), (RECENT_ITEMS, RECENT_WEIGHTS)
+    else:
+        (model, epoch), cut = _by_mean(config, held, learned, generator), ()
+    signature = {
+        name: tf.TensorSpec((None, None) if name in cut else (None, *value.shape[1:]), value.dtype)
+        for name, value in next(epoch()).items()
+    }
     batches = tf.data.Dataset.from_generator(epoch, output_signature=signature).prefetch(2)
-    bar = TrainingBar("two-tower", len(learned.row) // batch, batch, lesson.epochs)
+    bar = TrainingBar("two-tower", learned.steps(batch), batch, lesson.epochs)
     best = BestEpoch(lambda: evaluate(model, config, held, lesson.validation), on_epoch)
     model.compile(optimizer=tf.keras.optimizers.Adam(settings.learning_rate), metrics=[])
     watched = [bar, best] if lesson.validation else [bar]
@@ -161,7 +165,33 @@ def fit(
     return Fitted(model, bar.losses, best.epochs or lesson.epochs, best.figures)
 
 
-def evaluate(model: mm.RetrievalModelV2, config: Config, held: Catalogue, rows: HeldOut | None) -> dict[str, float]:
+def _by_mean(config: Config, held: Catalogue, learned: Pairs, generator: np.random.Generator) -> tuple[TwoTower, Epoch]:
+    """The tower that pools recent items, and an epoch of its batches."""
+    settings, names = config.train, query_columns(config.features)
+    frequencies = np.bincount(learned.item, minlength=held.size + FIRST_VALUE) + _SMOOTHING
+
+    def epoch() -> Iterator[dict[str, np.ndarray]]:
+        for queries, item in learned.batches(settings.retrieval_batch, settings.id_dropout, generator):
+            yield query_inputs(queries, names) | item_inputs(held, item)
+
+    return two_tower(shape(config, held), frequencies, settings.temperature), epoch
+
+
+def _by_order(
+    config: Config, held: Catalogue, learned: Sequences, generator: np.random.Generator
+) -> tuple[TwoTower, Epoch]:
+    """The tower that attends to recent items in their order, and an epoch of its batches."""
+    names = query_columns(config.features)
+
+    def epoch() -> Iterator[dict[str, np.ndarray]]:
+        for queries, sequence, token, target in learned.batches(config.train.retrieval_batch, generator):
+            yield query_inputs(queries, names) | {SEQUENCE: sequence, TOKEN: token, TARGET: target}
+
+    model = SequenceTwoTower(shape(config, held), held.item_codes)
+    return model, epoch  # pyright: ignore[reportReturnType]
+
+
+def evaluate(model: TwoTower, config: Config, held: Catalogue, rows: HeldOut | None) -> dict[str, float]:
     """Figures of ``train.validation.judge`` of a model as it is."""
     if rows is None:
         return {}
@@ -192,14 +222,14 @@ def item_inputs(held: Catalogue, codes: np.ndarray) -> dict[str, np.ndarray]:
     return {name: by_code[codes][:, None] for name, by_code in held.item_codes.items()}
 
 
-def item_embeddings(model: mm.RetrievalModelV2, held: Catalogue) -> np.ndarray:
-    """Unit vectors of the whole catalogue in the order of codes, float32 ``[catalogue, dim]``."""
+def item_embeddings(model: TwoTower, held: Catalogue) -> np.ndarray:
+    """Embeddings of the whole catalogue in the order of codes, float32 ``[catalogue, dim]``."""
     codes = np.arange(FIRST_VALUE, FIRST_VALUE + held.size)
     parts = np.array_split(codes, max(1, held.size // 4096))
     return np.concatenate([model.candidate_encoder(item_inputs(held, part)).numpy() for part in parts])
 
 
-def query_onnx(model: mm.RetrievalModelV2, config: Config, known: Queries) -> tuple[bytes, float]:
+def query_onnx(model: TwoTower, config: Config, known: Queries) -> tuple[bytes, float]:
     """The query tower as ONNX, and its largest difference from TensorFlow on training rows and on an unknown user."""
     names, length = query_columns(config.features), config.features.recent_items
 

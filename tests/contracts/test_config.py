@@ -45,6 +45,11 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
     "equal windows": ({"windows__cut": "2020-02-01"}, "windows: expected retrieval_end < ranker_end < cut", ()),
     "no date": ({"windows__cut": "March"}, "windows: expected dates as YYYY-MM-DD", ("March",)),
     "no shift": ({"source__time_shift": "later"}, "source.time_shift: expected 'none' or 'end_at_now'", ("'later'",)),
+    "no query encoder": (
+        {"train__query_encoder": "lstm"},
+        "train.query_encoder: expected 'pooling' or 'attention'",
+        ("'lstm'",),
+    ),
     "no ranker": ({"train__ranker": "bert"}, "train.ranker: expected 'dcn' or 'dlrm'", ("'bert'",)),
     "no event type": ({"source__events__event_type": "buy"}, "source.events.event_type: expected one of", ("'buy'",)),
     "no item of an event": ({"source__events__columns__item_id": ...}, "source.events.columns.item_id: is missing", ()),
