@@ -1,6 +1,6 @@
 # Trireme. `make` prints the targets; CONFIG, TRIREME_ROOT and TRIREME_PORT_BASE choose data set, folder and ports.
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor run pipeline etl train export up down status learn load bench-etl test check format test-train test-serve
+.PHONY: help setup doctor run pipeline update etl train export up down status learn load bench-etl bench-quality test check format test-train test-serve
 
 CONFIG ?= configs/completejourney.toml
 SERVE := .venv/bin/python
@@ -36,6 +36,9 @@ run: setup  ## Data, training, release, stack, "see it learn": everything; leave
 pipeline: setup  ## Raw data to a promoted release
 	@$(SERVE) -m deploy pipeline $(CONFIG)
 
+update: setup  ## The newest events, the cut having been moved, to a promoted release: small steps of training
+	@$(SERVE) -m deploy update $(CONFIG)
+
 etl: setup  ## Raw logs to trusted events, features and training rows
 	@$(TRAIN) -m etl run $(CONFIG)
 
@@ -56,6 +59,10 @@ load: setup  ## Throughput by concurrency (perf_analyzer), against the running s
 bench-etl: setup  ## The etl against polars, pandas and PySpark on millions of rows: some half an hour
 	@UV_PROJECT_ENVIRONMENT=.venv-bench $(UV) sync --quiet --frozen --extra bench >&2
 	@$(SERVE) -m tests.benchmarks.etl $(BENCH)
+
+# BENCH="--only completejourney --root var/elsewhere" and the like choose; see its --help.
+bench-quality: setup  ## The whole chain and tuned baselines by four protocols, against what is asked: some half an hour
+	@$(SERVE) -m tests.benchmarks.quality $(BENCH)
 
 status: setup  ## What runs, on which port, since when
 	@$(SERVE) -m deploy status $(CONFIG)

@@ -54,7 +54,7 @@ class Zones:
 
     @property
     def retrieval(self) -> str:
-        """Two-tower and item-item of window A (``fit``) or of everything before the cut (``refit``) lie below it."""
+        """Two-tower and item-item of window A (``fit``), of all before the cut (``refit``), and ``update`` of it."""
         return f"{self.root}/models/retrieval"
 
     @property
@@ -81,6 +81,16 @@ class Zones:
     def answers(self) -> str:
         """The candidate release's answers to the evaluation requests, and their evaluation."""
         return f"{self.root}/answers"
+
+
+def resident(zones: Zones) -> str:
+    """The folder of the retrieval that is to serve: ``refit``, or what it was brought to since by updates.
+
+    An update names the refit that it goes back to, so that a newer refit takes its place.
+    """
+    refit, update = f"{zones.retrieval}/refit", f"{zones.retrieval}/update"
+    follows = exists(f"{update}/{MANIFEST}") and read_manifest(update)["follows"] == read_manifest(refit)["fingerprint"]
+    return update if follows else refit
 
 
 def zones(root: str, config: Config) -> Zones:

@@ -11,6 +11,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from contracts.config_reading import Finding, lines
+from contracts.gate import AGAINST_CURRENT
 from contracts.source_checks import quality_checks, source_checks
 
 if TYPE_CHECKING:
@@ -25,19 +26,33 @@ _MAY_BE_ZERO = frozenset(
         "seed",
         "lateness_hours",
         "id_dropout",
+        "update_replay",
+        "update_max_forgetting",
         "two_tower_candidates",
         "similar_candidates",
         "similar_weight",
+        "covisit_candidates",
         "session_candidates",
         "session_weight",
-        "gate_min_ratio",
+        "min_ratio",
+        "max_loss",
+        "max_slice_loss",
+        "min_cold_start_rise",
+        "max_cold_start_loss",
         "max_disorder_hours",
+        "next_events",
     }
 )
 
 
 #: Settings that are a part of one.
-_SHARES = ("train.id_dropout", "serve.similar_weight", "quality.hold_null_shift")
+_SHARES = (
+    "train.id_dropout",
+    "train.update_max_forgetting",
+    "serve.similar_weight",
+    "quality.hold_null_shift",
+    "gate.max_calibration_error",
+)
 
 #: Lists of features -> the source table whose columns they name.
 _FEATURES = {"user_categorical": "users", "item_categorical": "items", "item_numeric": "items"}
@@ -58,12 +73,14 @@ def cross_checks(config: Config, faulty: Iterable[str] = ()) -> list[str]:
 def _single_checks(config: Config) -> Iterator[Finding]:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", config.name):
         yield Finding("name", f"expected letters, digits, - and _ (it names a folder), got {config.name!r}")
-    held = dataclasses.astuple(config.windows)
+    borders = dataclasses.asdict(config.windows)
+    del borders["next_events"]
+    held = {name: day for name, day in borders.items() if day or name != "test_end"}
     also = tuple(f"windows.{field.name}" for field in dataclasses.fields(config.windows))
     try:
-        dates = [date.fromisoformat(day) for day in held]
+        dates = [date.fromisoformat(day) for day in held.values()]
         if sorted(set(dates)) != dates:
-            yield Finding("windows", f"expected retrieval_end < ranker_end < cut, got {held}", also)
+            yield Finding("windows", f"expected {' < '.join(held)}, got {tuple(held.values())}", also)
     except ValueError as error:
         yield Finding("windows", f"expected dates as YYYY-MM-DD: {error}", also)
     if config.source.time_shift not in ("none", "end_at_now"):
@@ -72,6 +89,9 @@ def _single_checks(config: Config) -> Iterator[Finding]:
         yield Finding("train.query_encoder", f"expected 'pooling' or 'attention', got {config.train.query_encoder!r}")
     if config.train.ranker not in ("dcn", "dlrm"):
         yield Finding("train.ranker", f"expected 'dcn' or 'dlrm', got {config.train.ranker!r}")
+    if config.gate.against_current not in AGAINST_CURRENT:
+        text = f"expected one of {', '.join(map(repr, AGAINST_CURRENT))}, got {config.gate.against_current!r}"
+        yield Finding("gate.against_current", text)
     categorical = ("user_categorical", "item_categorical")
     if config.train.ranker == "dlrm" and not any(getattr(config.features, listed) for listed in categorical):
         also = tuple(f"features.{listed}" for listed in categorical)
@@ -103,7 +123,7 @@ def _column_checks(config: Config) -> Iterator[Finding]:
 
 def _range_checks(config: Config) -> Iterator[Finding]:
     """Whether every number is one that can be worked with."""
-    for table in ("features", "train", "serve", "quality"):
+    for table in ("features", "windows", "train", "serve", "quality", "gate"):
         for name, held in dataclasses.asdict(getattr(config, table)).items():
             numbers = held if isinstance(held, tuple) else (held,)
             numbers = [x for x in numbers if isinstance(x, (int, float)) and not isinstance(x, bool)]

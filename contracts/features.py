@@ -77,6 +77,11 @@ def popularity_column(half_life_hours: float) -> str:
     return f"popularity_{half_life_hours:g}h"
 
 
+def covisit_column(half_life_hours: float) -> str:
+    """The name of the log share of an item's co-visits with the user's newest, of one half-life."""
+    return f"covisit_{half_life_hours:g}h"
+
+
 def user_behaviour(settings: FeatureSettings) -> FeatureView:
     """What a user did lately: folded from the stream (``contracts.folds``), twin in ``etl/behaviour.py``."""
     strings, integers = ValueType.STRING_LIST, ValueType.INT64_LIST
@@ -128,6 +133,8 @@ def ranker_continuous(settings: FeatureSettings) -> tuple[str, ...]:
     """
     popularity = [popularity_column(hours) for hours in settings.popularity_half_lives_hours]
     counts = [f"category_share_{hours}h" for hours in settings.count_half_lives_hours]
+    covisits = [covisit_column(hours) for hours in settings.covisit_half_lives_hours]
+    live = ["item_age"] if settings.live_items else []
     recent = [f"recent_share_{name}" for name in settings.item_categorical]
     seen = [f"seen_share_{name}" for name in settings.item_categorical]
     return (
@@ -135,6 +142,8 @@ def ranker_continuous(settings: FeatureSettings) -> tuple[str, ...]:
         "similar_score",
         *popularity,
         "trend",
+        *covisits,
+        *live,
         *counts,
         *recent,
         *seen,

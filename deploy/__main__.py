@@ -26,6 +26,7 @@ def main() -> int:
     for name, text in (
         ("run", "pipeline, stack and 'see it learn', from what is there; leaves the stack up"),
         ("pipeline", "raw data to a promoted release"),
+        ("update", "the newest events to a promoted release, by small steps of training"),
         ("up", "start the stack"),
         ("learn", "see it learn, against the running stack"),
         ("status", "what runs, on which port, since when"),
@@ -88,6 +89,8 @@ def _command(command: str, config: str) -> int:
         figures = run.run(site, progress, output)
     elif command == "pipeline":
         figures = pipeline.run(site, progress)
+    elif command == "update":
+        figures = pipeline.run(site, progress, pipeline.UPDATE)
     elif command == "up":
         stack.up(site)
         figures = {"public_url": site.public_url, "events_url": site.events_url, "release": site.release()}

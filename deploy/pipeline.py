@@ -55,6 +55,13 @@ STAGES: tuple[Stage, ...] = (
     Stage("promote", "the release becomes the current one", SERVE_PYTHON, ("ensemble", "promote")),
 )
 
+#: What takes in the newest events, the cut having been moved: training goes on, and ranker and blend stay.
+UPDATE: tuple[Stage, ...] = (
+    STAGES[0],
+    Stage("update", "the newest events into retrieval", TRAIN_PYTHON, ("train", "update")),
+    *STAGES[-4:],
+)
+
 
 def run(site: Site, console: Console, stages: Sequence[Stage] = STAGES) -> dict[str, dict[str, Any]]:
     """Run the stages in order; returns the key figures (last line of standard output) of each, and its seconds.

@@ -1,4 +1,4 @@
-"""A candidate release: refitted retrieval, ranker and tables as one whole Triton model repository."""
+"""A candidate release: refitted or updated retrieval, ranker and tables as one whole Triton model repository."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from contracts.artifacts import (
     is_current,
     read_json,
     read_manifest,
+    resident,
     write_json,
     write_manifest,
 )
@@ -41,8 +42,8 @@ def run(config: Config, zones: Zones, force: bool = False, fill: Path | None = N
         force: run even when nothing has changed.
         fill: a model repository that gets the release's data beside its shells, so that it serves as it stands.
     """
-    refit = f"{zones.retrieval}/refit"
-    sources = [read_manifest(zone)["fingerprint"] for zone in (zones.features, refit, zones.ranker)]
+    retrieval = resident(zones)
+    sources = [read_manifest(zone)["fingerprint"] for zone in (zones.features, retrieval, zones.ranker)]
     mark = fingerprint(config.features, config.serve, config.train.seed, *sources, code_version(*assemble.CODE))
     drifted = check(REPOSITORY)
     if drifted:
@@ -77,7 +78,7 @@ def local_copy(url: str, folder: Path) -> Path:
 
 def _export(config: Config, zones: Zones, mark: str) -> dict[str, Any]:
     release = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{mark[:8]}"
-    refit = f"{zones.retrieval}/refit"
+    retrieval = resident(zones)
     drop_manifest(zones.releases)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -85,18 +86,18 @@ def _export(config: Config, zones: Zones, mark: str) -> dict[str, Any]:
             shutil.copytree(REPOSITORY / name, folder / name, ignore=_not_committed)
             (folder / name / "1").mkdir(exist_ok=True)
         assemble.write_shared(folder, config, zones)
-        assemble.write_retrieval(folder, refit)
+        assemble.write_retrieval(folder, retrieval)
         assemble.write_ranker(folder, zones.ranker)
         facts = {
             "fingerprint": mark,
             "blend": read_json(f"{zones.ranker}/blend.json"),
-            "fitted_until": read_manifest(refit).get("fitted_until"),
+            "fitted_until": read_manifest(retrieval).get("fitted_until"),
             "exported_at_ms": int(time.time() * 1000),
         }
-        assemble.write_document(folder, config, release, refit, **facts)
+        assemble.write_document(folder, config, release, retrieval, **facts)
         recorded = golden.record(config, zones, Release.open(folder))
         write_json(str(folder / golden.FILE), recorded)
-        document = assemble.write_document(folder, config, release, refit, **facts)
+        document = assemble.write_document(folder, config, release, retrieval, **facts)
         filesystem, path = fsspec.core.url_to_fs(f"{zones.releases}/{release}")
         filesystem.makedirs(path, exist_ok=True)
         filesystem.put(f"{folder}/", f"{path}/", recursive=True)

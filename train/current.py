@@ -9,7 +9,17 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from contracts.artifacts import MANIFEST, Zones, code_version, exists, fingerprint, is_current, read_json, read_manifest
+from contracts.artifacts import (
+    MANIFEST,
+    Zones,
+    code_version,
+    exists,
+    fingerprint,
+    is_current,
+    read_json,
+    read_manifest,
+    resident,
+)
 from contracts.config import Config
 from contracts.errors import GateError
 
@@ -23,6 +33,16 @@ def retrieval_mark(config: Config, zones: Zones, kind: str) -> str:
     """The fingerprint of all that ``models/retrieval/<kind>`` is made from."""
     made = [read_manifest(zone)["fingerprint"] for zone in (zones.processed, zones.features)]
     return fingerprint(config.features, config.train, kind, *made, code_version("contracts", "train"))
+
+
+def update(zones: Zones) -> dict[str, Any] | None:
+    """The figures of the retrieval that serves where it knows all that is before the cut, or None."""
+    zone = resident(zones)
+    known = read_manifest(zone)
+    if known["fitted_until"] != read_manifest(zones.processed)["cut"]:
+        return None
+    log.info("%s knows everything before the cut; nothing to do", zone)
+    return {**known, "skipped": True}
 
 
 def ranker_mark(config: Config, zones: Zones) -> str:
@@ -44,10 +64,10 @@ def facts(zone: str, mark: str) -> dict[str, Any] | None:
 def evaluation_mark(config: Config, zones: Zones) -> str:
     """The fingerprint of all that ``answers/evaluation.json`` is made from."""
     answers, features = read_manifest(zones.answers), read_manifest(zones.features)
-    made = [features["fingerprint"], answers["fingerprint"], answers["release"]]
+    made = [features["fingerprint"], answers["fingerprint"], answers["release"], answers["current"].get("release")]
     if exists(f"{zones.baselines}/{MANIFEST}"):
         made.append(",".join(read_manifest(zones.baselines)["baselines"]))
-    return fingerprint(config.serve, made, code_version("contracts", "train"))
+    return fingerprint(config.serve, config.gate, made, code_version("contracts", "train"))
 
 
 def evaluation(config: Config, zones: Zones) -> dict[str, Any] | None:

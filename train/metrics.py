@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 
 K = 10
-_RESAMPLES = 2000
 
 
 def discounts(k: int) -> np.ndarray:
@@ -46,7 +45,18 @@ def average_precision(hits: np.ndarray, relevant: np.ndarray, k: int = K) -> np.
     return (precision * first).sum(axis=1) / np.minimum(relevant, k)
 
 
-METRICS = {"ndcg": ndcg, "recall": recall, "map": average_precision}
+def reciprocal_rank(hits: np.ndarray, relevant: np.ndarray, k: int = K) -> np.ndarray:
+    """One over the place of the first hit, 0 without one, float64 ``[requests]``; its mean is the MRR."""
+    first = hits[:, :k]
+    return np.where(first.any(axis=1), 1.0 / (first.argmax(axis=1) + 1), 0.0)
+
+
+def hit_rate(hits: np.ndarray, relevant: np.ndarray, k: int = K) -> np.ndarray:
+    """1 where any of the first ``k`` is a hit, float64 ``[requests]``."""
+    return hits[:, :k].any(axis=1).astype(np.float64)
+
+
+METRICS = {"ndcg": ndcg, "recall": recall, "map": average_precision, "mrr": reciprocal_rank, "hit_rate": hit_rate}
 
 
 def best(scores: np.ndarray, excluded: np.ndarray, k: int = K) -> np.ndarray:
@@ -66,32 +76,3 @@ def best(scores: np.ndarray, excluded: np.ndarray, k: int = K) -> np.ndarray:
     order = np.argsort(-held, axis=1, kind="stable")
     places, held = (np.take_along_axis(array, order, axis=1) for array in (places, held))
     return np.where(held == -np.inf, -1, places)
-
-
-class Population:
-    """Users with their requests, resampled: one draw of populations for all figures, so that they compare in pairs.
-
-    Users are drawn, not requests: requests of one user are alike, and an interval over them would be too narrow.
-
-    Attributes:
-        users: how many.
-    """
-
-    def __init__(self, user_ids: np.ndarray, seed: int):
-        """``user_ids``: string ``[requests]``, whose request each is."""
-        _, self._user = np.unique(user_ids, return_inverse=True)
-        self._requests = np.bincount(self._user)
-        self.users = len(self._requests)
-        shares = np.full(self.users, 1.0 / self.users)
-        drawn = np.random.default_rng(seed).multinomial(self.users, shares, size=_RESAMPLES)
-        self._drawn = drawn.astype(np.float32)
-
-    def means(self, values: np.ndarray) -> np.ndarray:
-        """The mean over requests in each resampled population, float64 ``[resamples]``, of ``[requests]`` values."""
-        sums = np.bincount(self._user, values)
-        return (self._drawn @ sums) / (self._drawn @ self._requests)
-
-
-def interval(samples: np.ndarray) -> list[float]:
-    """The middle 95 % of resampled figures: its two ends."""
-    return [float(x) for x in np.quantile(samples, (0.025, 0.975))]

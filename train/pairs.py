@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from contracts.artifacts import Zones
 from contracts.blending import recent_weights
@@ -73,28 +74,28 @@ def load(config: Config, zones: Zones, held: Catalogue, windows: Sequence[str]) 
     Raises:
         ArtifactError: when the windows hold nothing to learn from.
     """
-    names = [*QUERY_FIELDS, "target_item_codes", *query_columns(config.features)]
-    parts, rows, items, offset = [], [], [], 0
-    for window in windows:
-        table = read(f"{zones.features}/rows/window={window}", names)
-        targets, lengths = flat(table, "target_item_codes")
-        rows.append(np.repeat(np.arange(len(lengths)), lengths) + offset)
-        items.append(targets.astype(np.int64))
-        offset += len(lengths)
-        parts.append(queries(table, held, config))
-    row, item = np.concatenate(rows), np.concatenate(items)
-    if not len(row):
+    learned = of_rows(config, held, pa.concat_tables(rows(config, zones, window) for window in windows))
+    if not len(learned.row):
         raise ArtifactError(
             f"{zones.features}/rows: windows {list(windows)} hold no target; check [windows] and run etl"
         )
-    known = Queries(
-        *(np.concatenate([getattr(part, field.name) for part in parts]) for field in dataclasses.fields(Queries))
-    )
-    if len(row) > config.train.retrieval_max_pairs:
+    if len(learned.row) > config.train.retrieval_max_pairs:
         generator = np.random.default_rng(config.train.seed)
-        kept = np.sort(generator.choice(len(row), config.train.retrieval_max_pairs, replace=False))
-        row, item = row[kept], item[kept]
-    return Pairs(known, row, item)
+        kept = np.sort(generator.choice(len(learned.row), config.train.retrieval_max_pairs, replace=False))
+        return Pairs(learned.queries, learned.row[kept], learned.item[kept])
+    return learned
+
+
+def rows(config: Config, zones: Zones, window: str, where: pc.Expression | None = None) -> pa.Table:
+    """What pairs are made of, of a window's rows."""
+    names = [*QUERY_FIELDS, "target_item_codes", *query_columns(config.features)]
+    return read(f"{zones.features}/rows/window={window}", names, where)
+
+
+def of_rows(config: Config, held: Catalogue, table: pa.Table) -> Pairs:
+    """A pair a row and item taken."""
+    targets, lengths = flat(table, "target_item_codes")
+    return Pairs(queries(table, held, config), np.repeat(np.arange(len(lengths)), lengths), targets.astype(np.int64))
 
 
 def queries(table: pa.Table, held: Catalogue, config: Config) -> Queries:
@@ -103,6 +104,13 @@ def queries(table: pa.Table, held: Catalogue, config: Config) -> Queries:
     recent = padded(table, "recent_item_codes", length).astype(np.int32)
     ages = numbers(table, "as_of")[:, None] - padded(table, "recent_event_times", length)
     return Queries(held.user_codes(table), recent, weights(recent, ages, config))
+
+
+def blank(config: Config) -> Queries:
+    """One query, of a user of whom nothing is known."""
+    codes = np.full((1, len(query_columns(config.features))), OUT_OF_VOCABULARY, np.int64)
+    recent = np.zeros((1, config.features.recent_items), np.int32)
+    return Queries(codes, recent, recent.astype(np.float32))
 
 
 def weights(recent: np.ndarray, ages_ms: np.ndarray, config: Config) -> np.ndarray:

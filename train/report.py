@@ -1,41 +1,74 @@
-"""The evaluation for people: a table on standard error and a bar chart beside ``evaluation.json``."""
+"""The evaluation for people: a table on standard error, charts, and a page that holds all of it."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
 import fsspec
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from train.baselines import TITLES as BASELINES
+from contracts.artifacts import Zones, exists, read_manifest
+from contracts.config import Config
+from train import charts, report_page
 
-TITLES = {
-    "served": "whole chain, as served",
-    "retrieval_order": "retrieval's order",
-    "two_tower": "two-tower alone",
-    "item_item": "item-item alone",
-    **BASELINES,
-}
+PAGE = "evaluation.html"
+
+
+def write(config: Config, zones: Zones, document: Mapping[str, Any]) -> None:
+    """Print the key figures; write ``answers/evaluation.html`` and, for those who want one chart, each as PNG."""
+    show(document)
+    drawn = drawings(document, losses(zones))
+    files = {f"evaluation-{name}.png": image for name, image in drawn.items()}
+    files[PAGE] = report_page.page(config.name, document, drawn).encode()
+    for name, content in files.items():
+        filesystem, path = fsspec.core.url_to_fs(f"{zones.answers}/{name}")
+        filesystem.pipe_file(path, content)
+
+
+def losses(zones: Zones) -> dict[str, list[float]]:
+    """Loss curves of the models, out of their manifests."""
+    found = {}
+    for name, zone in (
+        ("retrieval, window A", f"{zones.retrieval}/fit"),
+        ("retrieval, all before the cut", f"{zones.retrieval}/refit"),
+        ("ranker", zones.ranker),
+    ):
+        curve = read_manifest(zone).get("losses") if exists(f"{zone}/manifest.json") else None
+        if curve:
+            found[name] = curve
+    return found
+
+
+def drawings(document: Mapping[str, Any], curves: Mapping[str, list[float]]) -> dict[str, bytes]:
+    """Chart -> PNG, of what the document holds."""
+    drawn = {"lists": charts.lists(document["metrics_at_10"])}
+    if document["cold_start"]:
+        drawn["cold-start"] = charts.cold_start(document["cold_start"])
+    if document["slices"]:
+        drawn["slices"] = charts.slices(document["slices"])
+    if document["calibration"]:
+        drawn["reliability"] = charts.reliability(document["calibration"])
+    if curves:
+        drawn["losses"] = charts.losses(curves)
+    return drawn
 
 
 def show(document: Mapping[str, Any]) -> None:
-    """Print metrics and comparisons."""
-    table = Table(title=f"{document['users']} users, {document['relevant']} new items, mean and 95 % interval")
+    """Print metrics, comparisons and what the gate looked at."""
+    console = Console(stderr=True)
+    table = Table(title=f"{document['requests']} requests, {document['relevant']} new items, mean and 95 % interval")
     table.add_column("list")
     metrics = document["metrics_at_10"]
     for metric in metrics["served"]:
         table.add_column(f"{metric}@10", justify="right")
-    for name in _listed(metrics):
+    for name, values in metrics.items():
         cells = []
-        for value in metrics[name].values():
+        for value in values.values():
             low, high = value["interval"]
             cells.append(f"{value['mean']:.4f} [{low:.4f}, {high:.4f}]")
-        table.add_row(TITLES[name], *cells)
-    console = Console(stderr=True)
+        table.add_row(charts.title(name), *cells)
     console.print(table)
     for name, value in document["compared"].items():
         (low, high), (less, more) = value["ratio_interval"], value["difference_interval"]
@@ -43,28 +76,5 @@ def show(document: Mapping[str, Any]) -> None:
             f"{name.replace('_', ' ')}: x {value['ratio']:.3f} [{low:.3f}, {high:.3f}], "
             f"difference {value['difference']:+.4f} [{less:+.4f}, {more:+.4f}]"
         )
-
-
-def chart(document: Mapping[str, Any], url: str) -> None:
-    """NDCG@10 of every list with its interval, as PNG."""
-    metrics = document["metrics_at_10"]
-    names = _listed(metrics)[::-1]
-    means = [metrics[name]["ndcg"]["mean"] for name in names]
-    ends = [metrics[name]["ndcg"]["interval"] for name in names]
-    errors = [
-        [max(0.0, mean - low) for mean, (low, _) in zip(means, ends)],
-        [max(0.0, high - mean) for mean, (_, high) in zip(means, ends)],
-    ]
-    figure = Figure(figsize=(7, 1.2 + 0.33 * len(names)), layout="constrained")
-    axes = figure.subplots()
-    axes.barh([TITLES[name] for name in names], means, xerr=errors, color="#4c78a8", capsize=3)
-    axes.set_xlabel("NDCG@10, 95 % bootstrap interval over users")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    filesystem, path = fsspec.core.url_to_fs(url)
-    filesystem.pipe_file(path, buffer.getvalue())
-
-
-def _listed(metrics: Mapping[str, Any]) -> list[str]:
-    """The lists that were judged, in our order."""
-    return [name for name in TITLES if name in metrics]
+    for check in document["gate"]["checks"]:
+        console.print(f"gate, {report_page.WORDS[check['passed']]}: {check['name']}: {check['found']}", markup=False)

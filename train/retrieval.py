@@ -10,7 +10,7 @@ import dataclasses
 import io
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import fsspec
@@ -21,21 +21,22 @@ import tensorflow as tf
 from contracts.artifacts import Zones, drop_manifest, is_current, read_manifest, write_manifest
 from contracts.config import Config
 from contracts.errors import ArtifactError
-from contracts.features import FIRST_VALUE, query_columns
-from train import current, item_item, pairs, sequences, validation
-from train.attention import SEQUENCE, TARGET, TOKEN, SequenceTwoTower
+from contracts.features import FIRST_VALUE, OUT_OF_VOCABULARY, query_columns
+from train import current, inputs, item_item, pairs, sequences, validation, weights
+from train.attention import SequenceTwoTower
+from train.inputs import item_inputs, query_inputs, shape
 from train.onnx_export import export
 from train.pairs import Pairs, Queries
 from train.progress import BestEpoch, TrainingBar
 from train.sequences import Sequences
 from train.tables import Catalogue, catalogue, first_interactions
-from train.towers import RECENT_ITEMS, RECENT_WEIGHTS, Shape, two_tower
+from train.towers import RECENT_ITEMS, RECENT_WEIGHTS, two_tower
 from train.validation import HeldOut
+from train.weights import Trained
 
 log = logging.getLogger(__name__)
 
 TwoTower = mm.RetrievalModelV2 | SequenceTwoTower
-Epoch = Callable[[], Iterator[dict[str, np.ndarray]]]
 
 #: Which windows a fit learns from, and the key of the features manifest that says where they end.
 WINDOWS = {"fit": (("A",), "retrieval_end"), "refit": (("A", "B", "C"), "cut")}
@@ -49,28 +50,45 @@ def run(config: Config, zones: Zones, kind: str, force: bool = False) -> dict[st
     mark = current.retrieval_mark(config, zones, kind)
     if not force and (done := current.facts(zone, mark)):
         return done
-    processed = read_manifest(zones.processed)
-    drop_manifest(zone)
-    until = int(processed[WINDOWS[kind][1]])
+    until = int(read_manifest(zones.processed)[WINDOWS[kind][1]])
     started = time.monotonic()
     held = catalogue(config, zones)
+    lesson = learn(config, zones, held, kind)
+    fitted = fit(config, held, lesson)
+    drop_manifest(zone)
+    facts = write(config, zones, zone, held, lesson, fitted, until)
+    facts["seconds"] = round(time.monotonic() - started, 1)
+    write_manifest(zone, mark, **facts)
+    return facts
+
+
+def write(
+    config: Config, zones: Zones, zone: str, held: Catalogue, lesson: Lesson, fitted: Fitted, until: int
+) -> dict[str, Any]:
+    """Write all of a retrieval zone but its manifest, the item-item table as of an instant among it; its figures."""
+    started = time.monotonic()
     users, items = first_interactions(zones, held, until)
     log.info("item-item: %d pairs of %d items", len(users), held.size)
     settings = config.train
     codes, strengths = item_item.neighbours(
-        users, items, held.size, settings.item_item_regularization, settings.item_item_neighbours
+        users,
+        items,
+        held.size,
+        settings.item_item_regularization,
+        settings.item_item_neighbours,
+        settings.item_item_items,
     )
     item_item_seconds = time.monotonic() - started
-    lesson = learn(config, zones, held, kind)
-    fitted = fit(config, held, lesson)
     onnx, error = query_onnx(fitted.model, config, lesson.pairs.queries)
     _write(zone, "query_tower.onnx", onnx)
     _write(zone, "item_embeddings.npy", _saved(np.save, item_embeddings(fitted.model, held)))
     _write(zone, "item_item.npz", _saved(np.savez, neighbours=codes, weights=strengths))
-    facts = {
+    _write(zone, weights.FILE, _saved(np.savez, **weights.arrays(fitted.model)))  # pyright: ignore[reportArgumentType]
+    return {
         "fitted_until": until,
         "temperature": settings.temperature,
         "recent_half_life_hours": settings.recent_half_life_hours,
+        **weights.described(config, zones, shape(config, held, lesson.start.widths if lesson.start else {})),
         "query_columns": list(query_columns(config.features)),
         "pairs": len(lesson.pairs.item),
         "interactions": len(users),
@@ -79,19 +97,24 @@ def run(config: Config, zones: Zones, kind: str, force: bool = False) -> dict[st
         "validation": fitted.validation,
         "onnx_error": error,
         "item_item_seconds": round(item_item_seconds, 1),
-        "seconds": round(time.monotonic() - started, 1),
     }
-    write_manifest(zone, mark, **facts)
-    return facts
 
 
 @dataclasses.dataclass(frozen=True)
 class Lesson:
-    """What a fit learns from, the rows by which each epoch is judged (None: all epochs are taken), and most epochs."""
+    """What a fit learns.
+
+    Attributes:
+        pairs: what it learns from.
+        validation: the rows by which each epoch is judged; None: all epochs are taken.
+        epochs: most epochs.
+        start: the model that it goes on with, which knew a part of the catalogue; None: a new one.
+    """
 
     pairs: Pairs | Sequences
     validation: HeldOut | None
     epochs: int
+    start: Trained | None = None
 
 
 def learn(config: Config, zones: Zones, held: Catalogue, kind: str) -> Lesson:
@@ -146,16 +169,11 @@ def fit(
     tf.keras.utils.set_random_seed(settings.seed)
     generator = np.random.default_rng(settings.seed)
     learned = lesson.pairs
+    frequencies = np.bincount(learned.item, minlength=held.size + FIRST_VALUE) + _SMOOTHING
+    model = build(config, held, frequencies, lesson.start)
     batch = min(settings.retrieval_batch, len(learned.item))
-    if isinstance(learned, Sequences):
-        (model, epoch), cut = _by_order(config, held, learned, generator), (RECENT_ITEMS, RECENT_WEIGHTS)
-    else:
-        (model, epoch), cut = _by_mean(config, held, learned, generator), ()
-    signature = {
-        name: tf.TensorSpec((None, None) if name in cut else (None, *value.shape[1:]), value.dtype)
-        for name, value in next(epoch()).items()
-    }
-    batches = tf.data.Dataset.from_generator(epoch, output_signature=signature).prefetch(2)
+    epoch = inputs.epochs(config, held, learned, generator)
+    batches = tf.data.Dataset.from_generator(epoch, output_signature=inputs.signature(epoch)).prefetch(2)
     bar = TrainingBar("two-tower", learned.steps(batch), batch, lesson.epochs)
     best = BestEpoch(lambda: evaluate(model, config, held, lesson.validation), on_epoch)
     model.compile(optimizer=tf.keras.optimizers.Adam(settings.learning_rate), metrics=[])
@@ -165,30 +183,18 @@ def fit(
     return Fitted(model, bar.losses, best.epochs or lesson.epochs, best.figures)
 
 
-def _by_mean(config: Config, held: Catalogue, learned: Pairs, generator: np.random.Generator) -> tuple[TwoTower, Epoch]:
-    """The tower that pools recent items, and an epoch of its batches."""
-    settings, names = config.train, query_columns(config.features)
-    frequencies = np.bincount(learned.item, minlength=held.size + FIRST_VALUE) + _SMOOTHING
-
-    def epoch() -> Iterator[dict[str, np.ndarray]]:
-        for queries, item in learned.batches(settings.retrieval_batch, settings.id_dropout, generator):
-            yield query_inputs(queries, names) | item_inputs(held, item)
-
-    return two_tower(shape(config, held), frequencies, settings.temperature), epoch
-
-
-def _by_order(
-    config: Config, held: Catalogue, learned: Sequences, generator: np.random.Generator
-) -> tuple[TwoTower, Epoch]:
-    """The tower that attends to recent items in their order, and an epoch of its batches."""
-    names = query_columns(config.features)
-
-    def epoch() -> Iterator[dict[str, np.ndarray]]:
-        for queries, sequence, token, target in learned.batches(config.train.retrieval_batch, generator):
-            yield query_inputs(queries, names) | {SEQUENCE: sequence, TOKEN: token, TARGET: target}
-
-    model = SequenceTwoTower(shape(config, held), held.item_codes)
-    return model, epoch  # pyright: ignore[reportReturnType]
+def build(config: Config, held: Catalogue, frequencies: np.ndarray, start: Trained | None) -> TwoTower:
+    """A new model, or one that is trained already and grown to a catalogue."""
+    sizes = shape(config, held, start.widths if start else {})
+    if config.train.query_encoder == "attention":
+        return SequenceTwoTower(sizes, held.item_codes)  # pyright: ignore[reportReturnType]
+    model = two_tower(sizes, frequencies, config.train.temperature)
+    if start:
+        # The first call makes its variables.
+        blank = pairs.blank(config)
+        model(query_inputs(blank, query_columns(config.features)) | item_inputs(held, np.array([OUT_OF_VOCABULARY])))
+        weights.restore(model, start)
+    return model
 
 
 def evaluate(model: TwoTower, config: Config, held: Catalogue, rows: HeldOut | None) -> dict[str, float]:
@@ -199,27 +205,6 @@ def evaluate(model: TwoTower, config: Config, held: Catalogue, rows: HeldOut | N
     parts = (rows.queries.take(part) for part in np.array_split(np.arange(size), size // validation.CHUNK + 1))
     embedded = np.concatenate([model.query_encoder(query_inputs(part, names)).numpy() for part in parts])
     return validation.judge(embedded, item_embeddings(model, held), rows)
-
-
-def shape(config: Config, held: Catalogue) -> Shape:
-    """Sizes of the towers for a catalogue; tables have room for every code that serving may send."""
-    return Shape(
-        held.query_sizes,
-        {name: int(codes.max()) + 1 for name, codes in held.item_codes.items()},
-        config.features.recent_items,
-        config.train.embedding_dim,
-    )
-
-
-def query_inputs(queries: Queries, names: tuple[str, ...]) -> dict[str, Any]:
-    """The query tower's inputs by Merlin's column names: scalars ``[batch, 1]``, lists ``[batch, recent_items]``."""
-    columns = {name: queries.user_codes[:, i : i + 1] for i, name in enumerate(names)}
-    return columns | {RECENT_ITEMS: queries.recent_items, RECENT_WEIGHTS: queries.recent_weights}
-
-
-def item_inputs(held: Catalogue, codes: np.ndarray) -> dict[str, np.ndarray]:
-    """The item tower's inputs for item codes: a column each, int64 ``[batch, 1]``."""
-    return {name: by_code[codes][:, None] for name, by_code in held.item_codes.items()}
 
 
 def item_embeddings(model: TwoTower, held: Catalogue) -> np.ndarray:
@@ -236,12 +221,11 @@ def query_onnx(model: TwoTower, config: Config, known: Queries) -> tuple[bytes, 
     def embed(user_codes, recent_items, recent_weights):
         return model.query_encoder(query_inputs(Queries(user_codes, recent_items, recent_weights), names))
 
-    inputs = (
+    specs = (
         tf.TensorSpec((None, len(names)), tf.int64, "user_codes"),
         tf.TensorSpec((None, length), tf.int64, RECENT_ITEMS),
         tf.TensorSpec((None, length), tf.float32, RECENT_WEIGHTS),
     )
-    blank = Queries(np.full((1, len(names)), 2), np.zeros((1, length)), np.zeros((1, length), np.float32))
     some = [known.take(np.arange(size) % len(known.user_codes)) for size in (1, 7, 64)]
     samples = [
         {
@@ -249,9 +233,9 @@ def query_onnx(model: TwoTower, config: Config, known: Queries) -> tuple[bytes, 
             RECENT_ITEMS: rows.recent_items.astype(np.int64),
             RECENT_WEIGHTS: rows.recent_weights,
         }
-        for rows in (*some, blank)
+        for rows in (*some, pairs.blank(config))
     ]
-    return export(embed, inputs, "query_embedding", samples)
+    return export(embed, specs, "query_embedding", samples)
 
 
 def _saved(save, *arrays: np.ndarray, **named: np.ndarray) -> bytes:

@@ -24,12 +24,19 @@ class Shape:
         item_columns: column -> number of codes, ``item_id`` first.
         recent_items: length of the recent-items list.
         dim: width of both embeddings.
+        widths: column -> width of its embedding, where it is not ``width`` of its codes: a grown model keeps its own.
     """
 
     user_columns: Mapping[str, int]
     item_columns: Mapping[str, int]
     recent_items: int
     dim: int
+    widths: Mapping[str, int] = dataclasses.field(default_factory=dict[str, int])
+
+    def width(self, column: str) -> int:
+        """Width of an attribute's embedding: it grows with the root of the number of codes."""
+        codes = {**self.user_columns, **self.item_columns}[column]
+        return self.widths.get(column, min(self.dim, max(4, int(2 * (codes - 1) ** 0.5))))
 
 
 @tf.keras.utils.register_keras_serializable(package="trireme")
@@ -85,7 +92,7 @@ def _tower(shape: Shape, schema: Schema, attributes: Schema, items: mm.Embedding
     """The item table's part and an embedding per attribute, side by side, through two layers to unit length."""
     branches: dict[str, tf.keras.layers.Layer] = {"items": items}
     if len(attributes):
-        dims = {column.name: min(shape.dim, max(4, int(2 * column.int_domain.max**0.5))) for column in attributes}
+        dims = {column.name: shape.width(column.name) for column in attributes}
         branches["attributes"] = mm.Embeddings(attributes, dim=dims)
     return mm.Encoder(  # pyright: ignore[reportReturnType]
         mm.ParallelBlock(branches, schema=schema, aggregation="concat"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pyarrow.compute as pc
 
 from contracts.artifacts import Zones
 from contracts.config import Config
@@ -36,10 +37,12 @@ class HeldOut:
     taken_sizes: np.ndarray
 
 
-def load(config: Config, zones: Zones, held: Catalogue, window: str = "C") -> HeldOut | None:
-    """All rows of a window; None where it has none."""
+def load(
+    config: Config, zones: Zones, held: Catalogue, window: str = "C", where: pc.Expression | None = None
+) -> HeldOut | None:
+    """All rows of a window, or some; None where there are none."""
     names = [*QUERY_FIELDS, "seen_item_codes", "target_item_codes", *held.vocabularies]
-    table = read(f"{zones.features}/rows/window={window}", names)
+    table = read(f"{zones.features}/rows/window={window}", names, where)
     if not table.num_rows:
         return None
     seen, seen_sizes = flat(table, "seen_item_codes")

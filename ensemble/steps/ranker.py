@@ -7,8 +7,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from contracts.features import FIRST_VALUE, count_column, popularity_column, ranker_categorical, ranker_continuous
+from contracts.features import (
+    FIRST_VALUE,
+    count_column,
+    covisit_column,
+    popularity_column,
+    ranker_categorical,
+    ranker_continuous,
+)
 from ensemble.steps.arrays import Candidates, Query
+from ensemble.steps.covisits import Covisits
 from ensemble.steps.envelope import Envelope
 from ensemble.steps.popularity import Popularity
 from ensemble.steps.release import Release
@@ -26,6 +34,7 @@ class RankerFeatures:
     def __init__(self, tables: Tables, popularity: Popularity):
         self._tables = tables
         self._popularity = popularity
+        self._covisits = Covisits(tables, popularity)
 
     def __call__(
         self, envelopes: Sequence[Envelope], query: Query, candidates: Candidates
@@ -65,6 +74,10 @@ class RankerFeatures:
             named[popularity_column(hours)] = np.log1p(
                 self._as_of(envelopes, ids, functools.partial(self._popularity.counts, half_life_hours=hours))
             )
+        for hours in settings.covisit_half_lives_hours:
+            named[covisit_column(hours)] = self._covisits.log_share(envelopes, query, ids, hours)
+        if settings.live_items:
+            named["item_age"] = np.log1p(self._as_of(envelopes, ids, self._popularity.age_hours))
         recent = query.recent_items, query.recent_weights
         seen = query.seen_items, (query.seen_items > 0).astype(np.float32)
         for name in settings.item_categorical:

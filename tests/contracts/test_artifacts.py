@@ -114,7 +114,7 @@ def test_zones_of_one_data_set_are_apart_and_below_its_folder() -> None:
     urls = [
         getattr(held, name) for name in dir(artifacts.Zones) if isinstance(getattr(artifacts.Zones, name), property)
     ]
-    assert len(urls) == 10 and all(url.startswith("s3://bucket/x/completejourney/") for url in urls)
+    assert len(urls) == 11 and all(url.startswith("s3://bucket/x/completejourney/") for url in urls)
     assert not [(a, b) for a in urls for b in urls if a != b and b.startswith(f"{a}/")], "no zone lies in another"
 
 
@@ -136,3 +136,14 @@ def test_the_version_of_code_is_that_of_its_sources_only() -> None:
         assert artifacts.code_version("contracts") == first, "compiling is no change"
     finally:
         (ROOT / "contracts" / "__pycache__" / "noise.pyc").unlink()
+
+
+def test_an_update_serves_while_the_refit_that_it_goes_back_to_is_there(tmp_path):
+    zone = artifacts.Zones(str(tmp_path))
+    refit, update = f"{zone.retrieval}/refit", f"{zone.retrieval}/update"
+    artifacts.write_manifest(refit, "one")
+    assert artifacts.resident(zone) == refit
+    artifacts.write_manifest(update, "two", follows="one")
+    assert artifacts.resident(zone) == update
+    artifacts.write_manifest(refit, "three")
+    assert artifacts.resident(zone) == refit

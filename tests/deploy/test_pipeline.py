@@ -11,7 +11,7 @@ from rich.console import Console
 
 from contracts.errors import StackError
 from deploy import pipeline
-from deploy.pipeline import STAGES, Stage
+from deploy.pipeline import STAGES, UPDATE, Stage
 from deploy.site import Site, open_site
 
 _FAKE = """
@@ -83,5 +83,7 @@ def test_the_stages_are_those_of_the_design_in_their_order():
     assert names == [
         "etl", "retrieval-fit", "candidates", "ranker", "retrieval-refit", "export", "answer", "evaluate", "promote",
     ]  # fmt: skip
+    update = [stage.name for stage in UPDATE]
+    assert update == ["etl", "update", "export", "answer", "evaluate", "promote"]
     island = {stage.command[0] for stage in STAGES if stage.python == pipeline.TRAIN_PYTHON}
     assert island == {"etl", "train"}

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from contracts import config as settings
 from contracts.artifacts import Zones, write_json, write_manifest, zones
 from contracts.config import Config
-from contracts.evaluation import WHOLE_HISTORY, Kind
+from contracts.evaluation import COLD_STEPS, WHOLE_HISTORY, Kind
 from contracts.features import MS_PER_DAY, ranker_categorical, ranker_continuous
 
 GROUPS, ITEMS, USERS, RECENT = 4, 60, 160, 8
@@ -133,7 +133,7 @@ def _rows(zone, log, segments):
     names = ("A", "B", "C")
     ends = [ENDS["retrieval_end"], ENDS["ranker_end"], ENDS["cut"]]
     rows = {name: [] for name in names}
-    truth, requests = [], []
+    truth, seen = [], []
     for user in range(USERS):
         own = [(time, code) for who, time, code in log if who == user]
         for time in sorted({time for time, _ in own}):
@@ -145,18 +145,35 @@ def _rows(zone, log, segments):
         taken = {code for t, code in own if t < ENDS["cut"]}
         late = sorted({code for t, code in own if t >= ENDS["cut"]} - taken)
         truth.append((f"u{user:03d}", late, [f"i{code - 3:02d}" for code in late]))
-        requests.append((f"u{user:03d}", sorted(f"i{code - 3:02d}" for code in taken)))
+        seen.append(sorted(f"i{code - 3:02d}" for code in taken))
     for name in names:
         held = rows[name]
         table = {key: [row[key] for row in held] for key in held[0]}
         table["row_id"] = list(range(len(held)))
         write(f"{zone.features}/rows/window={name}/part-0.parquet", table)
-    columns = dict(zip(("user_id", "item_codes", "item_ids"), (list(column) for column in zip(*truth))))
-    write(zone.features + "/truth.parquet", {"request_id": columns["user_id"], **columns})
-    ids, seen = (list(column) for column in zip(*requests))
-    asked = {"kind": [Kind.TEST] * USERS, "known_events": np.full(USERS, WHOLE_HISTORY, np.int32)}
-    asked |= {"as_of": np.full(USERS, ENDS["cut"]), "seen_item_ids": seen}
-    write(zone.features + "/requests.parquet", {"request_id": ids, "user_id": ids, **asked})
+    evidence = [sum(time < ENDS["cut"] for who, time, _ in log if who == user) for user in range(USERS)]
+    _requests(zone, truth, seen, evidence, segments)
+
+
+def _requests(zone, truth, seen, evidence, segments):
+    """Everybody as known, then everybody as if little were known."""
+    steps = (WHOLE_HISTORY, *COLD_STEPS)
+    ids = [[user if n < 0 else f"cold:{n}:{user}" for user, _, _ in truth] for n in steps]
+    asked = {
+        "request_id": sum(ids, []),
+        "user_id": sum(ids, []),
+        "kind": [Kind.TEST] * USERS + [Kind.COLD] * USERS * len(COLD_STEPS),
+        "known_events": np.repeat(np.array(steps, np.int32), USERS),
+        "interaction_count": evidence + np.repeat(COLD_STEPS, USERS).tolist(),
+        "home_region": ["north" if n // 2 % 2 else "" for n in range(USERS)] * len(steps),
+        "segment": segments * len(steps),
+        "as_of": np.full(USERS * len(steps), ENDS["cut"]),
+        "seen_item_ids": seen * len(steps),
+    }
+    write(zone.features + "/requests.parquet", asked)
+    users, codes, names = (list(column) * len(steps) for column in zip(*truth))
+    truth = {"request_id": asked["request_id"], "user_id": users, "item_codes": codes, "item_ids": names}
+    write(zone.features + "/truth.parquet", truth)
 
 
 def _row(number, user, time, before, new):

@@ -16,7 +16,7 @@ DAY = made_shop.DAY
 SETTINGS = {
     "popular_recently": {"half_life_hours": 336},
     "item_knn_cosine": {"neighbours": 20},
-    "item_knn_bm25": {"neighbours": 20, "k1": 1.2, "b": 0.2},
+    "item_knn_bm25": {"neighbours": 20, "b": 0.2},
     "user_knn": {"neighbours": 20},
     "als": {"factors": 8, "regularization": 10.0},
     "ease": {"regularization": 50.0},
@@ -29,7 +29,7 @@ PERSONAL = sorted(set(baselines.ALL) - {"popular", "popular_recently"})
 def shop(world, tmp_path_factory):
     """The shop in a folder of its own, so that what is kept is this module's."""
     root = tmp_path_factory.mktemp("baselines")
-    shutil.copytree(world.zones.root, root, dirs_exist_ok=True)
+    shutil.copytree(world.zones.root, root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("baselines"))
     return made_shop.World(world.config, Zones(str(root)))
 
 

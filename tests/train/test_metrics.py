@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from train import metrics
-from train.metrics import Population, average_precision, best, interval, ndcg, recall
+from train.metrics import average_precision, best, hit_rate, ndcg, recall, reciprocal_rank
 
 
 def test_ndcg_of_hits_at_places_one_and_four_is_as_computed_by_hand():
@@ -43,6 +43,14 @@ def test_of_equal_scores_the_smaller_place_comes_first():
     assert best(np.array([[0.5, 0.7, 0.5, 0.7]]), np.zeros((1, 4), bool), 4).tolist() == [[1, 3, 0, 2]]
 
 
+def test_the_reciprocal_rank_is_that_of_the_first_hit_and_a_hit_anywhere_counts_once():
+    hits = np.zeros((2, 10), bool)
+    hits[0, [3, 7]] = True
+    assert reciprocal_rank(hits, np.array([5, 5])).tolist() == [0.25, 0.0]
+    assert hit_rate(hits, np.array([5, 5])).tolist() == [1.0, 0.0]
+    assert hit_rate(hits, np.array([5, 5]), k=3).tolist() == [0.0, 0.0]
+
+
 def test_the_best_are_those_of_a_full_stable_sort():
     generator = np.random.default_rng(8)
     scores = generator.integers(0, 6, (50, 40)).astype(float)  # many equals
@@ -52,26 +60,3 @@ def test_the_best_are_those_of_a_full_stable_sort():
     expected = np.where(np.take_along_axis(masked, order, axis=1) == -np.inf, -1, order)
     assert (expected == -1).any()
     assert np.array_equal(best(scores, excluded, 15), expected)
-
-
-def test_the_bootstrap_interval_covers_the_true_mean_and_has_the_textbook_width():
-    values = (np.random.default_rng(5).random(400) < 0.3).astype(float)
-    low, high = interval(Population(np.arange(400), seed=6).means(values))
-    assert low < 0.3 < high
-    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(0.21 / 400), rel=0.15)
-
-
-def test_paired_resampling_sees_a_constant_gain_that_unpaired_intervals_would_hide():
-    generator = np.random.default_rng(7)
-    base = generator.random(200)
-    population = Population(np.arange(200), seed=7)
-    low, high = interval(population.means(base + 0.01) - population.means(base))
-    assert (low, high) == pytest.approx((0.01, 0.01))
-
-
-def test_requests_of_one_user_are_drawn_together_so_that_alike_ones_do_not_feign_certainty():
-    values = (np.random.default_rng(8).random(100) < 0.5).astype(float)
-    once = interval(Population(np.arange(100), seed=9).means(values))
-    # Every user asks ten times and is as lucky every time: nothing more is known.
-    often = interval(Population(np.repeat(np.arange(100), 10), seed=9).means(np.repeat(values, 10)))
-    assert often == pytest.approx(once)

@@ -5,7 +5,6 @@ They depend on the data and on nothing else that is trained, so that they are ma
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,14 +27,12 @@ from contracts.artifacts import (
     write_manifest,
 )
 from contracts.config import Config
-from train.baselines import ALL
+from train.baselines import ALL, moments
 from train.baselines.neighbourhood import released
 from train.baselines.task import Task, evaluation, on_window_c
 from train.baselines.tuning import BASELINES, tune
 from train.metrics import K
 from train.tables import Catalogue, flat, read
-
-log = logging.getLogger(__name__)
 
 
 def lists(
@@ -55,7 +52,8 @@ def lists(
     """
     request_ids, task = evaluation(config, zones, held)
     found, tuned = make(config, zones, held, request_ids, task, names)
-    return request_ids, {"item_item": task.lists(released(task, zones)), **found}, tuned
+    at_once = moments.lists(config, zones, held, task) if config.windows.next_events else {}
+    return request_ids, {"item_item": task.lists(released(task, zones)), **at_once, **found}, tuned
 
 
 def make(
@@ -74,7 +72,6 @@ def make(
             found[name] = task.lists(BASELINES[name].fit(task, **tuned[name]["settings"]))
             tuned[name]["refit_seconds"] = round(time.monotonic() - started, 1)
             _keep(zones, mark, request_ids, found, tuned)
-            log.info("%s: %s", name, tuned[name]["settings"] or "nothing to tune")
     made = [name for name in ALL if name in found]
     return {name: found[name] for name in made}, {name: tuned[name] for name in made}
 
@@ -83,7 +80,7 @@ def _mark(config: Config, zones: Zones) -> str:
     data = [read_manifest(zone)["fingerprint"] for zone in (zones.processed, zones.features)]
     settings = [config.train.seed, config.serve.exclude_seen]
     here = Path(__file__).parent
-    code = [code_version("contracts", "train/baselines"), here.parent / "item_item.py", here.parent / "metrics.py"]
+    code = [here.parent / "item_item.py", here.parent / "metrics.py", code_version("train/baselines")]
     return fingerprint(*data, *settings, *code)
 
 
