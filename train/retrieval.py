@@ -44,8 +44,14 @@ WINDOWS = {"fit": (("A",), "retrieval_end"), "refit": (("A", "B", "C"), "cut")}
 _SMOOTHING = 0.5
 
 
-def run(config: Config, zones: Zones, kind: str, force: bool = False) -> dict[str, Any]:
-    """Fill ``models/retrieval/<kind>``; the figures of its manifest."""
+def run(
+    config: Config,
+    zones: Zones,
+    kind: str,
+    force: bool = False,
+    on_epoch: Callable[[int, float], None] | None = None,
+) -> dict[str, Any]:
+    """Fill ``models/retrieval/<kind>``; the figures of its manifest (``on_epoch``: of ``fit``)."""
     zone = f"{zones.retrieval}/{kind}"
     mark = current.retrieval_mark(config, zones, kind)
     if not force and (done := current.facts(zone, mark)):
@@ -54,7 +60,7 @@ def run(config: Config, zones: Zones, kind: str, force: bool = False) -> dict[st
     started = time.monotonic()
     held = catalogue(config, zones)
     lesson = learn(config, zones, held, kind)
-    fitted = fit(config, held, lesson)
+    fitted = fit(config, held, lesson, on_epoch)
     drop_manifest(zone)
     facts = write(config, zones, zone, held, lesson, fitted, until)
     facts["seconds"] = round(time.monotonic() - started, 1)
