@@ -16,12 +16,11 @@ import onnxruntime
 import tensorflow as tf
 
 from contracts.artifacts import Zones, drop_manifest, read_json, write_json, write_manifest
-from contracts.blending import retrieval_score
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, ranker_categorical, ranker_continuous
 from train import current, ranking_model, ranking_rows
-from train.blend_tuning import mean_ndcg, platt, retrieval_weight
+from train.blend_tuning import mean_ndcg, platt, retrieval_weight, retrieval_weights
 from train.onnx_export import export
 from train.progress import BestEpoch, TrainingBar
 from train.ranking_model import Inputs
@@ -174,8 +173,8 @@ def tune(config: Config, onnx: bytes, asked: Candidates) -> tuple[dict[str, floa
         )
     probability = 1.0 / (1.0 + np.exp(-(slope * logits + offset)))
     names = ranker_continuous(config.features)
-    two_tower, similar = (asked.continuous[:, names.index(name)] for name in ("two_tower_score", "similar_score"))
-    retrieval = retrieval_score(two_tower, similar, config.serve.similar_weight)
+    known = (asked.continuous[:, names.index(name)] for name in ("two_tower_score", "similar_log", "trend"))
+    weights, retrieval = retrieval_weights(*known, asked)
     weight, blended = retrieval_weight(probability, retrieval, asked)
     figures = {
         "ndcg_at_10_retrieval": mean_ndcg(retrieval, asked),
@@ -183,4 +182,5 @@ def tune(config: Config, onnx: bytes, asked: Candidates) -> tuple[dict[str, floa
         "ndcg_at_10_blend": blended,
     }
     blend = {"platt_a": slope, "platt_b": offset, "retrieval_weight": weight}
+    blend |= {"similar_weight": weights.similar, "trend_weight": weights.trend}
     return blend, {name: round(value, 5) for name, value in figures.items()}

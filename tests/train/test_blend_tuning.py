@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from train.blend_tuning import mean_ndcg, platt, retrieval_weight
+from train.blend_tuning import mean_ndcg, platt, retrieval_weight, retrieval_weights
 from train.metrics import ndcg
 
 
@@ -54,3 +54,15 @@ def test_the_weight_goes_to_whom_window_c_believes(truth, expected):
     probability = 1 / (1 + np.exp(-signal["ranker"]))
     weight, _ = retrieval_weight(probability, signal["retrieval"], flat)
     assert weight == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("similar", "trend"), [(1.0, 0.6), (0.5, 0.3), (0.0, 0.0)])
+def test_retrieval_s_weights_are_those_that_made_the_labels(similar, trend):
+    generator = np.random.default_rng(5)
+    request = np.repeat(np.arange(300), 40)
+    known = [generator.normal(0, 1, len(request)) for _ in range(3)]
+    score = (1 - similar) * known[0] + similar * known[1] + trend * known[2]
+    label = score >= -np.sort(-score.reshape(300, 40), axis=1)[:, 9].repeat(40)
+    weights, scores = retrieval_weights(*known, Requests(request, label, np.full(300, 10)))
+    assert weights == (similar, trend)
+    assert scores == pytest.approx(score)

@@ -87,7 +87,7 @@ def test_training_tells_of_every_epoch_keeps_the_best_and_can_be_ended(world):
 
 def test_blend_json_holds_what_serving_reads(world, ranked):
     blend = read_json(f"{world.zones.ranker}/blend.json")
-    assert set(blend) == {"platt_a", "platt_b", "retrieval_weight"}
+    assert set(blend) == {"platt_a", "platt_b", "retrieval_weight", "similar_weight", "trend_weight"}
     assert blend["platt_a"] > 0
 
 
