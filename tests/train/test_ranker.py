@@ -30,7 +30,8 @@ def session(world, ranked):
 
 def test_the_ranker_finds_the_planted_preference_that_retrieval_does_not_know(ranked):
     assert ranked["ndcg_at_10_ranker"] > ranked["ndcg_at_10_retrieval"] + 0.1
-    assert ranked["ndcg_at_10_blend"] >= ranked["ndcg_at_10_ranker"]
+    # By weights that other requests chose.
+    assert ranked["ndcg_at_10_blend"] > 0.97 * ranked["ndcg_at_10_ranker"]
 
 
 def planted(generator, requests=150, number=20):
