@@ -1,4 +1,4 @@
-"""The baselines of the moment, by hand: the hour before a request, the day before it, what goes with the newest item."""
+"""The baselines of the moment by hand: the hour before a request, the day before it, what goes with its newest item."""
 
 import dataclasses
 
