@@ -49,6 +49,7 @@ _MAY_BE_ZERO = frozenset(
 
 #: Settings of [train] that are one of a few words.
 _WORDS = {
+    "query_encoder": ("pooling", "attention"),
     "ranker": ("dcn", "dlrm", "mmoe"),
     "ranker_loss": ("binary", "listwise"),
     "second_task": ("", "value", "dwell"),

@@ -45,6 +45,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
     "equal windows": ({"windows__cut": "2020-02-01"}, "windows: expected retrieval_end < ranker_end < cut", ()),
     "no date": ({"windows__cut": "March"}, "windows: expected dates as YYYY-MM-DD", ("March",)),
     "no shift": ({"source__time_shift": "later"}, "source.time_shift: expected 'none' or 'end_at_now'", ("'later'",)),
+    "no query encoder": ({"train__query_encoder": "lstm"}, "train.query_encoder: expected 'pooling' or", ("'lstm'",)),
     "no ranker": ({"train__ranker": "bert"}, "train.ranker: expected 'dcn' or 'dlrm' or 'mmoe'", ("'bert'",)),
     "no loss": ({"train__ranker_loss": "hinge"}, "train.ranker_loss: expected 'binary' or 'listwise'", ("'hinge'",)),
     "no second task": ({"train__second_task": "x"}, "train.second_task: expected '' or 'value' or 'dwell'", ("'x'",)),
