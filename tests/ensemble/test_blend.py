@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from contracts.features import FIRST_VALUE
 from contracts.requests import Request, Source
+from ensemble.steps.blend import ColdStart
 from ensemble.steps.chain import Chain
 from tests.ensemble.asking import ask, assert_same, codes, departments, shopped
 from tests.ensemble.made_up import BLEND, CUT, DEPARTMENTS, ITEMS, USERS, World
@@ -165,3 +166,25 @@ def test_a_trend_weight_moves_what_is_in_demand_of_late_up(chain: Chain, world: 
         return float(np.mean([trend[item] for item in answer.item_ids[:10]]))
 
     assert mean_trend(0.0) < mean_trend(0.5) < mean_trend(5.0)
+
+
+def test_where_the_ranker_knows_long_histories_only_the_two_tower_orders_for_who_just_arrived(
+    chain: Chain, world: World
+) -> None:
+    serve = dataclasses.replace(chain.tables.serve, evidence_half=0.001, session_weight=0.0, ranker_evidence_half=1e9)
+    careful = ColdStart(
+        dataclasses.replace(chain.tables, serve=serve), chain.popularity, {**BLEND, "retrieval_weight": 0.0}
+    )
+    row = world.row(7, CUT)
+    found = chain.answer([Request("user-7", k=20)], [row], [CUT], 0)
+    inputs = found.envelopes, found.query, found.candidates, found.ranked
+    (answer,) = careful(*inputs)
+    ids, scores = found.candidates
+    order = np.argsort(-scores[0, :, 0], kind="stable")
+    assert codes(answer) == ids[0][order][:20].tolist()
+    serve = dataclasses.replace(serve, ranker_evidence_half=0.0)
+    (answer,) = ColdStart(
+        dataclasses.replace(chain.tables, serve=serve), chain.popularity, {**BLEND, "retrieval_weight": 0.0}
+    )(*inputs)
+    order = np.argsort(-np.nan_to_num(found.ranked[0], nan=-1.0), kind="stable")
+    assert codes(answer)[:5] == ids[0][order][:5].tolist()
