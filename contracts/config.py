@@ -223,6 +223,7 @@ class ServeSettings:
     trending_min_count: int = 500
     #: Interactions at which the personal part weighs one half against trending.
     evidence_half: float = 1.0
+    ranker_evidence_half: float = 0.0  # the same of the ranker against the two-tower; 0: the ranker alone
     #: Weight of the running session's categories (0 switches session intent off).
     session_weight: float = 0.6
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from contracts.features import FIRST_VALUE
 from contracts.requests import Request, Source
+from ensemble.steps.blend import ColdStart
 from ensemble.steps.chain import Chain
 from tests.ensemble.asking import ask, assert_same, codes, departments, shopped
 from tests.ensemble.made_up import CUT, DEPARTMENTS, ITEMS, USERS, World
@@ -152,3 +153,21 @@ def test_seen_items_come_back_only_where_the_settings_allow_it(chain: Chain, wor
     answers = step(answered.envelopes, answered.query, found, chain.ranker(answered.envelopes, answered.query, found))
     again = [set(a.item_ids) & set(world.row(u, CUT)["seen_item_ids"]) for u, a in enumerate(answers)]
     assert any(again) != exclude
+
+
+def test_where_the_ranker_knows_long_histories_only_the_two_tower_orders_for_who_just_arrived(
+    chain: Chain, world: World
+) -> None:
+    serve = dataclasses.replace(chain.tables.serve, evidence_half=0.001, session_weight=0.0, ranker_evidence_half=1e9)
+    careful = ColdStart(dataclasses.replace(chain.tables, serve=serve), chain.popularity, 0.0)
+    row = world.row(7, CUT)
+    found = chain.answer([Request("user-7", k=20)], [row], [CUT], 0)
+    inputs = found.envelopes, found.query, found.candidates, found.ranked
+    (answer,) = careful(*inputs)
+    ids, scores = found.candidates
+    order = np.argsort(-scores[0, :, 0], kind="stable")
+    assert codes(answer) == ids[0][order][:20].tolist()
+    serve = dataclasses.replace(serve, ranker_evidence_half=0.0)
+    (answer,) = ColdStart(dataclasses.replace(chain.tables, serve=serve), chain.popularity, 0.0)(*inputs)
+    order = np.argsort(-np.nan_to_num(found.ranked[0], nan=-1.0), kind="stable")
+    assert codes(answer)[:5] == ids[0][order][:5].tolist()
