@@ -87,7 +87,7 @@ def write(
     item_item_seconds = time.monotonic() - started
     onnx, error = query_onnx(fitted.model, config, lesson.pairs.queries)
     _write(zone, "query_tower.onnx", onnx)
-    _write(zone, "item_embeddings.npy", _saved(np.save, item_embeddings(fitted.model, held)))
+    _write(zone, "item_embeddings.npy", _saved(np.save, item_embeddings(fitted.model, met_only(config, held, items))))
     _write(zone, "item_item.npz", _saved(np.savez, neighbours=codes, weights=strengths))
     _write(zone, weights.FILE, _saved(np.savez, **weights.arrays(fitted.model)))  # pyright: ignore[reportArgumentType]
     return {
@@ -193,8 +193,9 @@ def build(config: Config, held: Catalogue, frequencies: np.ndarray, start: Train
     """A new model, or one that is trained already and grown to a catalogue."""
     sizes = shape(config, held, start.widths if start else {})
     if config.train.query_encoder == "attention":
-        return SequenceTwoTower(sizes, held.item_codes)  # pyright: ignore[reportReturnType]
-    model = two_tower(sizes, frequencies, config.train.temperature)
+        return SequenceTwoTower(sizes, held.item_codes, config.train.item_id_dropout)  # pyright: ignore[reportReturnType]
+    settings = config.train
+    model = two_tower(sizes, frequencies, settings.temperature, settings.item_id_dropout)
     if start:
         # The first call makes its variables.
         blank = pairs.blank(config)
@@ -211,6 +212,23 @@ def evaluate(model: TwoTower, config: Config, held: Catalogue, rows: HeldOut | N
     parts = (rows.queries.take(part) for part in np.array_split(np.arange(size), size // validation.CHUNK + 1))
     embedded = np.concatenate([model.query_encoder(query_inputs(part, names)).numpy() for part in parts])
     return validation.judge(embedded, item_embeddings(model, held), rows)
+
+
+def met_only(config: Config, held: Catalogue, items: np.ndarray) -> Catalogue:
+    """The catalogue with the ids of items hidden that nobody has met, where training hid ids too.
+
+    Such an item is then embedded by its attributes, as out of vocabulary: its own row was never trained.
+
+    Args:
+        config: with ``train.item_id_dropout``.
+        held: the catalogue.
+        items: int64, places of the items that somebody met.
+    """
+    if not config.train.item_id_dropout:
+        return held
+    ids = np.full(FIRST_VALUE + held.size, OUT_OF_VOCABULARY)
+    ids[:FIRST_VALUE], ids[FIRST_VALUE + items] = np.arange(FIRST_VALUE), FIRST_VALUE + items
+    return dataclasses.replace(held, item_codes={**held.item_codes, "item_id": ids})
 
 
 def item_embeddings(model: TwoTower, held: Catalogue) -> np.ndarray:
