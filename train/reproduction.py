@@ -19,7 +19,7 @@ from contracts.artifacts import Zones, code_version, zones
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.stack import stack_settings
-from train import tracking
+from train import tracking, trial
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -149,6 +149,8 @@ def differences(record: Record, held: Zones) -> dict[str, str]:
 
 def train(record: Record, held: Scratch) -> dict[str, float]:
     """The figures of the same training in a folder of its own."""
+    if record.kind == "trial":
+        return tracking.numbers(trial.run(record.config, held, record.stage))
     if record.stage == "ranker":
         from train import ranker
 
