@@ -166,6 +166,8 @@ class TrainSettings:
 
     seed: int = 20
     embedding_dim: int = 64
+    #: How recent items become a query: "pooling" takes their mean by age, "attention" their order.
+    query_encoder: str = "pooling"
     retrieval_epochs: int = 1  # most epochs: training ends when none gets better on window C
     retrieval_batch: int = 2048
     retrieval_max_pairs: int = 250_000
@@ -178,12 +180,21 @@ class TrainSettings:
     item_item_items: int = 20_000  # at most, those of most users: 4 bytes each squared
     item_item_neighbours: int = 300
     item_item_regularization: float = 500.0
-    ranker: str = "dcn"
-    ranker_epochs: int = 3
+    ranker: str = "dcn"  # or "dlrm", "mmoe"
+    #: "binary" looks at every candidate by itself, "listwise" at those of a request together.
+    ranker_loss: str = "binary"
+    #: What else the ranker learns of a hit: "value" (of the event), "dwell" (reported of the item), or "" for nothing.
+    second_task: str = ""
+    ranker_width: int = 64  # of the first deep layer; the next has half
+    ranker_l2: float = 0.001
+    ranker_learning_rate: float = 0.002
+    ranker_epochs: int = 10  # at most: the best by requests held out of window B is kept
     ranker_batch: int = 1024
     #: Most users of windows B and C, and most rows.
     ranker_users: int = 2000
     ranker_rows: int = 8000
+    #: What a row of windows B and C asks for: all that a user takes within so many days; 0: what he takes next.
+    horizon_days: int = 0
     #: An update learns from rows of so many days before the cut at most; a resident model older than that is refitted.
     update_days: int = 7
     #: Old rows that an update learns again with each new one, and its small steps.

@@ -26,11 +26,13 @@ _MAY_BE_ZERO = frozenset(
         "seed",
         "lateness_hours",
         "id_dropout",
+        "horizon_days",
         "update_replay",
         "update_max_forgetting",
         "two_tower_candidates",
         "similar_candidates",
         "similar_weight",
+        "ranker_l2",
         "covisit_candidates",
         "session_candidates",
         "session_weight",
@@ -44,6 +46,14 @@ _MAY_BE_ZERO = frozenset(
     }
 )
 
+
+#: Settings of [train] that are one of a few words.
+_WORDS = {
+    "query_encoder": ("pooling", "attention"),
+    "ranker": ("dcn", "dlrm", "mmoe"),
+    "ranker_loss": ("binary", "listwise"),
+    "second_task": ("", "value", "dwell"),
+}
 
 #: Settings that are a part of one.
 _SHARES = (
@@ -83,17 +93,22 @@ def _single_checks(config: Config) -> Iterator[Finding]:
             yield Finding("windows", f"expected {' < '.join(held)}, got {tuple(held.values())}", also)
     except ValueError as error:
         yield Finding("windows", f"expected dates as YYYY-MM-DD: {error}", also)
+    if config.windows.next_events and config.train.horizon_days:
+        text = "windows.next_events asks for the next interaction, a horizon for all of many days; set one of them to 0"
+        yield Finding("train.horizon_days", text, ("windows.next_events",))
     if config.source.time_shift not in ("none", "end_at_now"):
         yield Finding("source.time_shift", f"expected 'none' or 'end_at_now', got {config.source.time_shift!r}")
-    if config.train.ranker not in ("dcn", "dlrm"):
-        yield Finding("train.ranker", f"expected 'dcn' or 'dlrm', got {config.train.ranker!r}")
+    for name, words in _WORDS.items():
+        held = getattr(config.train, name)
+        if held not in words:
+            yield Finding(f"train.{name}", f"expected {' or '.join(map(repr, words))}, got {held!r}")
     if config.gate.against_current not in AGAINST_CURRENT:
         text = f"expected one of {', '.join(map(repr, AGAINST_CURRENT))}, got {config.gate.against_current!r}"
         yield Finding("gate.against_current", text)
     categorical = ("user_categorical", "item_categorical")
     if config.train.ranker == "dlrm" and not any(getattr(config.features, listed) for listed in categorical):
         also = tuple(f"features.{listed}" for listed in categorical)
-        yield Finding("train.ranker", "'dlrm' needs a categorical feature, and there is none; expected 'dcn'", also)
+        yield Finding("train.ranker", "'dlrm' needs a categorical feature, and there is none; take another", also)
 
 
 def _column_checks(config: Config) -> Iterator[Finding]:

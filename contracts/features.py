@@ -17,6 +17,7 @@ from contracts.config import FeatureSettings
 PAD, NULL, OUT_OF_VOCABULARY, FIRST_VALUE = 0, 1, 2, 3
 
 MS_PER_MINUTE = 60_000
+MINUTES_PER_DAY = 1440
 MS_PER_HOUR = 3_600_000
 MS_PER_DAY = 86_400_000
 
@@ -134,6 +135,8 @@ def ranker_continuous(settings: FeatureSettings) -> tuple[str, ...]:
     popularity = [popularity_column(hours) for hours in settings.popularity_half_lives_hours]
     counts = [f"category_share_{hours}h" for hours in settings.count_half_lives_hours]
     covisits = [covisit_column(hours) for hours in settings.covisit_half_lives_hours]
+    covisits += ["covisit_earlier", "covisit_evidence"] if covisits else []
+    moment = ["trending"] if settings.bucket_minutes < MINUTES_PER_DAY else []
     live = ["item_age"] if settings.live_items else []
     recent = [f"recent_share_{name}" for name in settings.item_categorical]
     seen = [f"seen_share_{name}" for name in settings.item_categorical]
@@ -142,6 +145,7 @@ def ranker_continuous(settings: FeatureSettings) -> tuple[str, ...]:
         "similar_score",
         *popularity,
         "trend",
+        *moment,
         *covisits,
         *live,
         *counts,

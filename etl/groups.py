@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from contracts import artifacts
 from contracts.config import Config
 from contracts.features import FIRST_VALUE, MS_PER_DAY, user_profile
-from etl import cold, covisits, device, next_events, rows, store, timeline
+from etl import cold, covisits, device, next_events, rows, snapshots, store, timeline
 from etl.history import History
 from etl.selection import ROWS_A_USER, Chosen, Survey
 
@@ -36,7 +36,8 @@ def catalogue_file(zone: artifacts.Zones) -> str:
 def survey(group: str, config: Config, zone: artifacts.Zones, instants: rows.Instants) -> Survey:
     """Look through a group, so that rows can be drawn over all groups before any is computed."""
     log = rows.read(group)
-    found = rows.targets(log, rows.catalogue_codes(log, catalogue(zone)))
+    item_codes = rows.catalogue_codes(log, catalogue(zone))
+    found = snapshots.asked(log, rows.targets(log, item_codes), item_codes, instants, config.train)
     counts = device.to_host(device.counted(log.user[log.time < instants.cut], len(log.users)))
     place = np.cumsum(counts > 0) - 1
     window = instants.window(found.as_of)
@@ -59,10 +60,12 @@ def build(
     users = timeline.read(zone.processed, "users", config.features.user_categorical)
     users = users.of(pa.array(log.users, pa.string()))
     newest = (found.as_of >= instants.cut - config.train.update_days * MS_PER_DAY) & (found.as_of < instants.cut)
-    entries = (np.flatnonzero(instants.window(found.as_of) == 0), *chosen.entries, np.flatnonzero(newest))
-    ids = _row_ids(log, found, instants.cut, chosen.users_before)
-    for window, part in zip(WINDOWS, entries):
-        tables = rows.training_rows(log, found, part, ids, item_codes, config, users, seen=window != "A")
+    first, (b, c) = np.flatnonzero(instants.window(found.as_of) == 0), chosen.entries
+    spans = snapshots.asked(log, found, item_codes, instants, config.train)
+    made = {"A": (found, first), "B": (spans, b), "C": (spans, c), "new": (found, np.flatnonzero(newest))}
+    for window, (whole, part) in made.items():
+        ids = _row_ids(log, whole, instants.cut, chosen.users_before)
+        tables = rows.training_rows(log, whole, part, ids, item_codes, config, users, seen=window != "A")
         store.write_parts(tables, f"{zone.features}/rows/window={window}/part-{number:05d}.parquet")
     stamp = pa.array(np.full(len(log.users), instants.log_end), pa.timestamp("ms", tz="UTC"))
     profiles = rows.snapshot(log, log.users, instants.log_end + 1, config, users).select(profile_columns(config))
@@ -79,7 +82,7 @@ def build(
         parts["covisits"] = covisits.counted(log, item_codes, config.features)
     for name, table in parts.items():
         store.write(table, f"{zone.features}/by_user/{name}/part-{number:05d}.parquet")
-    return {window: len(part) for window, part in zip(WINDOWS, entries)}
+    return {window: len(part) for window, (_, part) in made.items()}
 
 
 def _asked(

@@ -63,6 +63,10 @@ class Pairs:
             codes[generator.random(size) < id_dropout, 0] = OUT_OF_VOCABULARY
             yield dataclasses.replace(queries, user_codes=codes), self.item[chosen]
 
+    def steps(self, size: int) -> int:
+        """Batches of an epoch."""
+        return len(self.row) // min(size, len(self.row))
+
 
 def load(config: Config, zones: Zones, held: Catalogue, windows: Sequence[str]) -> Pairs:
     """The pairs of whole windows, at most ``train.retrieval_max_pairs`` of them, a seeded sample.

@@ -10,7 +10,7 @@ import dataclasses
 import io
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import fsspec
@@ -22,16 +22,21 @@ from contracts.artifacts import Zones, drop_manifest, is_current, read_manifest,
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, OUT_OF_VOCABULARY, query_columns
-from train import current, item_item, pairs, validation, weights
+from train import current, inputs, item_item, pairs, sequences, validation, weights
+from train.attention import SequenceTwoTower
+from train.inputs import item_inputs, query_inputs, shape
 from train.onnx_export import export
 from train.pairs import Pairs, Queries
 from train.progress import BestEpoch, TrainingBar
+from train.sequences import Sequences
 from train.tables import Catalogue, catalogue, first_interactions
-from train.towers import RECENT_ITEMS, RECENT_WEIGHTS, Shape, two_tower
+from train.towers import RECENT_ITEMS, RECENT_WEIGHTS, two_tower
 from train.validation import HeldOut
 from train.weights import Trained
 
 log = logging.getLogger(__name__)
+
+TwoTower = mm.RetrievalModelV2 | SequenceTwoTower
 
 #: Which windows a fit learns from, and the key of the features manifest that says where they end.
 WINDOWS = {"fit": (("A",), "retrieval_end"), "refit": (("A", "B", "C"), "cut")}
@@ -84,14 +89,14 @@ def write(
     _write(zone, "query_tower.onnx", onnx)
     _write(zone, "item_embeddings.npy", _saved(np.save, item_embeddings(fitted.model, held)))
     _write(zone, "item_item.npz", _saved(np.savez, neighbours=codes, weights=strengths))
-    _write(zone, weights.FILE, _saved(np.savez, **weights.arrays(fitted.model)))
+    _write(zone, weights.FILE, _saved(np.savez, **weights.arrays(fitted.model)))  # pyright: ignore[reportArgumentType]
     return {
         "fitted_until": until,
         "temperature": settings.temperature,
         "recent_half_life_hours": settings.recent_half_life_hours,
         **weights.described(config, zones, shape(config, held, lesson.start.widths if lesson.start else {})),
         "query_columns": list(query_columns(config.features)),
-        "pairs": len(lesson.pairs.row),
+        "pairs": len(lesson.pairs.item),
         "interactions": len(users),
         "losses": fitted.losses,
         "epochs": fitted.epochs,
@@ -112,7 +117,7 @@ class Lesson:
         start: the model that it goes on with, which knew a part of the catalogue; None: a new one.
     """
 
-    pairs: Pairs
+    pairs: Pairs | Sequences
     validation: HeldOut | None
     epochs: int
     start: Trained | None = None
@@ -124,7 +129,8 @@ def learn(config: Config, zones: Zones, held: Catalogue, kind: str) -> Lesson:
     Raises:
         ArtifactError: when ``fit`` was not made with these settings.
     """
-    learned = pairs.load(config, zones, held, WINDOWS[kind][0])
+    learn_from = sequences if config.train.query_encoder == "attention" else pairs
+    learned = learn_from.load(config, zones, held, WINDOWS[kind][0])
     if kind == "fit":
         return Lesson(learned, validation.load(config, zones, held), config.train.retrieval_epochs)
     zone = f"{zones.retrieval}/fit"
@@ -147,7 +153,7 @@ class Fitted:
         validation: figures of ``train.validation.judge``; empty without rows to judge by.
     """
 
-    model: mm.RetrievalModelV2
+    model: TwoTower
     losses: list[float]
     epochs: int
     validation: dict[str, float]
@@ -171,17 +177,10 @@ def fit(
     learned = lesson.pairs
     frequencies = np.bincount(learned.item, minlength=held.size + FIRST_VALUE) + _SMOOTHING
     model = build(config, held, frequencies, lesson.start)
-    batch = min(settings.retrieval_batch, len(learned.row))
-    names = query_columns(config.features)
-
-    def epoch():
-        for queries, item in learned.batches(batch, settings.id_dropout, generator):
-            yield query_inputs(queries, names) | item_inputs(held, item)
-
-    first = next(epoch())
-    signature = {name: tf.TensorSpec((None, value.shape[1]), value.dtype) for name, value in first.items()}
-    batches = tf.data.Dataset.from_generator(epoch, output_signature=signature).prefetch(2)
-    bar = TrainingBar("two-tower", len(learned.row) // batch, batch, lesson.epochs)
+    batch = min(settings.retrieval_batch, len(learned.item))
+    epoch = inputs.epochs(config, held, learned, generator)
+    batches = tf.data.Dataset.from_generator(epoch, output_signature=inputs.signature(epoch)).prefetch(2)
+    bar = TrainingBar("two-tower", learned.steps(batch), batch, lesson.epochs)
     best = BestEpoch(lambda: evaluate(model, config, held, lesson.validation), on_epoch)
     model.compile(optimizer=tf.keras.optimizers.Adam(settings.learning_rate), metrics=[])
     watched = [bar, best] if lesson.validation else [bar]
@@ -190,10 +189,12 @@ def fit(
     return Fitted(model, bar.losses, best.epochs or lesson.epochs, best.figures)
 
 
-def build(config: Config, held: Catalogue, frequencies: np.ndarray, start: Trained | None) -> mm.RetrievalModelV2:
+def build(config: Config, held: Catalogue, frequencies: np.ndarray, start: Trained | None) -> TwoTower:
     """A new model, or one that is trained already and grown to a catalogue."""
-    widths = start.widths if start else {}
-    model = two_tower(shape(config, held, widths), frequencies, config.train.temperature)
+    sizes = shape(config, held, start.widths if start else {})
+    if config.train.query_encoder == "attention":
+        return SequenceTwoTower(sizes, held.item_codes)  # pyright: ignore[reportReturnType]
+    model = two_tower(sizes, frequencies, config.train.temperature)
     if start:
         # The first call makes its variables.
         blank = pairs.blank(config)
@@ -202,7 +203,7 @@ def build(config: Config, held: Catalogue, frequencies: np.ndarray, start: Train
     return model
 
 
-def evaluate(model: mm.RetrievalModelV2, config: Config, held: Catalogue, rows: HeldOut | None) -> dict[str, float]:
+def evaluate(model: TwoTower, config: Config, held: Catalogue, rows: HeldOut | None) -> dict[str, float]:
     """Figures of ``train.validation.judge`` of a model as it is."""
     if rows is None:
         return {}
@@ -212,43 +213,21 @@ def evaluate(model: mm.RetrievalModelV2, config: Config, held: Catalogue, rows: 
     return validation.judge(embedded, item_embeddings(model, held), rows)
 
 
-def shape(config: Config, held: Catalogue, widths: Mapping[str, int]) -> Shape:
-    """Sizes of the towers for a catalogue; tables have room for every code that serving may send."""
-    return Shape(
-        held.query_sizes,
-        {name: int(codes.max()) + 1 for name, codes in held.item_codes.items()},
-        config.features.recent_items,
-        config.train.embedding_dim,
-        widths,
-    )
-
-
-def query_inputs(queries: Queries, names: tuple[str, ...]) -> dict[str, Any]:
-    """The query tower's inputs by Merlin's column names: scalars ``[batch, 1]``, lists ``[batch, recent_items]``."""
-    columns = {name: queries.user_codes[:, i : i + 1] for i, name in enumerate(names)}
-    return columns | {RECENT_ITEMS: queries.recent_items, RECENT_WEIGHTS: queries.recent_weights}
-
-
-def item_inputs(held: Catalogue, codes: np.ndarray) -> dict[str, np.ndarray]:
-    """The item tower's inputs for item codes: a column each, int64 ``[batch, 1]``."""
-    return {name: by_code[codes][:, None] for name, by_code in held.item_codes.items()}
-
-
-def item_embeddings(model: mm.RetrievalModelV2, held: Catalogue) -> np.ndarray:
-    """Unit vectors of the whole catalogue in the order of codes, float32 ``[catalogue, dim]``."""
+def item_embeddings(model: TwoTower, held: Catalogue) -> np.ndarray:
+    """Embeddings of the whole catalogue in the order of codes, float32 ``[catalogue, dim]``."""
     codes = np.arange(FIRST_VALUE, FIRST_VALUE + held.size)
     parts = np.array_split(codes, max(1, held.size // 4096))
     return np.concatenate([model.candidate_encoder(item_inputs(held, part)).numpy() for part in parts])
 
 
-def query_onnx(model: mm.RetrievalModelV2, config: Config, known: Queries) -> tuple[bytes, float]:
+def query_onnx(model: TwoTower, config: Config, known: Queries) -> tuple[bytes, float]:
     """The query tower as ONNX, and its largest difference from TensorFlow on training rows and on an unknown user."""
     names, length = query_columns(config.features), config.features.recent_items
 
     def embed(user_codes, recent_items, recent_weights):
         return model.query_encoder(query_inputs(Queries(user_codes, recent_items, recent_weights), names))
 
-    inputs = (
+    specs = (
         tf.TensorSpec((None, len(names)), tf.int64, "user_codes"),
         tf.TensorSpec((None, length), tf.int64, RECENT_ITEMS),
         tf.TensorSpec((None, length), tf.float32, RECENT_WEIGHTS),
@@ -262,7 +241,7 @@ def query_onnx(model: mm.RetrievalModelV2, config: Config, known: Queries) -> tu
         }
         for rows in (*some, pairs.blank(config))
     ]
-    return export(embed, inputs, "query_embedding", samples)
+    return export(embed, specs, "query_embedding", samples)
 
 
 def _saved(save, *arrays: np.ndarray, **named: np.ndarray) -> bytes:

@@ -41,6 +41,11 @@ def run(config: Config, zones: Zones) -> dict[str, Any]:
     """
     if done := current.update(zones):
         return done
+    if config.train.query_encoder != "pooling":
+        raise ArtifactError(
+            "update: a tower that reads order learns whole sequences, not the newest rows: "
+            "run `python -m train retrieval --refit`"
+        )
     source = resident(zones)
     known = read_manifest(source)
     since, until = int(known["fitted_until"]), int(read_manifest(zones.processed)["cut"])

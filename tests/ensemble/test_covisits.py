@@ -57,9 +57,20 @@ def test_counts_are_decayed_both_ways_and_of_closed_buckets(tables: Tables) -> N
 def test_without_co_visits_the_share_is_that_of_popularity_and_they_move_it(tables: Tables) -> None:
     covisits, ids = Covisits(tables, Popularity(tables)), np.array([[3, 4, 5]] * 2)
     envelopes, query = asked(0, 3)
-    share = np.exp(covisits.log_share(envelopes, query, ids, 1.0)) - 1e-5
+    found = covisits.features(envelopes, query, ids)
+    share = np.exp(found["covisit_1h"]) - 1e-5
     assert np.allclose(share[0], [1 / 4, 3 / 4, 0])
     assert np.allclose(share[1], [20 / 4 / 22, (2 + 20 * 3 / 4) / 22, 0])
+    assert np.allclose(found["covisit_evidence"][:, 0], [0, np.log1p(2)])
+
+
+def test_earlier_items_of_the_session_have_a_column_of_their_own(tables: Tables) -> None:
+    envelopes, query = asked(2)
+    query = query._replace(recent_items=np.array([[5, 3, 0, 3, 3]]))
+    found = Covisits(tables, Popularity(tables)).features(envelopes, query, np.array([[3, 4, 5]]))
+    # Item 3 twice among the three before the newest: 4 co-visits with item 4; of the newest, 5, none is closed.
+    assert np.allclose(np.exp(found["covisit_earlier"][0]) - 1e-5, [5 / 24, (4 + 15) / 24, 0])
+    assert np.allclose(np.exp(found["covisit_1h"][0]) - 1e-5, [1 / 4, 3 / 4, 0])
 
 
 def test_an_item_of_a_live_catalogue_appears_when_its_first_bucket_closes(tables: Tables) -> None:
