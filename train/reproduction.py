@@ -34,23 +34,6 @@ _TOLERANCE = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
-class Scratch(Zones):
-    """A data set's zones, but for models, which are made elsewhere."""
-
-    models: str
-
-    @property
-    def retrieval(self) -> str:
-        """As of ``Zones``, below ``models``."""
-        return f"{self.models}/retrieval"
-
-    @property
-    def ranker(self) -> str:
-        """As of ``Zones``, below ``models``."""
-        return f"{self.models}/ranker"
-
-
-@dataclasses.dataclass(frozen=True)
 class Record:
     """What a run says of itself.
 
@@ -86,7 +69,7 @@ def run(run_id: str) -> dict[str, Any]:
     for name, was in differs.items():
         log.warning("not as it was: %s (recorded: %s)", name, was)
     with tempfile.TemporaryDirectory(prefix="reproduce-") as folder:
-        again = train(record, Scratch(held.root, folder))
+        again = train(record, trial.Scratch(held.root, folder))
     other = compare(record.figures, again)
     if other:
         lines = "; ".join(f"{name} was {was}, is {now}" for name, (was, now) in sorted(other.items()))
@@ -147,7 +130,7 @@ def differences(record: Record, held: Zones) -> dict[str, str]:
     return found
 
 
-def train(record: Record, held: Scratch) -> dict[str, float]:
+def train(record: Record, held: Zones) -> dict[str, float]:
     """The figures of the same training in a folder of its own."""
     if record.kind == "trial":
         return tracking.numbers(trial.run(record.config, held, record.stage))

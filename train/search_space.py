@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from contracts.config_checks import WORDS
+
 if TYPE_CHECKING:
     import optuna
 
@@ -42,6 +44,7 @@ class Choice:
 
 SPACES: Mapping[str, Mapping[str, Range | Choice]] = {
     "retrieval": {
+        "query_encoder": Choice(WORDS["query_encoder"]),
         "temperature": Range(0.03, 0.5, log=True),
         "learning_rate": Range(0.0003, 0.02, log=True),
         "embedding_dim": Choice((16, 32, 64, 128)),
@@ -52,8 +55,11 @@ SPACES: Mapping[str, Mapping[str, Range | Choice]] = {
         "retrieval_batch": Choice((128, 256, 512, 1024, 2048, 4096)),
     },
     "ranker": {
-        "ranker": Choice(("dcn", "dlrm")),
-        "learning_rate": Range(0.0003, 0.02, log=True),
+        "ranker": Choice(WORDS["ranker"]),
+        "ranker_loss": Choice(WORDS["ranker_loss"]),
+        "ranker_width": Choice((16, 32, 64, 128, 256)),
+        "ranker_l2": Range(0.00001, 0.03, log=True),
+        "ranker_learning_rate": Range(0.0003, 0.02, log=True),
         "ranker_batch": Choice((256, 512, 1024, 2048, 4096)),
     },
 }

@@ -1,4 +1,4 @@
-"""One training for the sake of its validation figure: nothing is exported, and no zone is written."""
+"""Trainings that serve nobody: other settings tried, a record repeated; the models that serve stay as they are."""
 
 from __future__ import annotations
 
@@ -15,6 +15,23 @@ from contracts.errors import ArtifactError
 FIGURE = "ndcg_at_10"
 
 
+@dataclasses.dataclass(frozen=True)
+class Scratch(Zones):
+    """A data set's zones, but for models, which are made elsewhere."""
+
+    models: str
+
+    @property
+    def retrieval(self) -> str:
+        """As of ``Zones``, below ``models``."""
+        return f"{self.models}/retrieval"
+
+    @property
+    def ranker(self) -> str:
+        """As of ``Zones``, below ``models``."""
+        return f"{self.models}/ranker"
+
+
 def with_settings(config: Config, values: dict[str, Any]) -> Config:
     """The configuration with other values in ``[train]``."""
     return dataclasses.replace(config, train=dataclasses.replace(config.train, **values))
@@ -23,7 +40,7 @@ def with_settings(config: Config, values: dict[str, Any]) -> Config:
 def run(
     config: Config, zones: Zones, stage: str, on_epoch: Callable[[int, float], None] | None = None
 ) -> dict[str, Any]:
-    """Train a stage's model.
+    """Train a stage's model for the sake of its validation figure: nothing is exported.
 
     Args:
         config: with the settings to try.

@@ -54,20 +54,21 @@ def run(config: Config, source: Path, zones: Zones, stage: str, number: int, man
     if "://" in zones.root:
         raise ArtifactError(f"{zones.tuning}: trials are kept in a local folder; TRIREME_ROOT names another")
     folder = f"{zones.tuning}/{stage}"
-    with _alone(folder), tracking.recorded(config, zones, stage, "tuning") as record:
+    with _alone(folder):
         study = _study(config, zones, stage, folder, resume)
-        left = number - len(study.get_trials(deepcopy=False, states=FINISHED))
-        if left > 0:
-            with workers.connect(min(many, left)) as client:
-                tried = [
-                    client.submit(attempt, config, zones, stage, record.id, config.train.seed + i, pure=False)
-                    for i in range(number - left, number)
-                ]
-                for future in _watched(as_completed(tried), stage, number, number - left, study):
-                    future.result()
-        figures = tuning_report.write(study, source, stage, folder)
-        record.figures(figures)
-        record.files(folder)
+        with tracking.recorded(config, zones, stage, "tuning") as record:
+            left = number - len(study.get_trials(deepcopy=False, states=FINISHED))
+            if left > 0:
+                with workers.connect(min(many, left)) as client:
+                    seeds = range(config.train.seed + number - left, config.train.seed + number)
+                    tried = [
+                        client.submit(attempt, config, zones, stage, record.id, seed, pure=False) for seed in seeds
+                    ]
+                    for future in _watched(as_completed(tried), stage, number, number - left, study):
+                        future.result()
+            figures = tuning_report.write(study, source, stage, folder)
+            record.figures(figures)
+            record.files(folder)
     return figures
 
 

@@ -1,5 +1,6 @@
 """Tuning as a user runs it: the command, its workers, and what is left when it is killed."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -13,9 +14,10 @@ import optuna
 import pytest
 
 from contracts import config as settings
+from contracts.errors import ArtifactError
 from train import search_space, tuning
 
-TRIALS = 3
+TRIALS = 2
 
 
 #: A trial takes a second or two.
@@ -65,8 +67,12 @@ def test_a_killed_tuning_goes_on_where_it_was_and_repeats_nothing_that_finished(
     first.communicate()
     assert 1 <= len(before) < TRIALS
 
-    refused = command(folder)
-    assert b"--resume goes on" in refused.communicate()[1]
+    config = settings.load(folder / "shop.toml")
+    with pytest.raises(ArtifactError, match="--resume goes on"):
+        tuning.run(config, folder / "shop.toml", zones, "retrieval", TRIALS, 1, resume=False)
+    other = dataclasses.replace(config, train=dataclasses.replace(config.train, seed=1))
+    with pytest.raises(ArtifactError, match="is of other settings"):
+        tuning.run(other, folder / "shop.toml", zones, "retrieval", TRIALS, 1, resume=True)
 
     said, log = command(folder, "--resume").communicate()
     figures = json.loads(said.decode().splitlines()[-1])
