@@ -63,7 +63,8 @@ def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
             return {**facts, "skipped": True}
     drop_manifest(zones.answers)
     started = time.monotonic()
-    table = assemble.read_table(f"{zones.features}/requests.parquet")
+    # In the order of time: popularity is kept by bucket, and without order every batch would ask for all of them.
+    table = assemble.read_table(f"{zones.features}/requests.parquet").sort_by("as_of")
     facts: dict[str, Any] = {"release": release, "requests": table.num_rows}
     with tempfile.TemporaryDirectory() as temporary:
         opened = Release.open(local_copy(candidate_url(zones), Path(temporary)))
