@@ -56,13 +56,14 @@ def finished(folder):
     return {each.number: each.value for each in study.trials if each.state in tuning.FINISHED}
 
 
+@pytest.mark.timeout(600)
 def test_a_killed_tuning_goes_on_where_it_was_and_repeats_nothing_that_finished(shop):
     folder, zones = shop
     home = f"{zones.tuning}/retrieval"
     first = command(folder)
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 250
     while not (before := finished(home)) and first.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.1)
+        time.sleep(0.5)
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
     assert 1 <= len(before) < TRIALS
