@@ -13,7 +13,9 @@ def entry(world, tmp_path_factory):
     """One entry on candidates with a planted preference, as a worker makes it."""
     made_shop.write_candidates(world, np.random.default_rng(11))
     folder = tmp_path_factory.mktemp("bakeoff")
-    found = bakeoff.enter(world.config, world.zones, "dlrm", str(folder), "")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("MLFLOW_TRACKING_URI", "nonsense://nowhere")  # test_tracking.py has the record
+        found = bakeoff.enter(world.config, world.zones, "dlrm", str(folder), "")
     return found | bakeoff.cost(folder / "dlrm" / "ranker" / "ranker.onnx"), folder
 
 
