@@ -23,16 +23,17 @@ from train import tracking, trial, workers
 
 #: Candidates of a request, as many as a full answer has, and requests that latency is taken of.
 _CANDIDATES, _REQUESTS = 500, 200
-#: Figure -> its column's title and how it is written.
-_COLUMNS = {
-    "interval": ("95 %", "[{0[0]:.4f}, {0[1]:.4f}]"),
-    "ndcg_at_10_blend": ("with retrieval", "{:.4f}"),
-    "log_loss": ("log-loss", "{:.5f}"),
-    "ece": ("ECE", "{:.5f}"),
+#: Figure -> its title and how it is written.
+_ROWS = {
+    "ndcg_at_10_ranker": ("NDCG@10", "{:.4f}"),
+    "interval": ("95 % interval", "[{0[0]:.4f}, {0[1]:.4f}]"),
+    "ndcg_at_10_blend": ("NDCG@10 with retrieval", "{:.4f}"),
+    "log_loss": ("log-loss, calibrated", "{:.5f}"),
+    "ece": ("calibration error (ECE)", "{:.5f}"),
     "parameters": ("parameters", "{:,}"),
-    "samples_per_second": ("samples/s", "{:,.0f}"),
-    "onnx_p50_ms": ("ONNX p50, ms", "{:.2f}"),
-    "bytes": ("bytes", "{:,}"),
+    "samples_per_second": ("training samples/s", "{:,.0f}"),
+    "onnx_p50_ms": ("ONNX, 500 candidates, p50 ms", "{:.2f}"),
+    "bytes": ("ONNX bytes", "{:,}"),
 }
 
 
@@ -130,18 +131,16 @@ def cost(model: Path) -> dict[str, Any]:
 
 
 def show(entries: list[dict[str, Any]]) -> None:
-    """One table, best first."""
+    """One table: a column each, best first."""
     table = Table(title="rankers on window C")
-    table.add_column("ranker")
-    table.add_column("NDCG@10", justify="right")
-    for title, _ in _COLUMNS.values():
-        table.add_column(title, justify="right")
+    table.add_column("")
     for entry in entries:
-        cells = (form.format(entry[name]) if entry[name] is not None else "" for name, (_, form) in _COLUMNS.items())
-        table.add_row(entry["kind"], f"{entry['ndcg_at_10_ranker']:.4f}", *cells)
+        table.add_column(entry["kind"], justify="right")
+    for name, (title, form) in _ROWS.items():
+        table.add_row(title, *(form.format(entry[name]) if entry[name] is not None else "" for entry in entries))
     console = Console(stderr=True)
     console.print(table)
-    console.print(f"retrieval's order alone: {entries[0]['ndcg_at_10_retrieval']:.4f}")
+    console.print(f"NDCG@10 of retrieval's order: {entries[0]['ndcg_at_10_retrieval']:.4f}")
 
 
 def _session(model: Path) -> onnxruntime.InferenceSession:
