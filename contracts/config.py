@@ -175,6 +175,8 @@ class TrainSettings:
     learning_rate: float = 0.002
     #: Share of training queries whose user id is hidden, so that a user never seen is served by what he did.
     id_dropout: float = 0.3
+    #: The same of items taken, so that one that came after training is found by its attributes.
+    item_id_dropout: float = 0.0
     #: Half-life of a recent item's weight in the query tower.
     recent_half_life_hours: float = 720.0
     item_item_items: int = 20_000  # at most, those of most users: 4 bytes each squared
@@ -212,7 +214,7 @@ class ServeSettings:
     two_tower_candidates: int = 200
     similar_candidates: int = 200
     trending_candidates: int = 100
-    #: Weight of item-item against two-tower in the order of retrieval (``contracts.blending.retrieval_score``).
+    #: Weight of item-item against two-tower in the order in which candidates leave retrieval; answers' is tuned.
     similar_weight: float = 0.7
     covisit_candidates: int = 60  # of what goes with the user's newest item, where that is counted
     session_candidates: int = 40  # trending items of the running session's categories
@@ -221,6 +223,7 @@ class ServeSettings:
     trending_min_count: int = 500
     #: Interactions at which the personal part weighs one half against trending.
     evidence_half: float = 1.0
+    ranker_evidence_half: float = 0.0  # the same of the ranker against the two-tower; 0: the ranker alone
     #: Weight of the running session's categories (0 switches session intent off).
     session_weight: float = 0.6
 

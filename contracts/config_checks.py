@@ -26,6 +26,7 @@ _MAY_BE_ZERO = frozenset(
         "seed",
         "lateness_hours",
         "id_dropout",
+        "item_id_dropout",
         "horizon_days",
         "update_replay",
         "update_max_forgetting",
@@ -36,6 +37,7 @@ _MAY_BE_ZERO = frozenset(
         "covisit_candidates",
         "session_candidates",
         "session_weight",
+        "ranker_evidence_half",
         "min_ratio",
         "max_loss",
         "max_slice_loss",
@@ -58,6 +60,7 @@ WORDS = {
 #: Settings that are a part of one.
 _SHARES = (
     "train.id_dropout",
+    "train.item_id_dropout",
     "train.update_max_forgetting",
     "serve.similar_weight",
     "quality.hold_null_shift",

@@ -193,8 +193,9 @@ def build(config: Config, held: Catalogue, frequencies: np.ndarray, start: Train
     """A new model, or one that is trained already and grown to a catalogue."""
     sizes = shape(config, held, start.widths if start else {})
     if config.train.query_encoder == "attention":
-        return SequenceTwoTower(sizes, held.item_codes)  # pyright: ignore[reportReturnType]
-    model = two_tower(sizes, frequencies, config.train.temperature)
+        return SequenceTwoTower(sizes, held.item_codes, config.train.item_id_dropout)  # pyright: ignore[reportReturnType]
+    settings = config.train
+    model = two_tower(sizes, frequencies, settings.temperature, settings.item_id_dropout)
     if start:
         # The first call makes its variables.
         blank = pairs.blank(config)
