@@ -36,15 +36,17 @@ _VALIDATION_SHARE = 0.15
 _CHUNK = 65_536
 
 
-def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
-    """Fill ``models/ranker``; the figures of its manifest."""
+def run(
+    config: Config, zones: Zones, force: bool = False, on_epoch: Callable[[int, float], None] | None = None
+) -> dict[str, Any]:
+    """Fill ``models/ranker``; the figures of its manifest (``on_epoch``: of ``fit``)."""
     mark = current.ranker_mark(config, zones)
     if not force and (done := current.facts(zones.ranker, mark)):
         return done
     drop_manifest(zones.ranker)
     started = time.monotonic()
     learned, held_out = (ranking_rows.load(config, zones, window) for window in "BC")
-    fitted = fit(config, inputs(config, zones, learned), learned)
+    fitted = fit(config, inputs(config, zones, learned), learned, on_epoch)
     onnx, error = ranker_onnx(fitted, learned)
     calibration, weights, figures = tune(config, onnx, held_out)
     filesystem, path = fsspec.core.url_to_fs(f"{zones.ranker}/ranker.onnx")
