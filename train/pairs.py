@@ -63,6 +63,11 @@ class Pairs:
             codes[generator.random(size) < id_dropout, 0] = OUT_OF_VOCABULARY
             yield dataclasses.replace(queries, user_codes=codes), self.item[chosen]
 
+    def share(self, rank: int, size: int) -> Pairs:
+        """Every ``size``-th pair from the ``rank``-th on, equally many for all ranks."""
+        kept = slice(rank, len(self.row) // size * size, size)
+        return Pairs(self.queries, self.row[kept], self.item[kept])
+
 
 def load(config: Config, zones: Zones, held: Catalogue, windows: Sequence[str]) -> Pairs:
     """The pairs of whole windows, at most ``train.retrieval_max_pairs`` of them, a seeded sample.

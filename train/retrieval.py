@@ -22,7 +22,7 @@ from contracts.artifacts import Zones, drop_manifest, is_current, read_manifest,
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, OUT_OF_VOCABULARY, query_columns
-from train import current, item_item, pairs, validation, weights
+from train import current, item_item, pairs, ranks, validation, weights
 from train.onnx_export import export
 from train.pairs import Pairs, Queries
 from train.progress import BestEpoch, TrainingBar
@@ -50,6 +50,8 @@ def run(config: Config, zones: Zones, kind: str, force: bool = False) -> dict[st
     held = catalogue(config, zones)
     lesson = learn(config, zones, held, kind)
     fitted = fit(config, held, lesson)
+    if not ranks.world().leads:
+        return {}
     drop_manifest(zone)
     facts = write(config, zones, zone, held, lesson, fitted, until)
     facts["seconds"] = round(time.monotonic() - started, 1)
@@ -85,6 +87,7 @@ def write(
         "losses": fitted.losses,
         "epochs": fitted.epochs,
         "validation": fitted.validation,
+        "ranks": ranks.world().size,
         "onnx_error": error,
         "item_item_seconds": round(item_item_seconds, 1),
     }
@@ -156,10 +159,12 @@ def fit(
     """
     settings = config.train
     tf.keras.utils.set_random_seed(settings.seed)
-    generator = np.random.default_rng(settings.seed)
-    learned = lesson.pairs
-    frequencies = np.bincount(learned.item, minlength=held.size + FIRST_VALUE) + _SMOOTHING
+    here = ranks.world()
+    # The weights begin alike on all ranks, what is drawn from their pairs does not.
+    generator = np.random.default_rng([settings.seed, here.rank])
+    frequencies = np.bincount(lesson.pairs.item, minlength=held.size + FIRST_VALUE) + _SMOOTHING
     model = build(config, held, frequencies, lesson.start)
+    learned = lesson.pairs.share(here.rank, here.size)
     batch = min(settings.retrieval_batch, len(learned.row))
     names = query_columns(config.features)
 
@@ -170,12 +175,15 @@ def fit(
     first = next(epoch())
     signature = {name: tf.TensorSpec((None, value.shape[1]), value.dtype) for name, value in first.items()}
     batches = tf.data.Dataset.from_generator(epoch, output_signature=signature).prefetch(2)
-    bar = TrainingBar("two-tower", len(learned.row) // batch, batch, lesson.epochs)
-    best = BestEpoch(lambda: evaluate(model, config, held, lesson.validation), on_epoch)
-    model.compile(optimizer=tf.keras.optimizers.Adam(settings.learning_rate), metrics=[])
-    watched = [bar, best] if lesson.validation else [bar]
+    steps = ranks.least(len(learned.row) // batch)
+    bar = TrainingBar("two-tower", steps, batch, lesson.epochs)
+    best = BestEpoch(lambda: ranks.agreed(evaluate(model, config, held, lesson.validation)), on_epoch)
+    model.compile(optimizer=ranks.optimizer(settings.learning_rate), metrics=[])
+    watched = [*ranks.callbacks(settings.learning_rate, steps * lesson.epochs), bar]
+    watched += [best] if lesson.validation else []
     with bar:
-        model.fit(batches, epochs=lesson.epochs, verbose=0, callbacks=watched)  # pyright: ignore[reportArgumentType]
+        model.fit(batches.take(steps), epochs=lesson.epochs, verbose=0, callbacks=watched)  # pyright: ignore[reportArgumentType]
+    ranks.check_equal(model)
     return Fitted(model, bar.losses, best.epochs or lesson.epochs, best.figures)
 
 
