@@ -157,6 +157,8 @@ class TrainSettings:
 
     seed: int = 20
     embedding_dim: int = 64
+    #: How recent items become a query: "pooling" takes their mean by age, "attention" their order.
+    query_encoder: str = "pooling"
     retrieval_epochs: int = 1  # most epochs: training ends when none gets better on window C
     retrieval_batch: int = 2048
     retrieval_max_pairs: int = 250_000

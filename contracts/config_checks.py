@@ -81,6 +81,8 @@ def _single_checks(config: Config) -> Iterator[Finding]:
         yield Finding("windows", f"expected dates as YYYY-MM-DD: {error}", also)
     if config.source.time_shift not in ("none", "end_at_now"):
         yield Finding("source.time_shift", f"expected 'none' or 'end_at_now', got {config.source.time_shift!r}")
+    if config.train.query_encoder not in ("pooling", "attention"):
+        yield Finding("train.query_encoder", f"expected 'pooling' or 'attention', got {config.train.query_encoder!r}")
     if config.train.ranker not in ("dcn", "dlrm"):
         yield Finding("train.ranker", f"expected 'dcn' or 'dlrm', got {config.train.ranker!r}")
     if config.gate.against_current not in AGAINST_CURRENT:

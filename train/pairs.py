@@ -68,6 +68,10 @@ class Pairs:
         kept = slice(rank, len(self.row) // size * size, size)
         return Pairs(self.queries, self.row[kept], self.item[kept])
 
+    def steps(self, size: int) -> int:
+        """Batches of an epoch."""
+        return len(self.row) // min(size, len(self.row))
+
 
 def load(config: Config, zones: Zones, held: Catalogue, windows: Sequence[str]) -> Pairs:
     """The pairs of whole windows, at most ``train.retrieval_max_pairs`` of them, a seeded sample.

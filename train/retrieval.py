@@ -22,16 +22,21 @@ from contracts.artifacts import Zones, drop_manifest, is_current, read_manifest,
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, OUT_OF_VOCABULARY, query_columns
-from train import current, item_item, pairs, ranks, validation, weights
+from train import current, item_item, pairs, ranks, sequences, validation, weights
+from train.attention import SequenceTwoTower
+from train.feed import batches, item_inputs, query_inputs
 from train.onnx_export import export
 from train.pairs import Pairs, Queries
 from train.progress import BestEpoch, TrainingBar
+from train.sequences import Sequences
 from train.tables import Catalogue, catalogue, first_interactions
 from train.towers import RECENT_ITEMS, RECENT_WEIGHTS, Shape, two_tower
 from train.validation import HeldOut
 from train.weights import Trained
 
 log = logging.getLogger(__name__)
+
+TwoTower = mm.RetrievalModelV2 | SequenceTwoTower
 
 #: Which windows a fit learns from, and the key of the features manifest that says where they end.
 WINDOWS = {"fit": (("A",), "retrieval_end"), "refit": (("A", "B", "C"), "cut")}
@@ -82,7 +87,7 @@ def write(
         "recent_half_life_hours": settings.recent_half_life_hours,
         **weights.described(config, zones, shape(config, held, lesson.start.widths if lesson.start else {})),
         "query_columns": list(query_columns(config.features)),
-        "pairs": len(lesson.pairs.row),
+        "pairs": len(lesson.pairs.item),
         "interactions": len(users),
         "losses": fitted.losses,
         "epochs": fitted.epochs,
@@ -104,7 +109,7 @@ class Lesson:
         start: the model that it goes on with, which knew a part of the catalogue; None: a new one.
     """
 
-    pairs: Pairs
+    pairs: Pairs | Sequences
     validation: HeldOut | None
     epochs: int
     start: Trained | None = None
@@ -116,7 +121,8 @@ def learn(config: Config, zones: Zones, held: Catalogue, kind: str) -> Lesson:
     Raises:
         ArtifactError: when ``fit`` was not made with these settings.
     """
-    learned = pairs.load(config, zones, held, WINDOWS[kind][0])
+    learn_from = sequences if config.train.query_encoder == "attention" else pairs
+    learned = learn_from.load(config, zones, held, WINDOWS[kind][0])
     if kind == "fit":
         return Lesson(learned, validation.load(config, zones, held), config.train.retrieval_epochs)
     zone = f"{zones.retrieval}/fit"
@@ -139,7 +145,7 @@ class Fitted:
         validation: figures of ``train.validation.judge``; empty without rows to judge by.
     """
 
-    model: mm.RetrievalModelV2
+    model: TwoTower
     losses: list[float]
     epochs: int
     validation: dict[str, float]
@@ -160,46 +166,41 @@ def fit(
     settings = config.train
     tf.keras.utils.set_random_seed(settings.seed)
     here = ranks.world()
-    # The weights begin alike on all ranks, what is drawn from their pairs does not.
-    generator = np.random.default_rng([settings.seed, here.rank])
-    frequencies = np.bincount(lesson.pairs.item, minlength=held.size + FIRST_VALUE) + _SMOOTHING
-    model = build(config, held, frequencies, lesson.start)
     learned = lesson.pairs.share(here.rank, here.size)
-    batch = min(settings.retrieval_batch, len(learned.row))
-    names = query_columns(config.features)
-
-    def epoch():
-        for queries, item in learned.batches(batch, settings.id_dropout, generator):
-            yield query_inputs(queries, names) | item_inputs(held, item)
-
-    first = next(epoch())
-    signature = {name: tf.TensorSpec((None, value.shape[1]), value.dtype) for name, value in first.items()}
-    batches = tf.data.Dataset.from_generator(epoch, output_signature=signature).prefetch(2)
-    steps = ranks.least(len(learned.row) // batch)
+    model = build(config, held, lesson)
+    # The weights begin alike on all ranks; what is drawn from their shares does not.
+    fed = batches(config, held, learned, np.random.default_rng([settings.seed, here.rank]))
+    batch = min(settings.retrieval_batch, len(learned.item))
+    steps = ranks.least(learned.steps(batch))
     bar = TrainingBar("two-tower", steps, batch, lesson.epochs)
     best = BestEpoch(lambda: ranks.agreed(evaluate(model, config, held, lesson.validation)), on_epoch)
     model.compile(optimizer=ranks.optimizer(settings.learning_rate), metrics=[])
     watched = [*ranks.callbacks(settings.learning_rate, steps * lesson.epochs), bar]
     watched += [best] if lesson.validation else []
     with bar:
-        model.fit(batches.take(steps), epochs=lesson.epochs, verbose=0, callbacks=watched)  # pyright: ignore[reportArgumentType]
+        model.fit(fed.take(steps), epochs=lesson.epochs, verbose=0, callbacks=watched)  # pyright: ignore[reportArgumentType]
     ranks.check_equal(model)
     return Fitted(model, bar.losses, best.epochs or lesson.epochs, best.figures)
 
 
-def build(config: Config, held: Catalogue, frequencies: np.ndarray, start: Trained | None) -> mm.RetrievalModelV2:
+def build(config: Config, held: Catalogue, lesson: Lesson) -> TwoTower:
     """A new model, or one that is trained already and grown to a catalogue."""
-    widths = start.widths if start else {}
-    model = two_tower(shape(config, held, widths), frequencies, config.train.temperature)
+    settings, start = config.train, lesson.start
+    sizes = shape(config, held, start.widths if start else {})
+    if settings.query_encoder == "attention":
+        model: Any = SequenceTwoTower(sizes, held.item_codes)
+    else:
+        frequencies = np.bincount(lesson.pairs.item, minlength=held.size + FIRST_VALUE) + _SMOOTHING
+        model = two_tower(sizes, frequencies, settings.temperature)
     if start:
         # The first call makes its variables.
-        blank = pairs.blank(config)
-        model(query_inputs(blank, query_columns(config.features)) | item_inputs(held, np.array([OUT_OF_VOCABULARY])))
+        model.query_encoder(query_inputs(pairs.blank(config), query_columns(config.features)))
+        model.candidate_encoder(item_inputs(held, np.array([OUT_OF_VOCABULARY])))
         weights.restore(model, start)
     return model
 
 
-def evaluate(model: mm.RetrievalModelV2, config: Config, held: Catalogue, rows: HeldOut | None) -> dict[str, float]:
+def evaluate(model: TwoTower, config: Config, held: Catalogue, rows: HeldOut | None) -> dict[str, float]:
     """Figures of ``train.validation.judge`` of a model as it is."""
     if rows is None:
         return {}
@@ -220,25 +221,14 @@ def shape(config: Config, held: Catalogue, widths: Mapping[str, int]) -> Shape:
     )
 
 
-def query_inputs(queries: Queries, names: tuple[str, ...]) -> dict[str, Any]:
-    """The query tower's inputs by Merlin's column names: scalars ``[batch, 1]``, lists ``[batch, recent_items]``."""
-    columns = {name: queries.user_codes[:, i : i + 1] for i, name in enumerate(names)}
-    return columns | {RECENT_ITEMS: queries.recent_items, RECENT_WEIGHTS: queries.recent_weights}
-
-
-def item_inputs(held: Catalogue, codes: np.ndarray) -> dict[str, np.ndarray]:
-    """The item tower's inputs for item codes: a column each, int64 ``[batch, 1]``."""
-    return {name: by_code[codes][:, None] for name, by_code in held.item_codes.items()}
-
-
-def item_embeddings(model: mm.RetrievalModelV2, held: Catalogue) -> np.ndarray:
-    """Unit vectors of the whole catalogue in the order of codes, float32 ``[catalogue, dim]``."""
+def item_embeddings(model: TwoTower, held: Catalogue) -> np.ndarray:
+    """Embeddings of the whole catalogue in the order of codes, float32 ``[catalogue, dim]``."""
     codes = np.arange(FIRST_VALUE, FIRST_VALUE + held.size)
     parts = np.array_split(codes, max(1, held.size // 4096))
     return np.concatenate([model.candidate_encoder(item_inputs(held, part)).numpy() for part in parts])
 
 
-def query_onnx(model: mm.RetrievalModelV2, config: Config, known: Queries) -> tuple[bytes, float]:
+def query_onnx(model: TwoTower, config: Config, known: Queries) -> tuple[bytes, float]:
     """The query tower as ONNX, and its largest difference from TensorFlow on training rows and on an unknown user."""
     names, length = query_columns(config.features), config.features.recent_items
 

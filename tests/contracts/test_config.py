@@ -51,6 +51,11 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
         ("'equal'",),
     ),
     "a negative margin": ({"gate": {"max_loss": -0.1}}, "gate.max_loss: expected a number, 0 or more", ("-0.1",)),
+    "no query encoder": (
+        {"train__query_encoder": "lstm"},
+        "train.query_encoder: expected 'pooling' or 'attention'",
+        ("'lstm'",),
+    ),
     "no ranker": ({"train__ranker": "bert"}, "train.ranker: expected 'dcn' or 'dlrm'", ("'bert'",)),
     "no event type": ({"source__events__event_type": "buy"}, "source.events.event_type: expected one of", ("'buy'",)),
     "no item of an event": ({"source__events__columns__item_id": ...}, "source.events.columns.item_id: is missing", ()),

@@ -184,6 +184,7 @@ def _row(number, user, time, before, new):
         "as_of": time,
         "recent_item_codes": [code for _, code in recent],
         "recent_event_times": [t for t, _ in recent],
+        "interaction_count": len(before),
         "seen_item_codes": sorted({code for _, code in before}),
         "target_item_codes": new,
     }

@@ -1,0 +1,149 @@
+"""The two-tower whose query tower reads the recent items in their order: causal self-attention (SASRec).
+
+Kang & McAuley, "Self-attentive sequential recommendation", ICDM 2018, with a softmax over the whole catalogue in place
+of one sampled negative (Klenitskiy & Vasilev, "Turning dross into gold loss", RecSys 2023). Lists lie newest first, as
+they are served: a token sees itself and what lies behind it, so the state of token i is the query of a user whose
+newest interaction is i. One pass over a sequence thus trains every one of its prefixes; serving takes token 0's state.
+"""
+
+# pyright: reportIncompatibleMethodOverride=false, reportCallIssue=false, reportArgumentType=false
+# pyright: reportOptionalMemberAccess=false
+# (Keras's stubs are not those of its layers)
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from contracts.features import FIRST_VALUE, PAD
+from train.towers import RECENT_ITEMS, Shape
+
+Columns = Mapping[str, Any]
+
+#: Columns of a training batch beside the query's: of each pair its sequence, its token there, and the item taken.
+SEQUENCE, TOKEN, TARGET = "sequence", "token", "target"
+_BLOCKS, _HEADS, _DROPOUT = 2, 2, 0.2
+_STDDEV = 0.02
+
+
+class Block(tf.keras.layers.Layer):
+    """Masked self-attention, then two dense layers, each added to its input after layer normalisation."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        layers = tf.keras.layers
+        self._normal, self._normal_wide = (layers.LayerNormalization(epsilon=1e-6) for _ in range(2))
+        self._projections, self._out = layers.Dense(3 * dim, use_bias=False), layers.Dense(dim)
+        self._wide, self._narrow = layers.Dense(2 * dim, activation="gelu"), layers.Dense(dim)
+        self._dropout = layers.Dropout(_DROPOUT)
+        self._dim = dim
+
+    def call(self, tokens: tf.Tensor, mask: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """``tokens`` float32 ``[b, n, dim]``; ``mask`` ``[b, 1, n, n]`` is added to the weights' logits."""
+        size, length = tf.shape(tokens)[0], tf.shape(tokens)[1]
+        width = self._dim // _HEADS
+
+        def heads(values: tf.Tensor) -> tf.Tensor:
+            return tf.transpose(tf.reshape(values, (size, length, _HEADS, width)), (0, 2, 1, 3))
+
+        query, key, value = map(heads, tf.split(self._projections(self._normal(tokens)), 3, axis=-1))
+        weights = tf.nn.softmax(tf.matmul(query, key, transpose_b=True) / width**0.5 + mask)
+        mixed = tf.matmul(self._dropout(weights, training=training), value)
+        mixed = tf.reshape(tf.transpose(mixed, (0, 2, 1, 3)), (size, length, self._dim))
+        tokens += self._dropout(self._out(mixed), training=training)
+        wide = self._narrow(self._wide(self._normal_wide(tokens)))
+        return tokens + self._dropout(wide, training=training)
+
+
+class SequenceTwoTower(tf.keras.Model):
+    """Both towers over one item table; an embedding is the sum of an id's and its attributes', and a dot the logit."""
+
+    def __init__(self, shape: Shape, item_codes: Mapping[str, np.ndarray]):
+        """An untrained model.
+
+        Args:
+            shape: columns and sizes; of the users' columns the id is not used: who he is, is what he did.
+            item_codes: item column -> int64 by item code (``train.tables.Catalogue.item_codes``).
+        """
+        super().__init__()
+        dim = shape.dim
+
+        def table(name: str, size: int) -> tf.Variable:
+            initial = tf.keras.initializers.RandomNormal(stddev=_STDDEV)
+            return self.add_weight(name=name, shape=(size, dim), initializer=initial)
+
+        self._items = {name: table(f"item/{name}", size) for name, size in shape.item_columns.items()}
+        users = {name: size for name, size in shape.user_columns.items() if name != "user_id"}
+        self._users = {name: table(f"user/{name}", size) for name, size in users.items()}
+        self._positions = table("positions", shape.recent_items)
+        self._item_codes = dict(item_codes)
+        self._blocks = [Block(dim) for _ in range(_BLOCKS)]
+        self._normal = tf.keras.layers.LayerNormalization(epsilon=1e-6)
+        self._dropout = tf.keras.layers.Dropout(_DROPOUT)
+        self._scale = dim**0.5
+
+    def candidate_encoder(self, columns: Columns) -> tf.Tensor:
+        """Item embeddings float32 ``[b, dim]`` of columns ``[b, 1]``."""
+        return _sum([tf.gather(self._items[name], columns[name][:, 0]) for name in self._items])
+
+    def query_encoder(self, columns: Columns) -> tf.Tensor:
+        """Query embeddings float32 ``[b, dim]`` of user columns ``[b, 1]`` and recent items ``[b, recent_items]``."""
+        return self.states(columns[RECENT_ITEMS])[:, 0] + self._user_part(columns)
+
+    def states(self, recent: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """State of every token, float32 ``[b, n, dim]``; zeros where padded.
+
+        Args:
+            recent: int ``[b, n]`` item codes, newest first, 0 pads on the right.
+            training: whether to drop out.
+        """
+        recent = tf.cast(recent, tf.int64)
+        held = tf.not_equal(recent, PAD)
+        place = tf.range(tf.shape(recent)[1])
+        length = tf.reduce_sum(tf.cast(held, tf.int32), axis=1, keepdims=True)
+        # The oldest has position 0, so that a prefix has the same positions in training as when it is served.
+        position = tf.maximum(length - 1 - place, 0)
+        tokens = self._tokens(recent) * self._scale + tf.gather(self._positions, position)
+        tokens = self._dropout(tokens, training=training)
+        seen = (place[None, :] >= place[:, None])[None] & held[:, None, :]
+        mask = tf.where(seen, 0.0, -1e9)[:, None]
+        for block in self._blocks:
+            tokens = block(tokens, mask, training=training)
+        return self._normal(tokens) * tf.cast(held, tf.float32)[..., None]
+
+    def train_step(self, data: Columns) -> dict[str, tf.Tensor]:
+        """One step over whole sequences: softmax over the catalogue at every token that something was taken after."""
+        with tf.GradientTape() as tape:
+            loss = self.pair_loss(data)
+        variables = self.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
+        return {"loss_batch": loss}
+
+    def pair_loss(self, data: Columns, training: bool = True) -> tf.Tensor:
+        """Mean cross-entropy of a batch's pairs."""
+        states = tf.gather_nd(
+            self.states(data[RECENT_ITEMS], training), tf.stack([data[SEQUENCE], data[TOKEN]], axis=1)
+        )
+        queries = states + tf.gather(self._user_part(data), data[SEQUENCE])
+        catalogue = tf.range(FIRST_VALUE, self._items["item_id"].shape[0], dtype=tf.int64)
+        logits = tf.matmul(queries, self._tokens(catalogue), transpose_b=True)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(data[TARGET] - FIRST_VALUE, logits)
+        return tf.reduce_mean(losses)
+
+    def _tokens(self, codes: tf.Tensor) -> tf.Tensor:
+        """Item embeddings of codes of any shape, attributes looked up."""
+        # Constants of the graph, so that they are in the exported one: a tensor made outside would be an input of it.
+        tables = {name: tf.constant(by_code, tf.int64) for name, by_code in self._item_codes.items()}
+        return _sum([tf.gather(self._items[name], tf.gather(tables[name], codes)) for name in self._items])
+
+    def _user_part(self, columns: Columns) -> tf.Tensor | float:
+        """What a user's attributes add to his query, float32 ``[b, dim]``; 0 where there are no attributes."""
+        parts = [tf.gather(self._users[name], columns[name][:, 0]) for name in self._users]
+        return _sum(parts) if parts else tf.zeros((tf.shape(columns[RECENT_ITEMS])[0], self._positions.shape[1]))
+
+
+def _sum(parts: list[tf.Tensor]) -> tf.Tensor:
+    return parts[0] if len(parts) == 1 else tf.add_n(parts)
