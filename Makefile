@@ -1,6 +1,6 @@
 # Trireme. `make` prints the targets; CONFIG, TRIREME_ROOT and TRIREME_PORT_BASE choose data set, folder and ports.
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor run pipeline horovod update etl train export up down status learn load bench-etl bench-quality test check format test-train test-serve
+.PHONY: help setup doctor run pipeline horovod update etl train export up down mlflow status learn load bench-etl bench-quality test check format drill-gate test-train test-serve
 
 CONFIG ?= configs/completejourney.toml
 SERVE := .venv/bin/python
@@ -73,6 +73,14 @@ bench-etl: setup  ## The etl against polars, pandas and PySpark on millions of r
 # BENCH="--only completejourney --root var/elsewhere" and the like choose; see its --help.
 bench-quality: setup  ## The whole chain and tuned baselines by four protocols, against what is asked: some half an hour
 	@$(SERVE) -m tests.benchmarks.quality $(BENCH)
+
+drill-gate: setup  ## Train on shuffled labels, and see the gate refuse the release: minutes, on the smoke data
+	@$(SERVE) -m tests.drills.gate
+
+# PORT=5000 and the like; without, a port that is free.
+mlflow: setup  ## MLflow's pages on the runs of CONFIG's trainings
+	@UV_PROJECT_ENVIRONMENT=.venv-ui $(UV) sync --quiet --frozen --extra ui >&2
+	@$(TRAIN) -m train ui $(CONFIG) --program .venv-ui/bin/mlflow --port $(or $(PORT),0)
 
 status: setup  ## What runs, on which port, since when
 	@$(SERVE) -m deploy status $(CONFIG)

@@ -82,6 +82,16 @@ class Zones:
         """The candidate release's answers to the evaluation requests, and their evaluation."""
         return f"{self.root}/answers"
 
+    @property
+    def tracking(self) -> str:
+        """MLflow's runs of this data set (sqlite) and their artefacts, unless a server keeps them."""
+        return f"{self.root}/mlflow"
+
+    @property
+    def tuning(self) -> str:
+        """One folder a tuned stage: its trials as they happen, the best configuration and charts."""
+        return f"{self.root}/tuning"
+
 
 def resident(zones: Zones) -> str:
     """The folder of the retrieval that is to serve: ``refit``, or what it was brought to since by updates.

@@ -134,8 +134,13 @@ class FeatureSettings:
     bucket_minutes: int = 1440
     #: Half-lives of the item popularity, hours.
     popularity_half_lives_hours: tuple[float, ...] = (168.0, 720.0, 2880.0)
+    #: Half-lives of what was taken right after or before the user's newest item in a session, hours; none: not counted.
+    covisit_half_lives_hours: tuple[float, ...] = ()
     #: An item needs this many interactions in the training window to enter the catalogue.
     min_item_count: int = 20
+    #: Whether the catalogue goes on with every other item of the log, as one that updates of items keep fresh does. One
+    #: can be recommended once a bucket that names it is closed: by its popularity, as models do not know it.
+    live_items: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,12 +148,16 @@ class Windows:
     """Dates (``YYYY-MM-DD``, in the source's own time) between the windows A, B, C and the test.
 
     A = before ``retrieval_end`` fits retrieval, B up to ``ranker_end`` the ranker, C up to ``cut`` tunes blend and
-    calibration, and from ``cut`` on is the test.
+    calibration, and from ``cut`` on, up to ``test_end`` where there is one, is the test.
     """
 
     retrieval_end: str
     ranker_end: str
     cut: str
+    test_end: str = ""
+    #: The test asks for the next item of running sessions: at most so many, drawn by seed, each at the instant of an
+    #: interaction that continues one; B and C hold such instants only. 0: for every user's items after the cut, at it.
+    next_events: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,12 +177,24 @@ class TrainSettings:
     id_dropout: float = 0.3
     #: Half-life of a recent item's weight in the query tower.
     recent_half_life_hours: float = 720.0
+    item_item_items: int = 20_000  # at most, those of most users: 4 bytes each squared
     item_item_neighbours: int = 300
     item_item_regularization: float = 500.0
-    ranker: str = "dcn"
-    ranker_epochs: int = 3
+    ranker: str = "dcn"  # or "dlrm", "mmoe"
+    #: "binary" looks at every candidate by itself, "listwise" at those of a request together.
+    ranker_loss: str = "binary"
+    #: What else the ranker learns of a hit: "value" (of the event), "dwell" (reported of the item), or "" for nothing.
+    second_task: str = ""
+    ranker_width: int = 64  # of the first deep layer; the next has half
+    ranker_l2: float = 0.001
+    ranker_learning_rate: float = 0.002
+    ranker_epochs: int = 10  # at most: the best by requests held out of window B is kept
     ranker_batch: int = 1024
+    #: Most users of windows B and C, and most rows.
     ranker_users: int = 2000
+    ranker_rows: int = 8000
+    #: What a row of windows B and C asks for: all that a user takes within so many days; 0: what he takes next.
+    horizon_days: int = 0
     #: An update learns from rows of so many days before the cut at most; a resident model older than that is refitted.
     update_days: int = 7
     #: Old rows that an update learns again with each new one, and its small steps.
@@ -193,6 +214,7 @@ class ServeSettings:
     trending_candidates: int = 100
     #: Weight of item-item against two-tower in the order of retrieval (``contracts.blending.retrieval_score``).
     similar_weight: float = 0.7
+    covisit_candidates: int = 60  # of what goes with the user's newest item, where that is counted
     session_candidates: int = 40  # trending items of the running session's categories
     trending_half_life_hours: float = 336.0
     #: Interactions of a region below which its trending list falls back to all regions.

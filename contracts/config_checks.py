@@ -26,11 +26,14 @@ _MAY_BE_ZERO = frozenset(
         "seed",
         "lateness_hours",
         "id_dropout",
+        "horizon_days",
         "update_replay",
         "update_max_forgetting",
         "two_tower_candidates",
         "similar_candidates",
         "similar_weight",
+        "ranker_l2",
+        "covisit_candidates",
         "session_candidates",
         "session_weight",
         "min_ratio",
@@ -39,9 +42,18 @@ _MAY_BE_ZERO = frozenset(
         "min_cold_start_rise",
         "max_cold_start_loss",
         "max_disorder_hours",
+        "next_events",
     }
 )
 
+
+#: Settings of [train] that are one of a few words.
+_WORDS = {
+    "query_encoder": ("pooling", "attention"),
+    "ranker": ("dcn", "dlrm", "mmoe"),
+    "ranker_loss": ("binary", "listwise"),
+    "second_task": ("", "value", "dwell"),
+}
 
 #: Settings that are a part of one.
 _SHARES = (
@@ -71,27 +83,32 @@ def cross_checks(config: Config, faulty: Iterable[str] = ()) -> list[str]:
 def _single_checks(config: Config) -> Iterator[Finding]:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", config.name):
         yield Finding("name", f"expected letters, digits, - and _ (it names a folder), got {config.name!r}")
-    held = dataclasses.astuple(config.windows)
+    borders = dataclasses.asdict(config.windows)
+    del borders["next_events"]
+    held = {name: day for name, day in borders.items() if day or name != "test_end"}
     also = tuple(f"windows.{field.name}" for field in dataclasses.fields(config.windows))
     try:
-        dates = [date.fromisoformat(day) for day in held]
+        dates = [date.fromisoformat(day) for day in held.values()]
         if sorted(set(dates)) != dates:
-            yield Finding("windows", f"expected retrieval_end < ranker_end < cut, got {held}", also)
+            yield Finding("windows", f"expected {' < '.join(held)}, got {tuple(held.values())}", also)
     except ValueError as error:
         yield Finding("windows", f"expected dates as YYYY-MM-DD: {error}", also)
+    if config.windows.next_events and config.train.horizon_days:
+        text = "windows.next_events asks for the next interaction, a horizon for all of many days; set one of them to 0"
+        yield Finding("train.horizon_days", text, ("windows.next_events",))
     if config.source.time_shift not in ("none", "end_at_now"):
         yield Finding("source.time_shift", f"expected 'none' or 'end_at_now', got {config.source.time_shift!r}")
-    if config.train.query_encoder not in ("pooling", "attention"):
-        yield Finding("train.query_encoder", f"expected 'pooling' or 'attention', got {config.train.query_encoder!r}")
-    if config.train.ranker not in ("dcn", "dlrm"):
-        yield Finding("train.ranker", f"expected 'dcn' or 'dlrm', got {config.train.ranker!r}")
+    for name, words in _WORDS.items():
+        held = getattr(config.train, name)
+        if held not in words:
+            yield Finding(f"train.{name}", f"expected {' or '.join(map(repr, words))}, got {held!r}")
     if config.gate.against_current not in AGAINST_CURRENT:
         text = f"expected one of {', '.join(map(repr, AGAINST_CURRENT))}, got {config.gate.against_current!r}"
         yield Finding("gate.against_current", text)
     categorical = ("user_categorical", "item_categorical")
     if config.train.ranker == "dlrm" and not any(getattr(config.features, listed) for listed in categorical):
         also = tuple(f"features.{listed}" for listed in categorical)
-        yield Finding("train.ranker", "'dlrm' needs a categorical feature, and there is none; expected 'dcn'", also)
+        yield Finding("train.ranker", "'dlrm' needs a categorical feature, and there is none; take another", also)
 
 
 def _column_checks(config: Config) -> Iterator[Finding]:
@@ -119,7 +136,7 @@ def _column_checks(config: Config) -> Iterator[Finding]:
 
 def _range_checks(config: Config) -> Iterator[Finding]:
     """Whether every number is one that can be worked with."""
-    for table in ("features", "train", "serve", "quality", "gate"):
+    for table in ("features", "windows", "train", "serve", "quality", "gate"):
         for name, held in dataclasses.asdict(getattr(config, table)).items():
             numbers = held if isinstance(held, tuple) else (held,)
             numbers = [x for x in numbers if isinstance(x, (int, float)) and not isinstance(x, bool)]

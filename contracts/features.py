@@ -17,6 +17,7 @@ from contracts.config import FeatureSettings
 PAD, NULL, OUT_OF_VOCABULARY, FIRST_VALUE = 0, 1, 2, 3
 
 MS_PER_MINUTE = 60_000
+MINUTES_PER_DAY = 1440
 MS_PER_HOUR = 3_600_000
 MS_PER_DAY = 86_400_000
 
@@ -77,6 +78,11 @@ def popularity_column(half_life_hours: float) -> str:
     return f"popularity_{half_life_hours:g}h"
 
 
+def covisit_column(half_life_hours: float) -> str:
+    """The name of the log share of an item's co-visits with the user's newest, of one half-life."""
+    return f"covisit_{half_life_hours:g}h"
+
+
 def user_behaviour(settings: FeatureSettings) -> FeatureView:
     """What a user did lately: folded from the stream (``contracts.folds``), twin in ``etl/behaviour.py``."""
     strings, integers = ValueType.STRING_LIST, ValueType.INT64_LIST
@@ -128,6 +134,10 @@ def ranker_continuous(settings: FeatureSettings) -> tuple[str, ...]:
     """
     popularity = [popularity_column(hours) for hours in settings.popularity_half_lives_hours]
     counts = [f"category_share_{hours}h" for hours in settings.count_half_lives_hours]
+    covisits = [covisit_column(hours) for hours in settings.covisit_half_lives_hours]
+    covisits += ["covisit_earlier", "covisit_evidence"] if covisits else []
+    moment = ["trending"] if settings.bucket_minutes < MINUTES_PER_DAY else []
+    live = ["item_age"] if settings.live_items else []
     recent = [f"recent_share_{name}" for name in settings.item_categorical]
     seen = [f"seen_share_{name}" for name in settings.item_categorical]
     return (
@@ -135,6 +145,9 @@ def ranker_continuous(settings: FeatureSettings) -> tuple[str, ...]:
         "similar_score",
         *popularity,
         "trend",
+        *moment,
+        *covisits,
+        *live,
         *counts,
         *recent,
         *seen,

@@ -39,6 +39,7 @@ class StackSettings:
     dask_scheduler: str = ""  # address; empty: a cluster of this machine
     variant: str = ""  # arm of the experiment, as answers name it
     schema_registry: str = ""  # URL; empty: the committed files of contracts/schemas
+    mlflow: str = ""  # URL of the tracking store; empty: sqlite below the data set's root
 
     def port(self, part: str) -> int:
         """The port of a part of ``PORT_OFFSETS``."""
@@ -49,8 +50,8 @@ def stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
     """``TRIREME_ROOT`` (default ``var``), ``TRIREME_PORT_BASE`` (20000) and where others than the local stack's serve.
 
     These are ``TRIREME_REDIS`` and ``TRIREME_KAFKA`` (``host:port``), ``TRIREME_DASK_SCHEDULER`` (its address),
-    ``TRIREME_SCHEMA_REGISTRY`` (its URL), ``TRIREME_PARTITIONS`` (4) and ``TRIREME_VARIANT`` (none). A ``ConfigError``
-    names every variable that is wrong.
+    ``TRIREME_SCHEMA_REGISTRY`` (its URL), ``TRIREME_PARTITIONS`` (4) and ``TRIREME_VARIANT`` (none); and, by the name
+    that MLflow gives it, ``MLFLOW_TRACKING_URI``. A ``ConfigError`` names every variable that is wrong.
     """
     problems: list[str] = []
     base = _whole(environ, "TRIREME_PORT_BASE", 20_000, "a port", (1024, 65_000), problems)
@@ -69,7 +70,8 @@ def stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
         raise ConfigError("environment", problems)
     root = environ.get("TRIREME_ROOT") or "var"
     scheduler, variant = environ.get("TRIREME_DASK_SCHEDULER", ""), environ.get("TRIREME_VARIANT", "")
-    return StackSettings(root, base, addresses["redis"], addresses["kafka"], partitions, scheduler, variant, registry)
+    others = (scheduler, variant, registry, environ.get("MLFLOW_TRACKING_URI", ""))
+    return StackSettings(root, base, addresses["redis"], addresses["kafka"], partitions, *others)
 
 
 def _is_http(url: str) -> bool:

@@ -129,7 +129,7 @@ def _columns(chain: Chain, answered: Answered) -> pa.Table:
     order = np.argsort(-scores[..., 0], axis=1, kind="stable")[:, :_BESIDE]
     two_tower = np.take_along_axis(ids, order, axis=1)
     seen = catalogue_mask(answered.query.seen_items, tables.items)
-    blocked = blocked_items(answered.envelopes, seen, tables.serve.exclude_seen)
+    blocked = blocked_items(answered.envelopes, seen, tables.serve.exclude_seen, chain.popularity)
     trending = [chain.popularity.trending_order(x.as_of, x.region) for x in answered.envelopes]
     trending = [row[~out[row]][:_BESIDE] + FIRST_VALUE for row, out in zip(trending, blocked)]
     answers = answered.answers

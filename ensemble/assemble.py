@@ -21,7 +21,7 @@ from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, query_columns
 from ensemble.steps import ranker, retrieval
 from ensemble.steps.release import DOCUMENT
-from ensemble.steps.tables import BUCKETS, ITEMS, VOCABULARY
+from ensemble.steps.tables import BUCKETS, COVISITS, ITEMS, VOCABULARY
 
 #: The packages whose code decides what a release holds and answers.
 CODE = ("contracts", "ensemble", "triton_repo")
@@ -60,6 +60,10 @@ def write_shared(folder: Path, config: Config, zones: Zones) -> None:
     regions, region = np.unique(buckets["region"].fill_null("").to_numpy().astype(str), return_inverse=True)
     numbers = {name: buckets[name].to_numpy().astype(np.int32) for name in ("bucket", "item_code", "count")}
     _write_arrays(folder / BUCKETS, region=region.astype(np.int32), regions=regions, **numbers)
+    if config.features.covisit_half_lives_hours:
+        pairs = read_table(f"{zones.features}/covisits.parquet")
+        columns = ("bucket", "item_code", "next_code", "count")
+        _write_arrays(folder / COVISITS, **{name: pairs[name].to_numpy().astype(np.int32) for name in columns})
 
 
 def write_retrieval(folder: Path, source: str) -> None:

@@ -49,7 +49,7 @@ class Window:
     """How much of a window is kept.
 
     Attributes:
-        rows: at most so many rows, a seeded sample.
+        rows: at most so many rows, a seeded sample; 0 keeps all.
         negatives: at most so many candidates a row that were not bought, a seeded sample; 0 keeps all.
         hits_only: leave out rows of which retrieval found nothing that was bought: nothing to learn from.
     """
@@ -61,7 +61,7 @@ class Window:
 
 
 #: B fits the ranker; C tunes calibration and blend, so that its lists are whole.
-WINDOWS = (Window("B", 12_000, 60, True), Window("C", 2_000, 0, False))
+WINDOWS = (Window("B", 0, 60, True), Window("C", 2_000, 0, False))
 
 
 def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def _fill(config: Config, zones: Zones, maker: _Maker, window: Window) -> dict[s
     names = ["row_id", "user_id", "as_of", "target_item_codes", *raw_rows.columns(config.features)]
     table = assemble.read_table(f"{zones.features}/rows/window={window.name}", names)
     generator = np.random.default_rng([config.train.seed, ord(window.name)])
-    if table.num_rows > window.rows:
+    if 0 < window.rows < table.num_rows:
         table = table.take(np.sort(generator.choice(table.num_rows, window.rows, replace=False)))
     # In the order of time: popularity is kept by day, and without order every batch would ask for all days.
     table = table.sort_by("as_of")

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from contracts import artifacts
 from contracts.config import Config
 from contracts.features import FIRST_VALUE
-from etl import context, encoding, grouping, groups, rows, store, vocabulary
+from etl import context, covisits, encoding, grouping, groups, rows, store, vocabulary
 from etl.cluster import Session
 from etl.selection import select
 
@@ -42,7 +42,7 @@ def run(
         log: for a line about what surprises.
     """
     facts = artifacts.read_manifest(zone.processed)
-    instants = rows.Instants(facts["retrieval_end"], facts["ranker_end"], facts["cut"], facts["log_end"])
+    instants = rows.Instants(*(facts[name] for name in ("retrieval_end", "ranker_end", "cut", "log_end", "test_end")))
     before = known_vocabulary(config, zone, log)
     for name in ("rows", "by_user", "workflow"):
         store.clear(f"{zone.features}/{name}")
@@ -52,9 +52,9 @@ def run(
     )
     shuffled = grouping.run(place, files, session)
     item_counts = _series(shuffled.items, "item_id")
-    catalogue = vocabulary.extended(before.get("item_id", []), item_counts, config.features.min_item_count)
+    catalogue = vocabulary.catalogue(config, before, item_counts)
     store.write(pa.table({"item_id": pa.array(catalogue, pa.string())}), groups.catalogue_file(zone))
-    known = {"zone": zone, "instants": instants}
+    known = {"config": config, "zone": zone, "instants": instants}
     surveys = session.each("rows surveyed", groups.survey, shuffled.folders, **known)
     user_counts = _series(pa.concat_tables([part.users for part in surveys]), "user_id")
     encoded = vocabulary.encodings(config, before, item_counts, user_counts, zone.processed, instants.cut)
@@ -67,10 +67,13 @@ def run(
     numbers = range(len(shuffled.folders))
     with _workflow_beside(config, zone):
         each = (shuffled.folders, numbers, chosen)
-        counts = session.each("point-in-time rows", groups.build, *each, config=config, **known)
+        counts = session.each("point-in-time rows", groups.build, *each, **known)
     for name in ("requests", "truth"):
         parts = [f"{scratch}/{part}/part-{number:05d}.parquet" for part in (name, f"cold_{name}") for number in numbers]
         beside.append(session.beside(store.concat, parts, f"{zone.features}/{name}.parquet"))
+    if config.features.covisit_half_lives_hours:
+        parts = [f"{scratch}/covisits/part-{number:05d}.parquet" for number in numbers]
+        beside.append(session.beside(covisits.write, parts, zone))
     beside.append(session.beside(_write_profiles, config, zone, len(numbers), instants.log_end))
     _write_statics(config, zone, encoded, user_counts.index.to_numpy(object))
     for task in beside:

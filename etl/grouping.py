@@ -37,7 +37,7 @@ class Groups(NamedTuple):
     Attributes:
         folders: one a group, in the order of their users.
         counts: files with ``bucket`` int32, ``region``, ``item_id``, ``count`` int32, in the order of buckets.
-        items: ``item_id`` and ``count`` int64 of the interactions before the cut.
+        items: ``item_id`` and ``count`` int64 of the interactions before the cut, 0 where there is none.
     """
 
     folders: list[str]
@@ -142,8 +142,9 @@ def _split(files: list[str], number: int, place: Place) -> tuple[list[int], pa.T
     store.write_split(rows, groups, f"{place.folder}/group=", f"part-{number:05d}")
     counts = bucket_counts(rows.filter(pc.is_null(rows.column("dwell_ms"))), place.bucket_minutes)
     store.write(counts, f"{place.folder}/counts/part-{number:05d}.parquet")
-    before = counts.filter(pc.less(counts.column("bucket"), place.cut // (place.bucket_minutes * MS_PER_MINUTE)))
-    totals = before.group_by("item_id").aggregate([("count", "sum")]).rename_columns(["count", "item_id"])
+    before = pc.less(counts.column("bucket"), place.cut // (place.bucket_minutes * MS_PER_MINUTE))
+    known = counts.set_column(3, "count", pc.if_else(before, counts.column("count"), 0))
+    totals = known.group_by("item_id").aggregate([("count", "sum")]).rename_columns(["count", "item_id"])
     return np.unique(groups).tolist(), totals
 
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from contracts import artifacts
 from contracts.config import Config
 from contracts.features import FIRST_VALUE, MS_PER_DAY, user_profile
-from etl import cold, device, rows, store, timeline
+from etl import cold, covisits, device, next_events, rows, snapshots, store, timeline
 from etl.history import History
 from etl.selection import ROWS_A_USER, Chosen, Survey
 
@@ -33,16 +33,21 @@ def catalogue_file(zone: artifacts.Zones) -> str:
     return f"{zone.features}/by_user/catalogue.parquet"
 
 
-def survey(group: str, zone: artifacts.Zones, instants: rows.Instants) -> Survey:
+def survey(group: str, config: Config, zone: artifacts.Zones, instants: rows.Instants) -> Survey:
     """Look through a group, so that rows can be drawn over all groups before any is computed."""
     log = rows.read(group)
-    found = rows.targets(log, rows.catalogue_codes(log, catalogue(zone)))
+    item_codes = rows.catalogue_codes(log, catalogue(zone))
+    found = snapshots.asked(log, rows.targets(log, item_codes), item_codes, instants, config.train)
     counts = device.to_host(device.counted(log.user[log.time < instants.cut], len(log.users)))
     place = np.cumsum(counts > 0) - 1
     window = instants.window(found.as_of)
     entry = np.flatnonzero((window == 1) | (window == 2))
+    asked = np.empty(0, np.int64)
+    if config.windows.next_events:
+        entry = entry[next_events.continuing(log, found.user[entry], found.as_of[entry], config)]
+        asked = next_events.possible(log, instants, config)
     users = pa.table({"user_id": pa.array(log.users[counts > 0], pa.string()), "count": counts[counts > 0]})
-    return Survey(users, entry, window[entry].astype(np.int8), place[found.user[entry]], found.as_of[entry])
+    return Survey(users, entry, window[entry].astype(np.int8), place[found.user[entry]], found.as_of[entry], asked)
 
 
 def build(
@@ -55,25 +60,46 @@ def build(
     users = timeline.read(zone.processed, "users", config.features.user_categorical)
     users = users.of(pa.array(log.users, pa.string()))
     newest = (found.as_of >= instants.cut - config.train.update_days * MS_PER_DAY) & (found.as_of < instants.cut)
-    entries = (np.flatnonzero(instants.window(found.as_of) == 0), *chosen.entries, np.flatnonzero(newest))
-    ids = _row_ids(log, found, instants.cut, chosen.users_before)
-    for window, part in zip(WINDOWS, entries):
-        tables = rows.training_rows(log, found, part, ids, item_codes, config, users, seen=window != "A")
+    first, (b, c) = np.flatnonzero(instants.window(found.as_of) == 0), chosen.entries
+    spans = snapshots.asked(log, found, item_codes, instants, config.train)
+    made = {"A": (found, first), "B": (spans, b), "C": (spans, c), "new": (found, np.flatnonzero(newest))}
+    for window, (whole, part) in made.items():
+        ids = _row_ids(log, whole, instants.cut, chosen.users_before)
+        tables = rows.training_rows(log, whole, part, ids, item_codes, config, users, seen=window != "A")
         store.write_parts(tables, f"{zone.features}/rows/window={window}/part-{number:05d}.parquet")
-    requests = rows.snapshot(log, log.users_before(instants.cut), instants.cut, config, users)
     stamp = pa.array(np.full(len(log.users), instants.log_end), pa.timestamp("ms", tz="UTC"))
     profiles = rows.snapshot(log, log.users, instants.log_end + 1, config, users).select(profile_columns(config))
-    truth = rows.truth(log, found, item_codes, items, instants.cut)
+    truth = rows.truth(log, found, item_codes, items, instants)
+    asked = _asked(log, chosen, item_codes, truth, config, instants, users)
     parts = {
-        "requests": rows.asked(requests, instants.cut, K),
-        "truth": truth,
+        "requests": asked[0],
+        "truth": asked[1],
         "cold_requests": cold.requests(log, chosen.cold, instants.cut, K, config, users),
         "cold_truth": cold.truth(truth, chosen.cold),
         "user_profile": stamped(profiles, stamp),
     }
+    if config.features.covisit_half_lives_hours:
+        parts["covisits"] = covisits.counted(log, item_codes, config.features)
     for name, table in parts.items():
         store.write(table, f"{zone.features}/by_user/{name}/part-{number:05d}.parquet")
-    return {window: len(part) for window, part in zip(WINDOWS, entries)}
+    return {window: len(part) for window, (_, part) in made.items()}
+
+
+def _asked(
+    log: History,
+    chosen: Chosen,
+    item_codes: np.ndarray,
+    truth: pa.Table,
+    config: Config,
+    instants: rows.Instants,
+    users: timeline.Timeline,
+) -> tuple[pa.Table, pa.Table]:
+    """Requests and truth of the test: of every user at the cut, or of single interactions at their instants."""
+    if config.windows.next_events:
+        place = chosen.next_events
+        return next_events.requests(log, place, K, config, users), next_events.truth(log, place, item_codes)
+    requests = rows.snapshot(log, log.users_before(instants.cut), instants.cut, config, users)
+    return rows.asked(requests, instants.cut, K), truth
 
 
 def _row_ids(log: History, found: rows.Targets, cut: int, users_before: int) -> np.ndarray:

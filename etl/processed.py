@@ -59,6 +59,7 @@ def publish(config: Config, zone: artifacts.Zones, book: Ledger) -> dict[str, An
         "log_end": book.last,
         "shift_ms": book.shift,
         "updates": updates,
+        "test_end": book.last + 1,
         **ends,
     }
     _check_log(config, facts)
@@ -68,13 +69,10 @@ def publish(config: Config, zone: artifacts.Zones, book: Ledger) -> dict[str, An
 
 
 def borders(config: Config, shift: int) -> dict[str, int]:
-    """The windows' dates as instants of the shifted log, ms."""
-    windows = {
-        "retrieval_end": config.windows.retrieval_end,
-        "ranker_end": config.windows.ranker_end,
-        "cut": config.windows.cut,
-    }
-    return {name: _midnight(day) + shift for name, day in windows.items()}
+    """The windows' dates as instants of the shifted log, ms; what has no date is left out."""
+    names = ("retrieval_end", "ranker_end", "cut", "test_end")
+    windows = {name: getattr(config.windows, name) for name in names}
+    return {name: _midnight(day) + shift for name, day in windows.items() if day}
 
 
 def _midnight(day: str) -> int:

@@ -27,16 +27,20 @@ QUERIES = 100_000
 
 @dataclasses.dataclass(frozen=True)
 class Instants:
-    """The windows' borders, ms: A ends at the first, B at the second, C at the cut; ``log_end`` is the newest event."""
+    """The windows' borders, ms: A ends at the first, B at the second, C at the cut, the test at the last.
+
+    ``log_end`` is that of the newest event.
+    """
 
     retrieval_end: int
     ranker_end: int
     cut: int
     log_end: int
+    test_end: int
 
     def window(self, as_of: np.ndarray) -> np.ndarray:
-        """0 = A, 1 = B, 2 = C, 3 = test, of every instant."""
-        return np.searchsorted([self.retrieval_end, self.ranker_end, self.cut], as_of, side="right")
+        """0 = A, 1 = B, 2 = C, 3 = test, of every instant; 4 = after it."""
+        return np.searchsorted([self.retrieval_end, self.ranker_end, self.cut, self.test_end], as_of, side="right")
 
 
 class Targets(NamedTuple):
@@ -168,7 +172,7 @@ class Asked(NamedTuple):
 AS_KNOWN = Asked()
 
 
-def asked(table: pa.Table, as_of: int, k: int, what: Asked = AS_KNOWN) -> pa.Table:
+def asked(table: pa.Table, as_of: np.ndarray | int, k: int, what: Asked = AS_KNOWN) -> pa.Table:
     """A snapshot as requests for ``k`` items at an instant, of each user's home region."""
     n = table.num_rows
     columns = {
@@ -184,11 +188,11 @@ def asked(table: pa.Table, as_of: int, k: int, what: Asked = AS_KNOWN) -> pa.Tab
     return pa.table({**columns, **{name: table[name] for name in table.column_names if name != "user_id"}})
 
 
-def truth(log: History, found: Targets, item_codes: np.ndarray, catalogue: list[str], cut: int) -> pa.Table:
-    """New catalogue items from the cut on, of users who met a catalogue item before it, by the id of their request."""
+def truth(log: History, found: Targets, item_codes: np.ndarray, catalogue: list[str], instants: Instants) -> pa.Table:
+    """New catalogue items of the test window, of users who met one before it, by the id of their request."""
     met = device.arrays().asarray(item_codes)[log.item] >= 0
-    experienced = device.to_host(device.counted(log.user[met & (log.time < cut)], len(log.users))) > 0
-    chosen = np.flatnonzero((found.as_of >= cut) & experienced[found.user])
+    experienced = device.to_host(device.counted(log.user[met & (log.time < instants.cut)], len(log.users))) > 0
+    chosen = np.flatnonzero((instants.window(found.as_of) == 3) & experienced[found.user])
     codes = found.codes_of(chosen)
     users, entry = np.unique(found.user[chosen], return_inverse=True)
     sizes = np.bincount(entry, found.sizes[chosen], len(users)).astype(np.int64)

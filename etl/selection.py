@@ -11,8 +11,6 @@ import pyarrow as pa
 from contracts.config import Config
 from contracts.evaluation import COLD_STEPS
 
-#: Rows of windows B and C at most: they train and tune the ranker, on some hundred candidates each.
-RANKER_ROWS = 8_000
 #: Users whose cold start is looked at, at most, and the interactions before the cut that they need.
 COLD_USERS, COLD_HISTORY = 1_000, max(COLD_STEPS)
 #: A row's id is its user's place among the sorted users with history, times this, plus the place among the user's rows.
@@ -28,6 +26,7 @@ class Survey(NamedTuple):
         window: 1 = B, 2 = C.
         user: its user's place in ``users``.
         as_of: its instant, ms.
+        next_events: positions in the log of the interactions that could be asked for (``etl/next_events.py``).
     """
 
     users: pa.Table
@@ -35,6 +34,7 @@ class Survey(NamedTuple):
     window: np.ndarray
     user: np.ndarray
     as_of: np.ndarray
+    next_events: np.ndarray
 
 
 class Chosen(NamedTuple):
@@ -44,17 +44,19 @@ class Chosen(NamedTuple):
         entries: which of its targets become rows of B and of C.
         users_before: how many users come before the group's own.
         cold: ids of the users whose cold start is looked at, sorted.
+        next_events: positions in its log of the interactions that are asked for.
     """
 
     entries: tuple[np.ndarray, np.ndarray]
     users_before: int
     cold: np.ndarray
+    next_events: np.ndarray
 
 
 def select(surveys: Sequence[Survey], config: Config) -> list[Chosen]:
     """Per group, which entries of its targets become rows of windows B and C, and whose cold start is looked at.
 
-    Of each window at most ``ranker_users`` users, drawn by seed, and of theirs at most ``RANKER_ROWS`` rows; for cold
+    Of each window at most ``ranker_users`` users, drawn by seed, and of theirs at most ``ranker_rows`` rows; for cold
     start at most ``COLD_USERS`` with enough history, whatever they do after the cut. The draws see users and instants
     only, so the number of groups does not change them.
     """
@@ -73,10 +75,13 @@ def select(surveys: Sequence[Survey], config: Config) -> list[Chosen]:
         present = np.unique(user[here])
         chosen = rng.permutation(present)[: config.train.ranker_users]
         here = here[np.isin(user[here], chosen)]
-        drawn.append(np.sort(rng.permutation(here)[:RANKER_ROWS]))
+        drawn.append(np.sort(rng.permutation(here)[: config.train.ranker_rows]))
     cold = _cold_users(surveys, config.train.seed)
+    next_events = _next_events(surveys, config)
     return [
-        Chosen((entry[b[group[b] == number]], entry[c[group[c] == number]]), int(base), cold[number])
+        Chosen(
+            (entry[b[group[b] == number]], entry[c[group[c] == number]]), int(base), cold[number], next_events[number]
+        )
         for number, base in enumerate(before)
         for b, c in [drawn]
     ]
@@ -90,3 +95,12 @@ def _cold_users(surveys: Sequence[Survey], seed: int) -> list[np.ndarray]:
     drawn[np.random.default_rng([seed, COLD_HISTORY]).permutation(np.flatnonzero(enough))[:COLD_USERS]] = True
     ends = np.cumsum([len(part) for part in ids])
     return [part[chosen] for part, chosen in zip(ids, np.split(drawn, ends[:-1]))]
+
+
+def _next_events(surveys: Sequence[Survey], config: Config) -> list[np.ndarray]:
+    """Per group, the positions of the drawn interactions that are asked for."""
+    sizes = [len(part.next_events) for part in surveys]
+    order = np.random.default_rng([config.train.seed, 3]).permutation(sum(sizes))
+    drawn = np.zeros(sum(sizes), bool)
+    drawn[order[: config.windows.next_events]] = True
+    return [part.next_events[chosen] for part, chosen in zip(surveys, np.split(drawn, np.cumsum(sizes)[:-1]))]

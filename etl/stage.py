@@ -144,7 +144,7 @@ def features_fingerprint(config: Config, zone: artifacts.Zones) -> str:
     made_of = artifacts.read_manifest(zone.processed)["fingerprint"]
     train, table = config.train, config.source.context
     context = [processed.file_state(file) for file in source.locate(table.url)] if table.url else []
-    settings = (train.seed, train.ranker_users, train.update_days)
+    settings = (train.seed, train.ranker_users, train.ranker_rows, train.horizon_days, train.update_days)
     return artifacts.fingerprint(made_of, config.features, *settings, table, *context)
 
 

@@ -31,7 +31,13 @@ def fingerprint(config: Config) -> str:
     """Of what a vocabulary means: with another one, codes are given anew."""
     features, source = config.features, config.source
     tables = [(table.url, table.columns) for table in (source.items, source.users)]
-    kept = (features.user_categorical, features.item_categorical, features.item_numeric, features.min_item_count)
+    kept = (
+        features.user_categorical,
+        features.item_categorical,
+        features.item_numeric,
+        features.min_item_count,
+        features.live_items,
+    )
     return artifacts.fingerprint(config.name, source.events, *tables, kept)
 
 
@@ -52,6 +58,17 @@ def extended(known: list[str], counts: pd.Series, least: int) -> list[str]:
     return [*known, *frame.sort_values(["n", "value"], ascending=[False, True])["value"]]
 
 
+def catalogue(config: Config, before: Encodings, item_counts: pd.Series) -> list[str]:
+    """Item ids by code: the vocabulary, then, where the catalogue is live, every other item of the log, sorted.
+
+    How often those are met after the cut decides nothing.
+    """
+    known = extended(before.get("item_id", []), item_counts, config.features.min_item_count)
+    if not config.features.live_items:
+        return known
+    return [*known, *sorted(item_counts.index.difference([*known, ""]))]
+
+
 def encodings(
     config: Config, before: Encodings, item_counts: pd.Series, user_counts: pd.Series, processed: str, cut: int
 ) -> Encodings:
@@ -69,7 +86,7 @@ def encodings(
     least = features.min_item_count
     out: Encodings = {
         "user_id": extended(before.get("user_id", []), user_counts, 1),
-        "item_id": extended(before.get("item_id", []), item_counts, least),
+        "item_id": catalogue(config, before, item_counts),
     }
     for table, names, counts, threshold in (
         ("users", features.user_categorical, user_counts, 1),

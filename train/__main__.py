@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     for name in sorted(module.name for module in pkgutil.iter_modules(commands.__path__)):
         module = importlib.import_module(f"train.commands.{name}")
         text = (module.__doc__ or "").partition("\n")[0].rstrip(".")
-        command = each.add_parser(name, help=text, description=text)
+        command = each.add_parser(name.replace("_", "-"), help=text, description=text)
         module.arguments(command)
         command.set_defaults(run=module.run)
     return whole

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from typing import Protocol
 
 import numpy as np
 
@@ -14,19 +14,23 @@ RETRIEVAL_WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.
 _NEWTON_STEPS = 50
 
 
-@dataclasses.dataclass(frozen=True)
-class Requests:
-    """The candidates of many requests, flat.
+class Requests(Protocol):
+    """The candidates of many requests, flat (``train.ranking_rows.Candidates``)."""
 
-    Attributes:
-        request: int ``[candidates]``, which request, from 0.
-        label: bool ``[candidates]``, whether it was taken.
-        relevant: int ``[requests]``, items taken, found by retrieval or not.
-    """
+    @property
+    def request(self) -> np.ndarray:
+        """Which request, from 0: int ``[candidates]``."""
+        ...
 
-    request: np.ndarray
-    label: np.ndarray
-    relevant: np.ndarray
+    @property
+    def label(self) -> np.ndarray:
+        """More than 0 where it was taken: ``[candidates]``."""
+        ...
+
+    @property
+    def relevant(self) -> np.ndarray:
+        """Items taken, found by retrieval or not: int ``[requests]``."""
+        ...
 
 
 def platt(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
@@ -59,7 +63,7 @@ def mean_ndcg(scores: np.ndarray, requests: Requests) -> float:
     request = requests.request[order]
     place = np.arange(len(order)) - np.searchsorted(request, np.arange(len(requests.relevant)))[request]
     first = place < K
-    gain = np.where(requests.label[order][first], discounts(K)[place[first]], 0.0)
+    gain = np.where(requests.label[order][first] > 0, discounts(K)[place[first]], 0.0)
     total = np.bincount(request[first], gain, len(requests.relevant))
     counted = requests.relevant > 0
     ideal = np.cumsum(discounts(K))[np.minimum(requests.relevant[counted], K) - 1]

@@ -14,14 +14,12 @@ from scipy.linalg import lapack
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE
 
-#: Above this many items (4 bytes each squared: 1.6 GB) the rarer ones, the last of the catalogue, get no neighbours.
-MOST_ITEMS = 20_000
 #: Rows of the weight matrix looked at in one go, when neighbours are picked.
 _CHUNK = 1024
 
 
 def neighbours(
-    users: np.ndarray, items: np.ndarray, catalogue: int, regularization: float, number: int
+    users: np.ndarray, items: np.ndarray, catalogue: int, regularization: float, number: int, most: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The strongest links of EASE, positive or negative.
 
@@ -31,25 +29,30 @@ def neighbours(
         catalogue: number of items.
         regularization: of EASE.
         number: links kept per item.
+        most: items at most, those of most users (memory goes with the square); the others get no neighbours.
 
     Returns:
         Item codes int32 ``[catalogue, number]`` by falling strength, 0 where there is no link, and weights float32.
     """
-    held = min(catalogue, MOST_ITEMS)
-    known = items < held
-    weights = ease(users[known], items[known], held, regularization)
-    width = min(number, held)
+    taken = np.bincount(items, minlength=catalogue)
+    held = np.sort(np.argsort(-taken, kind="stable")[:most])
+    place = np.full(catalogue, -1)
+    place[held] = np.arange(len(held))
+    known = place[items] >= 0
+    weights = ease(users[known], place[items[known]], len(held), regularization)
+    width = min(number, len(held))
     codes = np.zeros((catalogue, number), np.int32)
     strengths = np.zeros((catalogue, number), np.float32)
-    for start in range(0, held, _CHUNK):
+    for start in range(0, len(held), _CHUNK):
         part = weights[start : start + _CHUNK]
         best = np.argpartition(-np.abs(part), width - 1, axis=1)[:, :width]
         values = np.take_along_axis(part, best, axis=1)
         order = np.argsort(-np.abs(values), axis=1, kind="stable")
         values = np.take_along_axis(values, order, axis=1)
         best = np.take_along_axis(best, order, axis=1)
-        codes[start : start + len(part), :width] = np.where(values == 0.0, 0, best + FIRST_VALUE)
-        strengths[start : start + len(part), :width] = values
+        rows = held[start : start + len(part)]
+        codes[rows, :width] = np.where(values == 0.0, 0, held[best] + FIRST_VALUE)
+        strengths[rows, :width] = values
     return codes, strengths
 
 

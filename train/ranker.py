@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 import fsspec
 import merlin.models.tf as mm
 import numpy as np
 import onnxruntime
-import pyarrow as pa
 import tensorflow as tf
 
 from contracts.artifacts import Zones, drop_manifest, read_json, write_json, write_manifest
@@ -18,14 +20,19 @@ from contracts.blending import retrieval_score
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, ranker_categorical, ranker_continuous
-from train import current
-from train.blend_tuning import Requests, mean_ndcg, platt, retrieval_weight
+from train import current, ranking_model, ranking_rows
+from train.blend_tuning import mean_ndcg, platt, retrieval_weight
 from train.onnx_export import export
-from train.progress import TrainingBar
-from train.ranking_model import LABEL, Inputs, build
-from train.tables import flat, numbers, read
+from train.progress import BestEpoch, TrainingBar
+from train.ranking_model import Inputs
+from train.ranking_rows import Candidates
 
 log = logging.getLogger(__name__)
+
+#: Share of window B's requests by which each epoch is judged; window C is left to calibration and blend.
+_VALIDATION_SHARE = 0.15
+#: Candidates that are scored at once, so that memory stays bounded.
+_CHUNK = 65_536
 
 
 def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
@@ -35,12 +42,10 @@ def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
         return done
     drop_manifest(zones.ranker)
     started = time.monotonic()
-    learned, held_out = candidates(config, zones, "B"), candidates(config, zones, "C")
-    asked = requests(zones, held_out)
-    inputs = _inputs(config, zones, learned)
-    model, losses = fit(config, inputs, *_matrices(config, learned))
-    onnx, error = ranker_onnx(model, inputs, *_matrices(config, learned))
-    blend, figures = tune(config, onnx, held_out, asked)
+    learned, held_out = (ranking_rows.load(config, zones, window) for window in "BC")
+    fitted = fit(config, inputs(config, zones, learned), learned)
+    onnx, error = ranker_onnx(fitted, learned)
+    blend, figures = tune(config, onnx, held_out)
     filesystem, path = fsspec.core.url_to_fs(f"{zones.ranker}/ranker.onnx")
     filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
     filesystem.pipe_file(path, onnx)
@@ -49,8 +54,10 @@ def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
         **blend,
         **figures,
         "kind": config.train.ranker,
-        "candidates": learned.num_rows,
-        "losses": losses,
+        "candidates": len(learned.label),
+        "losses": fitted.losses,
+        "epochs": fitted.epochs,
+        "validation": fitted.validation,
         "onnx_error": error,
         "seconds": round(time.monotonic() - started, 1),
     }
@@ -58,80 +65,117 @@ def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
     return facts
 
 
-def candidates(config: Config, zones: Zones, window: str) -> pa.Table:
-    """One window's candidates.
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """A trained ranker.
 
-    Raises:
-        ArtifactError: when none of them, or all of them, were taken: there is nothing to tell apart.
+    Attributes:
+        model: with the weights of its best epoch.
+        inputs: its columns.
+        losses: the training curve (``TrainingBar.losses``).
+        epochs: how many epochs the weights have learned.
+        validation: figures of ``judge`` on requests of window B that were not learned from.
     """
-    features = [f"c_{name}" for name in ranker_categorical(config.features)]
-    features += [f"x_{name}" for name in ranker_continuous(config.features)]
-    table = read(f"{zones.candidates}/window={window}", ["row_id", "label", *features])
-    taken = int(numbers(table, "label").sum()) if table.num_rows else 0
-    if not 0 < taken < table.num_rows:
-        raise ArtifactError(
-            f"{zones.candidates}/window={window}: expected candidates that were taken and some that were not, "
-            f"{taken} of {table.num_rows} were; raise the candidates of [serve] or move [windows]"
+
+    model: mm.Model
+    inputs: Inputs
+    losses: list[float]
+    epochs: int
+    validation: dict[str, float]
+
+    def logits(self, asked: Candidates) -> np.ndarray:
+        """The interaction's logit of candidates, float32 ``[n]``."""
+        return self._predicted(asked, ranking_model.logit)
+
+    def seconds(self, asked: Candidates) -> np.ndarray:
+        """The second task's prediction for candidates, float32 ``[n]``, in deviations from the mean hit."""
+        return self._predicted(asked, ranking_model.second)
+
+    def _predicted(self, asked: Candidates, output: Callable[[Any], tf.Tensor]) -> np.ndarray:
+        parts = np.array_split(np.arange(len(asked.label)), len(asked.label) // _CHUNK + 1)
+        return np.concatenate([output(self._outputs(asked.categorical[x], asked.continuous[x])).numpy() for x in parts])
+
+    @functools.cached_property
+    def _outputs(self) -> Callable[..., Any]:
+        """The model as a graph, traced once for all epochs."""
+        return tf.function(
+            lambda codes, values: self.model(self.inputs.split(codes, values)), input_signature=self.inputs.signature()
         )
-    return table
 
 
-def fit(config: Config, inputs: Inputs, categorical, continuous, labels) -> tuple[mm.Model, list[float]]:
-    """Train on a window's candidates; the model and its training curve (``TrainingBar.losses``)."""
+def fit(
+    config: Config, columns: Inputs, learned: Candidates, on_epoch: Callable[[int, float], None] | None = None
+) -> Fitted:
+    """Train on a window's candidates until an epoch no longer helps on requests that were held out of them.
+
+    Args:
+        config: the data set.
+        columns: of ``inputs``.
+        learned: window B.
+        on_epoch: called after each epoch with its number (from 0) and NDCG@10 on the held-out requests; what it raises
+            ends the training.
+    """
     settings = config.train
     tf.keras.utils.set_random_seed(settings.seed)
-    generator = np.random.default_rng(settings.seed)
-    model = build(settings.ranker, inputs)
-    batch = min(settings.ranker_batch, len(labels))
-
-    def epoch():
-        order = generator.permutation(len(labels))
-        for start in range(0, len(order) - batch + 1, batch):
-            chosen = order[start : start + batch]
-            yield inputs.split(categorical[chosen], continuous[chosen]), labels[chosen, None]
-
-    columns = {f"c_{name}": tf.TensorSpec((None, 1), tf.int64) for name in inputs.sizes}
-    columns |= {f"x_{name}": tf.TensorSpec((None, 1), tf.float32) for name in inputs.continuous}
-    signature = (columns, tf.TensorSpec((None, 1), tf.float32))
-    batches = tf.data.Dataset.from_generator(epoch, output_signature=signature).prefetch(2)
-    bar = TrainingBar(settings.ranker, len(labels) // batch, batch, settings.ranker_epochs)
-    model.compile(optimizer=tf.keras.optimizers.Adam(settings.learning_rate), metrics=[])
-    model.fit(batches, epochs=settings.ranker_epochs, verbose=0, callbacks=[bar])  # pyright: ignore[reportArgumentType]
-    return model, bar.losses
+    model = ranking_model.build(settings, columns)
+    kept, validation = ranking_rows.divided(learned, _VALIDATION_SHARE, settings.seed)
+    batches = ranking_rows.batches(kept, columns, settings)
+    number, size = int(batches.cardinality()), settings.ranker_batch
+    bar = TrainingBar(settings.ranker, number, size, settings.ranker_epochs)
+    untold = Fitted(model, columns, [], 0, {})
+    best = BestEpoch(lambda: judge(untold, validation, bool(settings.second_task)), on_epoch)
+    optimizer = tf.keras.optimizers.Adam(settings.ranker_learning_rate)
+    model.compile(optimizer=optimizer, loss=ranking_model.losses(settings), metrics=[])  # pyright: ignore[reportArgumentType]
+    with bar:
+        model.fit(batches, epochs=settings.ranker_epochs, verbose=0, callbacks=[bar, best])  # pyright: ignore[reportArgumentType]
+    return Fitted(model, columns, bar.losses, best.epochs, best.figures)
 
 
-def ranker_onnx(model: mm.Model, inputs: Inputs, categorical, continuous, labels) -> tuple[bytes, float]:
+def judge(fitted: Fitted, asked: Candidates, two_tasks: bool) -> dict[str, float]:
+    """NDCG@10 of the ranker's own order, and how the second task's prediction correlates with what hits were worth."""
+    figures = {"ndcg_at_10": round(mean_ndcg(fitted.logits(asked), asked), 5)}
+    known = ~np.isnan(asked.second)
+    if two_tasks and known.sum() > 1:
+        worth = np.corrcoef(fitted.seconds(asked)[known], asked.second[known])[0, 1]
+        figures["second_correlation"] = round(float(worth), 4)
+    return figures
+
+
+def inputs(config: Config, zones: Zones, learned: Candidates) -> Inputs:
+    """The ranker's columns, as wide as the vocabularies and standardised by what is learned from."""
+    encodings = read_json(f"{zones.features}/encodings.json")
+    sizes = {name: FIRST_VALUE + len(encodings[name]) for name in ranker_categorical(config.features)}
+    return ranking_rows.columns(learned, sizes, ranker_continuous(config.features))
+
+
+def ranker_onnx(fitted: Fitted, learned: Candidates) -> tuple[bytes, float]:
     """The ranker as ONNX, standardisation inside, and its largest relative difference from TensorFlow."""
+    columns = fitted.inputs
 
     def logit(codes, values):
-        return tf.reshape(model(inputs.split(codes, values)), (-1,))
+        return ranking_model.logit(fitted.model(columns.split(codes, values)))
 
-    specs = (
-        tf.TensorSpec((None, len(inputs.sizes)), tf.int64, "categorical"),
-        tf.TensorSpec((None, len(inputs.continuous)), tf.float32, "continuous"),
-    )
     samples = [
-        {"categorical": categorical[rows], "continuous": continuous[rows]}
-        for rows in (np.arange(size) % len(labels) for size in (1, 100, 500))
+        {"categorical": learned.categorical[rows], "continuous": learned.continuous[rows]}
+        for rows in (np.arange(size) % len(learned.label) for size in (1, 100, 500))
     ]
-    return export(logit, specs, "logit", samples, relative=True)
+    return export(logit, columns.signature(), "logit", samples, relative=True)
 
 
-def tune(config: Config, onnx: bytes, table: pa.Table, asked: Requests) -> tuple[dict[str, float], dict[str, float]]:
+def tune(config: Config, onnx: bytes, asked: Candidates) -> tuple[dict[str, float], dict[str, float]]:
     """Calibration and retrieval's weight by window C's candidates: ``blend.json``, and NDCG@10 of each order on C."""
     session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
-    categorical, continuous, labels = _matrices(config, table)
-    (logits,) = session.run(["logit"], {"categorical": categorical, "continuous": continuous})
-    slope, offset = platt(logits, labels)
+    (logits,) = session.run(["logit"], {"categorical": asked.categorical, "continuous": asked.continuous})
+    slope, offset = platt(logits, asked.label)
     if slope <= 0:
         raise ArtifactError(
             f"the ranker's order is worse than chance on window C (Platt slope {slope:.3f}, expected > 0): "
             "windows B and C differ too much, or B holds too few candidates; move [windows]"
         )
     probability = 1.0 / (1.0 + np.exp(-(slope * logits + offset)))
-    retrieval = retrieval_score(
-        numbers(table, "x_two_tower_score"), numbers(table, "x_similar_score"), config.serve.similar_weight
-    )
+    names = ranker_continuous(config.features)
+    two_tower, similar = (asked.continuous[:, names.index(name)] for name in ("two_tower_score", "similar_score"))
+    retrieval = retrieval_score(two_tower, similar, config.serve.similar_weight)
     weight, blended = retrieval_weight(probability, retrieval, asked)
     figures = {
         "ndcg_at_10_retrieval": mean_ndcg(retrieval, asked),
@@ -140,49 +184,3 @@ def tune(config: Config, onnx: bytes, table: pa.Table, asked: Requests) -> tuple
     }
     blend = {"platt_a": slope, "platt_b": offset, "retrieval_weight": weight}
     return blend, {name: round(value, 5) for name, value in figures.items()}
-
-
-def requests(zones: Zones, table: pa.Table) -> Requests:
-    """Which of window C's candidates belong to one request, and how much was taken in each.
-
-    Raises:
-        ArtifactError: when the candidates were made from other rows.
-    """
-    rows, request = np.unique(numbers(table, "row_id"), return_inverse=True)
-    asked = read(f"{zones.features}/rows/window=C", ["row_id", "target_item_codes"])
-    known, lengths = numbers(asked, "row_id"), flat(asked, "target_item_codes")[1]
-    if not np.isin(rows, known).all():
-        raise ArtifactError(
-            f"{zones.candidates}/window=C has rows that {zones.features}/rows has not; "
-            "run `python -m ensemble candidates` again"
-        )
-    order = np.argsort(known)
-    relevant = lengths[order[np.searchsorted(known[order], rows)]]
-    return Requests(request, numbers(table, "label").astype(bool), relevant)
-
-
-def _inputs(config: Config, zones: Zones, table: pa.Table) -> Inputs:
-    encodings = read_json(f"{zones.features}/encodings.json")
-    _, continuous, _ = _matrices(config, table)
-    deviation = continuous.std(axis=0, dtype=np.float64)
-    return Inputs(
-        {name: FIRST_VALUE + len(encodings[name]) for name in ranker_categorical(config.features)},
-        ranker_continuous(config.features),
-        continuous.mean(axis=0, dtype=np.float64).astype(np.float32),
-        # What never varies in B is never learned from, and must not sway when it varies in serving: it becomes 0.
-        np.where(deviation > 1e-6, deviation, np.inf).astype(np.float32),
-    )
-
-
-def _matrices(config: Config, table: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """``categorical`` int64 ``[n, columns]``, ``continuous`` float32 ``[n, columns]``, labels float32 ``[n]``."""
-    names = ranker_categorical(config.features)
-    categorical = np.zeros((table.num_rows, len(names)), np.int64)
-    for i, name in enumerate(names):
-        categorical[:, i] = numbers(table, f"c_{name}")
-    continuous = [numbers(table, f"x_{name}") for name in ranker_continuous(config.features)]
-    return (
-        categorical,
-        np.stack(continuous, axis=1).astype(np.float32),
-        numbers(table, LABEL).astype(np.float32),
-    )

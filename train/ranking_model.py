@@ -1,24 +1,30 @@
-"""The ranker: DCN-v2 or DLRM of Merlin Models over codes and standardised numbers, one logit a candidate."""
+"""The ranker: DCN-v2, DLRM or MMOE of Merlin Models over codes and standardised numbers, one logit a candidate.
+
+Each may learn a second task from the same layers (what a hit was worth): MMOE through a gate of its own over shared
+experts, the others through a second output on one shared body. Only the logit is served.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import merlin.models.tf as mm
 import numpy as np
 import tensorflow as tf
 from merlin.schema import ColumnSchema, Schema, Tags
 
-LABEL = "label"
+from contracts.config import TrainSettings
+from train.ranking_loss import Loss, known_squares, loss_of
+
+#: Targets, and the names that Merlin gives to the outputs for them.
+LABEL, SECOND = "label", "second"
+_LOGIT, _SECOND = f"{LABEL}/binary_output", f"{SECOND}/regression_output"
 _CROSS_LAYERS = 2
-_DEEP = [64, 32]
-#: Widest embedding of a categorical column of DCN, and the width of all of them in DLRM, which asks for equal ones.
-_DCN_DIM, _DLRM_DIM = 4, 8
-#: L2 on the deep layers' weights and, summed over a batch, on the embeddings that it looks up. With some 8,000 hits to
-#: learn from, a free ranker learns window B by heart: NDCG@10 on window C of completejourney is .021 without, .025 with
-#: both, .023 for a logistic regression and .017 for retrieval's order.
-_L2 = 1e-3
+_EXPERTS = 3
+#: Widest embedding of a categorical column, and the width of all of them in DLRM, which asks for equal ones.
+_DIM, _DLRM_DIM = 4, 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +43,13 @@ class Inputs:
     mean: np.ndarray
     deviation: np.ndarray
 
+    def signature(self) -> tuple[tf.TensorSpec, tf.TensorSpec]:
+        """The two matrices by the names of the contract, any number of candidates long."""
+        return (
+            tf.TensorSpec((None, len(self.sizes)), tf.int64, "categorical"),
+            tf.TensorSpec((None, len(self.continuous)), tf.float32, "continuous"),
+        )
+
     def split(self, categorical, continuous) -> dict[str, tf.Tensor]:
         """Merlin's named columns ``[n, 1]`` of the two matrices; standardising here puts it into the graph."""
         standard = (continuous - self.mean) / self.deviation
@@ -44,46 +57,81 @@ class Inputs:
         return named | {f"x_{name}": standard[:, i : i + 1] for i, name in enumerate(self.continuous)}
 
 
-def build(kind: str, inputs: Inputs) -> mm.Model:
-    """An untrained ``dcn`` or ``dlrm`` whose output is a logit."""
-    schema = _schema(inputs)
-    output = mm.BinaryOutput(
-        LABEL,
-        to_call=tf.keras.layers.Dense(1),
-        default_loss=tf.keras.losses.BinaryCrossentropy(from_logits=True),
-        default_metrics_fn=tuple,
-    )
-    categorical = schema.select_by_tag(Tags.CATEGORICAL)
-    if kind == "dlrm":
+def build(settings: TrainSettings, inputs: Inputs) -> mm.Model:
+    """An untrained model of ``settings.ranker``; read its outputs by ``logit`` and ``second``."""
+    schema = _schema(inputs, bool(settings.second_task))
+    outputs = mm.OutputBlock(schema, _outputs(settings))
+    if settings.ranker == "mmoe":
+        return _mmoe(settings, schema, outputs)
+    deep = _layers(settings, settings.ranker_width, settings.ranker_width // 2)
+    if settings.ranker == "dlrm":
         return mm.DLRMModel(
             schema,
-            embeddings=mm.Embeddings(categorical, dim=_DLRM_DIM, l2_batch_regularization_factor=_L2),
-            bottom_block=_deep([_DEEP[0], _DLRM_DIM]),
-            top_block=_deep(_DEEP),
-            prediction_tasks=output,
+            embeddings=_embeddings(settings, schema, _DLRM_DIM),
+            bottom_block=_layers(settings, settings.ranker_width, _DLRM_DIM),
+            top_block=deep,
+            prediction_tasks=outputs,
         )
-    if not inputs.sizes:
-        # Merlin's embeddings cannot be none: the cross and deep layers then see numbers only.
-        block = mm.InputBlockV2(schema.select_by_tag(Tags.CONTINUOUS))
-        return mm.DCNModel(
-            schema, depth=_CROSS_LAYERS, deep_block=_deep(_DEEP), input_block=block, prediction_tasks=output
-        )
-    dims = {f"c_{name}": min(_DCN_DIM, max(2, int(size**0.5))) for name, size in inputs.sizes.items()}
-    embeddings = mm.Embeddings(categorical, dim=dims, l2_batch_regularization_factor=_L2)
     return mm.DCNModel(
-        schema,
-        depth=_CROSS_LAYERS,
-        deep_block=_deep(_DEEP),
-        input_block=mm.InputBlockV2(schema, categorical=embeddings),
-        prediction_tasks=output,
+        schema, depth=_CROSS_LAYERS, deep_block=deep, input_block=_columns(settings, schema), prediction_tasks=outputs
     )
 
 
-def _deep(widths: list[int]) -> mm.SequentialBlock:
-    return mm.MLPBlock(widths, kernel_regularizer=tf.keras.regularizers.l2(_L2))
+def logit(predicted: Any) -> tf.Tensor:
+    """The interaction's logit ``[n]`` among what a model returns."""
+    return tf.reshape(predicted[_LOGIT] if isinstance(predicted, dict) else predicted, (-1,))
 
 
-def _schema(inputs: Inputs) -> Schema:
+def second(predicted: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """The second task's prediction ``[n]`` among what a model with one returns."""
+    return tf.reshape(predicted[_SECOND], (-1,))
+
+
+def losses(settings: TrainSettings) -> dict[str, Loss]:
+    """Output -> its loss, for ``compile``; the sum is minimised."""
+    return {_LOGIT: loss_of(settings)} | ({_SECOND: known_squares} if settings.second_task else {})
+
+
+def _outputs(settings: TrainSettings) -> dict[str, Any]:
+    """Linear outputs by the names that Merlin gives them."""
+    outputs: dict[str, Any] = {
+        _LOGIT: mm.BinaryOutput(LABEL, to_call=tf.keras.layers.Dense(1), default_metrics_fn=tuple)
+    }
+    if settings.second_task:
+        outputs[_SECOND] = mm.RegressionOutput(SECOND, default_metrics_fn=tuple)
+    return outputs
+
+
+def _mmoe(settings: TrainSettings, schema: Schema, outputs: Any) -> Any:
+    """Multi-gate mixture of experts (Ma et al., KDD 2018): each task mixes the shared experts by a gate of its own."""
+    expert = _layers(settings, settings.ranker_width, settings.ranker_width // 2)
+    columns = _columns(settings, schema)
+    if not settings.second_task:
+        # One task has no branches to look its output up in: its gate's mixture is taken out of the block's dictionary.
+        block = mm.MMOEBlock([_LOGIT], expert_block=expert, num_experts=_EXPERTS)
+        return mm.Model(columns, block, tf.keras.layers.Lambda(lambda mixed: mixed[_LOGIT]), outputs)
+    return mm.Model(columns, mm.MMOEBlock(outputs, expert_block=expert, num_experts=_EXPERTS), outputs)
+
+
+def _columns(settings: TrainSettings, schema: Schema) -> Any:
+    """All columns side by side; Merlin's embeddings cannot be none, so that without codes there are only numbers."""
+    if not len(schema.select_by_tag(Tags.CATEGORICAL)):
+        return mm.InputBlockV2(schema.select_by_tag(Tags.CONTINUOUS))
+    return mm.InputBlockV2(schema, categorical=_embeddings(settings, schema))
+
+
+def _embeddings(settings: TrainSettings, schema: Schema, dim: int | None = None) -> Any:
+    """Embeddings regularised by what a batch looks up; of ``dim``, else narrow ones by the number of codes."""
+    columns = schema.select_by_tag(Tags.CATEGORICAL)
+    narrow = {column.name: min(_DIM, max(2, int((column.int_domain.max + 1) ** 0.5))) for column in columns}
+    return mm.Embeddings(columns, dim=dim or narrow, l2_batch_regularization_factor=settings.ranker_l2)
+
+
+def _layers(settings: TrainSettings, *widths: int) -> mm.SequentialBlock:
+    return mm.MLPBlock(list(widths), kernel_regularizer=tf.keras.regularizers.l2(settings.ranker_l2))
+
+
+def _schema(inputs: Inputs, two_tasks: bool) -> Schema:
     columns = [
         ColumnSchema(
             f"c_{name}",
@@ -94,4 +142,7 @@ def _schema(inputs: Inputs) -> Schema:
         for name, size in inputs.sizes.items()
     ]
     columns += [ColumnSchema(f"x_{name}", dtype=np.float32, tags=[Tags.CONTINUOUS]) for name in inputs.continuous]
-    return Schema([*columns, ColumnSchema(LABEL, dtype=np.int64, tags=[Tags.TARGET, Tags.BINARY_CLASSIFICATION])])
+    columns.append(ColumnSchema(LABEL, dtype=np.float32, tags=[Tags.TARGET, Tags.BINARY_CLASSIFICATION]))
+    if two_tasks:
+        columns.append(ColumnSchema(SECOND, dtype=np.float32, tags=[Tags.TARGET, Tags.REGRESSION]))
+    return Schema(columns)

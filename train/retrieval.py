@@ -10,7 +10,7 @@ import dataclasses
 import io
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import fsspec
@@ -22,15 +22,15 @@ from contracts.artifacts import Zones, drop_manifest, is_current, read_manifest,
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, OUT_OF_VOCABULARY, query_columns
-from train import current, item_item, pairs, ranks, sequences, validation, weights
+from train import current, inputs, item_item, pairs, ranks, sequences, validation, weights
 from train.attention import SequenceTwoTower
-from train.feed import batches, item_inputs, query_inputs
+from train.inputs import item_inputs, query_inputs, shape
 from train.onnx_export import export
 from train.pairs import Pairs, Queries
 from train.progress import BestEpoch, TrainingBar
 from train.sequences import Sequences
 from train.tables import Catalogue, catalogue, first_interactions
-from train.towers import RECENT_ITEMS, RECENT_WEIGHTS, Shape, two_tower
+from train.towers import RECENT_ITEMS, RECENT_WEIGHTS, two_tower
 from train.validation import HeldOut
 from train.weights import Trained
 
@@ -44,8 +44,14 @@ WINDOWS = {"fit": (("A",), "retrieval_end"), "refit": (("A", "B", "C"), "cut")}
 _SMOOTHING = 0.5
 
 
-def run(config: Config, zones: Zones, kind: str, force: bool = False) -> dict[str, Any]:
-    """Fill ``models/retrieval/<kind>``; the figures of its manifest."""
+def run(
+    config: Config,
+    zones: Zones,
+    kind: str,
+    force: bool = False,
+    on_epoch: Callable[[int, float], None] | None = None,
+) -> dict[str, Any]:
+    """Fill ``models/retrieval/<kind>``; the figures of its manifest (``on_epoch``: of ``fit``)."""
     zone = f"{zones.retrieval}/{kind}"
     mark = current.retrieval_mark(config, zones, kind)
     if not force and (done := current.facts(zone, mark)):
@@ -54,7 +60,7 @@ def run(config: Config, zones: Zones, kind: str, force: bool = False) -> dict[st
     started = time.monotonic()
     held = catalogue(config, zones)
     lesson = learn(config, zones, held, kind)
-    fitted = fit(config, held, lesson)
+    fitted = fit(config, held, lesson, on_epoch)
     if not ranks.world().leads:
         return {}
     drop_manifest(zone)
@@ -73,14 +79,19 @@ def write(
     log.info("item-item: %d pairs of %d items", len(users), held.size)
     settings = config.train
     codes, strengths = item_item.neighbours(
-        users, items, held.size, settings.item_item_regularization, settings.item_item_neighbours
+        users,
+        items,
+        held.size,
+        settings.item_item_regularization,
+        settings.item_item_neighbours,
+        settings.item_item_items,
     )
     item_item_seconds = time.monotonic() - started
     onnx, error = query_onnx(fitted.model, config, lesson.pairs.queries)
     _write(zone, "query_tower.onnx", onnx)
     _write(zone, "item_embeddings.npy", _saved(np.save, item_embeddings(fitted.model, held)))
     _write(zone, "item_item.npz", _saved(np.savez, neighbours=codes, weights=strengths))
-    _write(zone, weights.FILE, _saved(np.savez, **weights.arrays(fitted.model)))
+    _write(zone, weights.FILE, _saved(np.savez, **weights.arrays(fitted.model)))  # pyright: ignore[reportArgumentType]
     return {
         "fitted_until": until,
         "temperature": settings.temperature,
@@ -169,7 +180,8 @@ def fit(
     learned = lesson.pairs.share(here.rank, here.size)
     model = build(config, held, lesson)
     # The weights begin alike on all ranks; what is drawn from their shares does not.
-    fed = batches(config, held, learned, np.random.default_rng([settings.seed, here.rank]))
+    epoch = inputs.epochs(config, held, learned, np.random.default_rng([settings.seed, here.rank]))
+    batches = tf.data.Dataset.from_generator(epoch, output_signature=inputs.signature(epoch)).prefetch(2)
     batch = min(settings.retrieval_batch, len(learned.item))
     steps = ranks.least(learned.steps(batch))
     bar = TrainingBar("two-tower", steps, batch, lesson.epochs)
@@ -178,7 +190,7 @@ def fit(
     watched = [*ranks.callbacks(settings.learning_rate, steps * lesson.epochs), bar]
     watched += [best] if lesson.validation else []
     with bar:
-        model.fit(fed.take(steps), epochs=lesson.epochs, verbose=0, callbacks=watched)  # pyright: ignore[reportArgumentType]
+        model.fit(batches.take(steps), epochs=lesson.epochs, verbose=0, callbacks=watched)  # pyright: ignore[reportArgumentType]
     ranks.check_equal(model)
     return Fitted(model, bar.losses, best.epochs or lesson.epochs, best.figures)
 
@@ -210,17 +222,6 @@ def evaluate(model: TwoTower, config: Config, held: Catalogue, rows: HeldOut | N
     return validation.judge(embedded, item_embeddings(model, held), rows)
 
 
-def shape(config: Config, held: Catalogue, widths: Mapping[str, int]) -> Shape:
-    """Sizes of the towers for a catalogue; tables have room for every code that serving may send."""
-    return Shape(
-        held.query_sizes,
-        {name: int(codes.max()) + 1 for name, codes in held.item_codes.items()},
-        config.features.recent_items,
-        config.train.embedding_dim,
-        widths,
-    )
-
-
 def item_embeddings(model: TwoTower, held: Catalogue) -> np.ndarray:
     """Embeddings of the whole catalogue in the order of codes, float32 ``[catalogue, dim]``."""
     codes = np.arange(FIRST_VALUE, FIRST_VALUE + held.size)
@@ -235,7 +236,7 @@ def query_onnx(model: TwoTower, config: Config, known: Queries) -> tuple[bytes, 
     def embed(user_codes, recent_items, recent_weights):
         return model.query_encoder(query_inputs(Queries(user_codes, recent_items, recent_weights), names))
 
-    inputs = (
+    specs = (
         tf.TensorSpec((None, len(names)), tf.int64, "user_codes"),
         tf.TensorSpec((None, length), tf.int64, RECENT_ITEMS),
         tf.TensorSpec((None, length), tf.float32, RECENT_WEIGHTS),
@@ -249,7 +250,7 @@ def query_onnx(model: TwoTower, config: Config, known: Queries) -> tuple[bytes, 
         }
         for rows in (*some, pairs.blank(config))
     ]
-    return export(embed, inputs, "query_embedding", samples)
+    return export(embed, specs, "query_embedding", samples)
 
 
 def _saved(save, *arrays: np.ndarray, **named: np.ndarray) -> bytes:

@@ -54,7 +54,10 @@ class ColdStart:
         similar = standardised(scores[..., 1], valid) > standardised(scores[..., 0], valid)
         sources = np.where(common > personal, Source.TRENDING, np.where(similar, Source.SIMILAR, Source.PERSONAL))
         blocked = blocked_items(
-            envelopes, catalogue_mask(query.seen_items, self._tables.items), self._tables.serve.exclude_seen
+            envelopes,
+            catalogue_mask(query.seen_items, self._tables.items),
+            self._tables.serve.exclude_seen,
+            self._popularity,
         )
         answers = []
         for i, envelope in enumerate(envelopes):

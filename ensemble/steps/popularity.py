@@ -35,6 +35,8 @@ class Popularity:
         self._by_time = np.argsort(tables.buckets.number, kind="stable")
         self._numbers_by_time = tables.buckets.number[self._by_time]
         self._first = int(tables.buckets.number.min()) if len(tables.buckets.number) else 0
+        self._appears = np.full(tables.items, np.iinfo(np.int64).max)
+        np.minimum.at(self._appears, tables.buckets.item - FIRST_VALUE, tables.buckets.number)
         self._kept: dict[tuple[object, ...], np.ndarray] = {}
 
     def counts(self, as_of: int, half_life_hours: float) -> np.ndarray:
@@ -47,6 +49,18 @@ class Popularity:
         half_lives = self._tables.features.popularity_half_lives_hours
         short, long = half_lives[0], half_lives[-1]
         return self._keep(("trend", now), lambda: self._log_rate(now, short) - self._log_rate(now, long))
+
+    def appeared(self, as_of: int) -> np.ndarray:
+        """Which items may be answered, bool ``[items]``: of a live catalogue those that a closed bucket names."""
+        now = as_of // self._length
+        live = self._tables.features.live_items
+        return self._keep(("appeared", now), lambda: self._appears < (now if live else np.inf))
+
+    def age_hours(self, as_of: int) -> np.ndarray:
+        """Hours since the bucket began in which an item was first met, 0 before it is closed, float64 ``[items]``."""
+        now = as_of // self._length
+        age = (now - self._appears) * self._hours
+        return self._keep(("age", now), lambda: np.where(self._appears < now, age, 0.0))
 
     def trending(self, as_of: int, region: str) -> np.ndarray:
         """What is in demand in a region, from 0 to 1 (the first of the list).

@@ -7,8 +7,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from contracts.features import FIRST_VALUE, count_column, popularity_column, ranker_categorical, ranker_continuous
+from contracts.features import (
+    FIRST_VALUE,
+    MINUTES_PER_DAY,
+    count_column,
+    popularity_column,
+    ranker_categorical,
+    ranker_continuous,
+)
 from ensemble.steps.arrays import Candidates, Query
+from ensemble.steps.covisits import Covisits
 from ensemble.steps.envelope import Envelope
 from ensemble.steps.popularity import Popularity
 from ensemble.steps.release import Release
@@ -18,6 +26,8 @@ from ensemble.steps.tables import Tables
 
 MODEL = "ranker/1/ranker.onnx"
 _MS_PER_MINUTE = 60_000
+#: Below this share of the most in demand an item is not; it keeps the logarithm finite.
+_LEAST_TRENDING = 1e-4
 
 
 class RankerFeatures:
@@ -26,6 +36,7 @@ class RankerFeatures:
     def __init__(self, tables: Tables, popularity: Popularity):
         self._tables = tables
         self._popularity = popularity
+        self._covisits = Covisits(tables, popularity)
 
     def __call__(
         self, envelopes: Sequence[Envelope], query: Query, candidates: Candidates
@@ -65,6 +76,7 @@ class RankerFeatures:
             named[popularity_column(hours)] = np.log1p(
                 self._as_of(envelopes, ids, functools.partial(self._popularity.counts, half_life_hours=hours))
             )
+        named |= self._moment(envelopes, query, ids)
         recent = query.recent_items, query.recent_weights
         seen = query.seen_items, (query.seen_items > 0).astype(np.float32)
         for name in settings.item_categorical:
@@ -76,6 +88,18 @@ class RankerFeatures:
         """A catalogue vector of each request's instant, at the candidates."""
         index = np.maximum(ids - FIRST_VALUE, 0)
         return np.stack([values(envelope.as_of)[row] for envelope, row in zip(envelopes, index)])
+
+    def _moment(self, envelopes: Sequence[Envelope], query: Query, ids: np.ndarray) -> dict[str, np.ndarray]:
+        """What changes from minute to minute, where the data set's settings ask for it."""
+        settings = self._tables.features
+        named = self._covisits.features(envelopes, query, ids) if settings.covisit_half_lives_hours else {}
+        if settings.live_items:
+            named["item_age"] = np.log1p(self._as_of(envelopes, ids, self._popularity.age_hours))
+        if settings.bucket_minutes < MINUTES_PER_DAY:
+            index = np.maximum(ids - FIRST_VALUE, 0)
+            trending = [self._popularity.trending(x.as_of, x.region)[row] for x, row in zip(envelopes, index)]
+            named["trending"] = np.log(np.stack(trending) + _LEAST_TRENDING)
+        return named
 
     def _category_shares(self, query: Query, ids: np.ndarray) -> dict[str, np.ndarray]:
         """The candidate's category among the user's decayed counts, per half-life; 0 where all has decayed away."""

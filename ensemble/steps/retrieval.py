@@ -9,6 +9,7 @@ import numpy as np
 from contracts.blending import retrieval_score
 from contracts.features import FIRST_VALUE
 from ensemble.steps.arrays import Candidates, Query
+from ensemble.steps.covisits import Covisits
 from ensemble.steps.envelope import Envelope
 from ensemble.steps.lookup import catalogue_mask
 from ensemble.steps.popularity import Popularity
@@ -28,6 +29,7 @@ class Retrieval:
     def __init__(self, tables: Tables, popularity: Popularity, release: Release):
         self._tables = tables
         self._popularity = popularity
+        self._covisits = Covisits(tables, popularity)
         self._tower = session(release.read(QUERY_TOWER))
         self._embeddings = release.array(ITEM_EMBEDDINGS)
         table = release.arrays(ITEM_ITEM)
@@ -45,19 +47,21 @@ class Retrieval:
             + settings.similar_candidates
             + settings.trending_candidates
             + settings.session_candidates
+            + (settings.covisit_candidates if self._tables.features.covisit_half_lives_hours else 0)
         )
 
     def __call__(self, envelopes: Sequence[Envelope], query: Query) -> Candidates:
         """Candidates of ``b`` requests, in the order of ``retrieval_score``."""
         settings = self._tables.serve
         seen = catalogue_mask(query.seen_items, self._tables.items)
-        blocked = blocked_items(envelopes, seen, settings.exclude_seen)
+        blocked = blocked_items(envelopes, seen, settings.exclude_seen, self._popularity)
         two_tower, similar = self.two_tower(query), self.similar(seen)
         chosen = np.zeros_like(blocked)
         for scores, number in ((two_tower, settings.two_tower_candidates), (similar, settings.similar_candidates)):
             best = top_k(np.where(blocked, -np.inf, scores), number)
             chosen[np.nonzero(best >= 0)[0], best[best >= 0]] = True
         self._add_trending(chosen, envelopes, blocked)
+        self._add_covisits(chosen, envelopes, query, blocked)
         self._add_session(chosen, envelopes, query, blocked)
         return self._merged(chosen, two_tower, similar)
 
@@ -68,6 +72,15 @@ class Retrieval:
             order = self._popularity.trending_order(envelope.as_of, envelope.region)
             first = order[: number + np.count_nonzero(blocked[i])]
             chosen[i, first[~blocked[i, first]][:number]] = True
+
+    def _add_covisits(
+        self, chosen: np.ndarray, envelopes: Sequence[Envelope], query: Query, blocked: np.ndarray
+    ) -> None:
+        """What goes with the newest item over the longest half-life, where that is counted."""
+        for hours in self._tables.features.covisit_half_lives_hours[-1:]:
+            counts = self._covisits.counts(envelopes, query, hours)
+            best = top_k(np.where(blocked | (counts <= 0), -np.inf, counts), self._tables.serve.covisit_candidates)
+            chosen[np.nonzero(best >= 0)[0], best[best >= 0]] = True
 
     def _add_session(
         self, chosen: np.ndarray, envelopes: Sequence[Envelope], query: Query, blocked: np.ndarray
@@ -121,10 +134,13 @@ def merged_score(ids: np.ndarray, scores: np.ndarray, similar_weight: float) -> 
     return retrieval_score(standardised(scores[..., 0], valid), standardised(scores[..., 1], valid), similar_weight)
 
 
-def blocked_items(envelopes: Sequence[Envelope], seen: np.ndarray, exclude_seen: bool) -> np.ndarray:
-    """What must not be answered, bool ``[b, items]``: what the request excludes and, if so set, what is seen."""
+def blocked_items(
+    envelopes: Sequence[Envelope], seen: np.ndarray, exclude_seen: bool, popularity: Popularity
+) -> np.ndarray:
+    """What must not be answered, bool ``[b, items]``: what is excluded, not there yet and, if so set, what is seen."""
     blocked = seen.copy() if exclude_seen else np.zeros_like(seen)
     for i, envelope in enumerate(envelopes):
+        blocked[i] |= ~popularity.appeared(envelope.as_of)
         if envelope.excluded:
             blocked[i, np.asarray(envelope.excluded) - FIRST_VALUE] = True
     return blocked

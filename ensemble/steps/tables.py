@@ -17,6 +17,7 @@ from ensemble.steps.release import Release
 VOCABULARY = "feature_lookup/1/vocabulary.json"
 ITEMS = "feature_lookup/1/items.npz"
 BUCKETS = "feature_lookup/1/buckets.npz"
+COVISITS = "feature_lookup/1/covisits.npz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,23 @@ class Buckets:
 
 
 @dataclasses.dataclass(frozen=True)
+class Covisits:
+    """Pairs of items taken one after the other, by bucket; arrays of one length.
+
+    Attributes:
+        number: int32, which bucket of time.
+        item: int32, code of the earlier.
+        following: int32, code of the later.
+        count: float64.
+    """
+
+    number: np.ndarray
+    item: np.ndarray
+    following: np.ndarray
+    count: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
 class Tables:
     """Shared tables; ``n`` is the catalogue's size, rows 0 to 2 stand for pad, null and out of vocabulary.
 
@@ -56,6 +74,7 @@ class Tables:
     item_codes: Mapping[str, np.ndarray]
     item_numeric: np.ndarray
     buckets: Buckets
+    covisits: Covisits
     recent_half_life_hours: float
 
     @property
@@ -110,5 +129,15 @@ def load(release: Release) -> Tables:
         item_codes={name: items["codes"][:, i] for i, name in enumerate(release.features.item_categorical)},
         item_numeric=items["numeric"],
         buckets=buckets,
+        covisits=_covisits(release),
         recent_half_life_hours=float(release.document["recent_half_life_hours"]),
     )
+
+
+def _covisits(release: Release) -> Covisits:
+    """None at all where the release does not count them."""
+    if not release.features.covisit_half_lives_hours:
+        none = np.zeros(0, np.int32)
+        return Covisits(none, none, none, np.zeros(0))
+    raw = release.arrays(COVISITS)
+    return Covisits(raw["bucket"], raw["item_code"], raw["next_code"], raw["count"].astype(np.float64))

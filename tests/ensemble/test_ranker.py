@@ -71,9 +71,9 @@ def test_recent_share_weighs_by_age_and_seen_share_counts_items(world: World, fe
 def test_popularity_evidence_and_numbers_are_the_items_and_the_users(
     chain: Chain, world: World, features, asked: Answered
 ) -> None:
-    counts, trend = chain.popularity.counts(CUT, 30), chain.popularity.trend(CUT)
+    counts, trend = chain.popularity.counts(CUT, 720), chain.popularity.trend(CUT)
     for i, j, item, user in each_candidate(asked):
-        assert column(world, features, "popularity_30d")[i, j] == pytest.approx(np.log1p(counts[item]))
+        assert column(world, features, "popularity_720h")[i, j] == pytest.approx(np.log1p(counts[item]))
         assert column(world, features, "trend")[i, j] == pytest.approx(trend[item], rel=1e-4)
         assert column(world, features, "evidence")[i, j] == pytest.approx(np.log1p(len(world.log(user, CUT))))
         price = 0.0 if np.isnan(world.price[item]) else (world.price[item] - 6.0) / 4.0

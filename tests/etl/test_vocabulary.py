@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import artifacts
+from contracts.config import load
 from contracts.features import FIRST_VALUE
 from etl import encoding, synthetic, vocabulary
 from tests.etl.conftest import CUT_MS, ROOT, configuration
@@ -32,6 +34,18 @@ def test_a_code_is_never_given_to_another_value(days: list[dict[str, int]], leas
         new = after[len(known) :]
         assert new == sorted(new, key=lambda value: (-counts[value], value))
         known = after
+
+
+def test_a_live_catalogue_goes_on_with_every_other_item_however_often_it_is_met_later() -> None:
+    smoke = load(ROOT / "configs/smoke.toml")
+    features = dataclasses.replace(smoke.features, min_item_count=3)
+    counts = pd.Series({"often": 9, "enough": 3, "seldom": 2, "tomorrow": 0, "": 7})
+    for live, expected in ((False, ["often", "enough"]), (True, ["often", "enough", "seldom", "tomorrow"])):
+        config = dataclasses.replace(smoke, features=dataclasses.replace(features, live_items=live))
+        assert vocabulary.catalogue(config, {}, counts) == expected
+        # The next run: what has a code keeps it.
+        later = counts + pd.Series({"often": 0, "enough": 0, "seldom": 9, "tomorrow": 20, "": 0})
+        assert vocabulary.catalogue(config, {"item_id": expected}, later)[: len(expected)] == expected
 
 
 def run(config: Path, root: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ DAY = made_shop.DAY
 SETTINGS = {
     "popular_recently": {"half_life_hours": 336},
     "item_knn_cosine": {"neighbours": 20},
-    "item_knn_bm25": {"neighbours": 20, "k1": 1.2, "b": 0.2},
+    "item_knn_bm25": {"neighbours": 20, "b": 0.2},
     "user_knn": {"neighbours": 20},
     "als": {"factors": 8, "regularization": 10.0},
     "ease": {"regularization": 50.0},

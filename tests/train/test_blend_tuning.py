@@ -1,8 +1,17 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
-from train.blend_tuning import Requests, mean_ndcg, platt, retrieval_weight
+from train.blend_tuning import mean_ndcg, platt, retrieval_weight
 from train.metrics import ndcg
+
+
+@dataclasses.dataclass(frozen=True)
+class Requests:
+    request: np.ndarray
+    label: np.ndarray
+    relevant: np.ndarray
 
 
 def test_platt_finds_the_slope_and_offset_that_made_the_labels():

@@ -30,7 +30,7 @@ def test_a_pair_given_twice_counts_once(pairs):
 def test_neighbours_keep_the_strongest_links_of_either_sign_and_scores_flow_along_them(pairs):
     held, users, items = pairs
     weights = item_item.ease(users, items, 12, 7.0)
-    codes, strengths = item_item.neighbours(users, items, 12, 7.0, 4)
+    codes, strengths = item_item.neighbours(users, items, 12, 7.0, 4, 12)
     assert codes.shape == strengths.shape == (12, 4)
     assert (codes.dtype, strengths.dtype) == (np.int32, np.float32)
     kept = np.zeros_like(weights)
@@ -42,18 +42,22 @@ def test_neighbours_keep_the_strongest_links_of_either_sign_and_scores_flow_alon
 
 def test_a_catalogue_smaller_than_the_list_is_padded(pairs):
     _, users, items = pairs
-    codes, strengths = item_item.neighbours(users, items, 12, 7.0, 20)
+    codes, strengths = item_item.neighbours(users, items, 12, 7.0, 20, 12)
     assert codes.shape == (12, 20)
     assert (codes[:, 12:] == 0).all()
     assert (strengths[:, 12:] == 0).all()
 
 
-def test_items_beyond_the_bound_get_no_neighbours_and_are_none(pairs, monkeypatch):
+def test_items_of_the_fewest_users_get_no_neighbours_beyond_the_bound_and_are_none(pairs):
     _, users, items = pairs
-    monkeypatch.setattr(item_item, "MOST_ITEMS", 8)
-    codes, _ = item_item.neighbours(users, items, 12, 7.0, 5)
-    assert (codes[8:] == 0).all()
-    assert codes.max() == 8 + 2
+    kept = np.sort(np.argsort(-np.bincount(items, minlength=12), kind="stable")[:8])
+    codes, strengths = item_item.neighbours(users, items, 12, 7.0, 5, 8)
+    assert set(np.flatnonzero(codes.any(axis=1))) <= set(kept) and set(codes[codes > 0] - 3) <= set(kept)
+    known = np.isin(items, kept)
+    alone = item_item.neighbours(users[known], np.searchsorted(kept, items[known]), 8, 7.0, 5, 8)
+    assert np.array_equal(strengths[kept], alone[1]) and np.array_equal(
+        codes[kept], np.where(alone[0], kept[alone[0] - 3] + 3, 0)
+    )
 
 
 @pytest.mark.parametrize("number", [50, 7], ids=["more users than items", "fewer"])

@@ -149,10 +149,10 @@ def test_a_second_run_is_skipped_and_force_is_not(world, fitted, monkeypatch):
 
 
 def test_other_settings_are_not_current(world, fitted, monkeypatch):
-    monkeypatch.setattr(retrieval.item_item, "neighbours", lambda *_: pytest.fail("started again"))
+    monkeypatch.setattr(retrieval, "fit", lambda *_: pytest.fail("started again"))
     other = dataclasses.replace(world.config, train=dataclasses.replace(world.config.train, temperature=0.3))
     with pytest.raises(pytest.fail.Exception):
-        retrieval.run(other, world.zones, "refit")
+        retrieval.run(other, world.zones, "fit")
 
 
 def test_before_etl_the_missing_manifest_is_named(world, tmp_path):

@@ -27,7 +27,7 @@ from contracts.artifacts import (
     write_manifest,
 )
 from contracts.config import Config
-from train.baselines import ALL
+from train.baselines import ALL, moments
 from train.baselines.neighbourhood import released
 from train.baselines.task import Task, evaluation, on_window_c
 from train.baselines.tuning import BASELINES, tune
@@ -52,7 +52,8 @@ def lists(
     """
     request_ids, task = evaluation(config, zones, held)
     found, tuned = make(config, zones, held, request_ids, task, names)
-    return request_ids, {"item_item": task.lists(released(task, zones)), **found}, tuned
+    at_once = moments.lists(config, zones, held, task) if config.windows.next_events else {}
+    return request_ids, {"item_item": task.lists(released(task, zones)), **at_once, **found}, tuned
 
 
 def make(
@@ -79,7 +80,7 @@ def _mark(config: Config, zones: Zones) -> str:
     data = [read_manifest(zone)["fingerprint"] for zone in (zones.processed, zones.features)]
     settings = [config.train.seed, config.serve.exclude_seen]
     here = Path(__file__).parent
-    code = [code_version("contracts", "train/baselines"), here.parent / "item_item.py", here.parent / "metrics.py"]
+    code = [here.parent / "item_item.py", here.parent / "metrics.py", code_version("train/baselines")]
     return fingerprint(*data, *settings, *code)
 
 

@@ -25,11 +25,14 @@ def item_knn_cosine(task: Task, neighbours: int) -> Scores:
     return _linked(task, normalize(task.interactions.T), neighbours)
 
 
-def item_knn_bm25(task: Task, neighbours: int, k1: float, b: float) -> Scores:
-    """The same with users' interactions weighted as Okapi BM25 weights the words of documents (``implicit``)."""
+def item_knn_bm25(task: Task, neighbours: int, b: float) -> Scores:
+    """The same with users weighted as Okapi BM25 weights words, items being the documents (``implicit``).
+
+    ``b`` is how much an item's own popularity tells against it; as a user takes an item once, k1 hardly matters.
+    """
     from implicit.nearest_neighbours import bm25_weight
 
-    return _linked(task, bm25_weight(task.interactions.T, k1, b), neighbours)
+    return _linked(task, bm25_weight(task.interactions.T, 1.2, b), neighbours)
 
 
 def ease(task: Task, regularization: float) -> Scores:

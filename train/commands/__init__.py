@@ -13,10 +13,13 @@ heavy modules are imported in ``run``.
 from __future__ import annotations
 
 import argparse
+import logging
 
 from contracts.artifacts import Zones, zones
 from contracts.config import Config, load
 from contracts.stack import stack_settings
+
+log = logging.getLogger(__name__)
 
 
 def config_argument(parser: argparse.ArgumentParser) -> None:

@@ -19,6 +19,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     config, held = commands.opened(options)
     if not options.force and (done := current.facts(held.ranker, current.ranker_mark(config, held))):
         return done
-    from train import ranker
+    from train import ranker, tracking
 
-    return ranker.run(config, held, options.force)
+    with tracking.recorded(config, held, "ranker", config.train.ranker) as record:
+        figures = ranker.run(config, held, options.force)
+        record.figures(figures)
+        record.files(held.ranker)
+    return figures

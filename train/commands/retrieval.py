@@ -23,6 +23,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     mark = current.retrieval_mark(config, held, options.kind)
     if not options.force and (done := current.facts(f"{held.retrieval}/{options.kind}", mark)):
         return done
-    from train import retrieval
+    from train import retrieval, tracking
 
-    return retrieval.run(config, held, options.kind, options.force)
+    with tracking.recorded(config, held, "retrieval", options.kind) as record:
+        figures = retrieval.run(config, held, options.kind, options.force, record.epoch)
+        record.figures(figures)
+        record.files(f"{held.retrieval}/{options.kind}")
+    return figures

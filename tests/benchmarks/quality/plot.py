@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from train.report import TITLES
+from train.charts import title
 
 OURS, OTHERS = "#1f6f8b", "#b9b9b9"
 #: Lists of the chain itself, its parts included.
@@ -20,7 +20,7 @@ def main(result: Path, picture: Path) -> None:
     figure = Figure(figsize=(4.5 * len(found["results"]), 4.2), layout="constrained")
     for axes, one in zip(figure.subplots(1, len(found["results"]), squeeze=False)[0], found["results"]):
         lists = sorted(found["lists"][one["dataset"]].items(), key=lambda entry: entry[1][0])
-        names = [TITLES.get(name, name) for name, _ in lists]
+        names = [title(name) for name, _ in lists]
         means = [mean for _, (mean, _, _) in lists]
         errors = [[mean - low for _, (mean, low, _) in lists], [high - mean for _, (mean, _, high) in lists]]
         colours = [OURS if name in CHAIN else OTHERS for name, _ in lists]

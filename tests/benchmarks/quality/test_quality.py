@@ -96,6 +96,13 @@ def test_one_that_is_skipped_and_one_that_fails_do_not_keep_the_others_from_the_
     assert command.main(["--root", str(tmp_path), "--only", "lacks"]) == 0
 
 
+def test_the_picture_is_drawn_from_the_file_alone(tmp_path) -> None:
+    one = gather.result(PROTOCOL, evaluation(served=0.6, popular=0.2), 1.0)
+    lists = {"shop": {"served": [0.6, 0.5, 0.7], "new_list": [0.2, 0.1, 0.3]}}
+    command._keep({"results": [one], "lists": lists}, tmp_path)
+    assert (tmp_path / "result.png").read_bytes().startswith(b"\x89PNG")
+
+
 _STAGE = """
 import json, os, sys
 name, root = sys.argv[1], os.environ["TRIREME_ROOT"]
