@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,27 +32,22 @@ def ranks(number: int, arguments: Sequence[str], environ: Mapping[str, str] = os
     """
     if importlib.util.find_spec("horovod") is None:
         raise TrainError(f"--ranks {number} needs Horovod, which is not built here: run `make horovod`")
-    with _rendezvous(number) as each, _ended() as started:
+    with _rendezvous(number) as each, tempfile.TemporaryFile("w+") as said, _ended() as started:
         for rank, variables in enumerate(each):
             process = subprocess.Popen(
                 [sys.executable, *arguments],
                 env={**environ, **variables},
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL if rank else subprocess.PIPE,
-                text=True,
+                stdout=subprocess.DEVNULL if rank else said,
             )
             started.append(process)
-        said: list[str] = []
-        assert started[0].stdout
-        reader = threading.Thread(target=lambda: said.extend(started[0].stdout or ()), daemon=True)
-        reader.start()
         while (codes := [process.poll() for process in started]) and None in codes and not any(codes):
             time.sleep(_LOOK_SECONDS)
         for rank, code in enumerate(codes):
             if code:
                 raise TrainError(f"rank {rank} of {number} ended with exit code {code}; what it said stands above")
-        reader.join()
-    return "".join(said)
+        said.seek(0)
+        return said.read()
 
 
 @contextlib.contextmanager
@@ -75,9 +71,9 @@ def _rendezvous(number: int) -> Iterator[list[dict[str, str]]]:
 
 
 @contextlib.contextmanager
-def _ended() -> Iterator[list[subprocess.Popen[str]]]:
+def _ended() -> Iterator[list[subprocess.Popen[bytes]]]:
     """Processes that are ended with the block, also by SIGTERM."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[subprocess.Popen[bytes]] = []
 
     def stop(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
