@@ -1,6 +1,6 @@
 # Trireme. `make` prints the targets; CONFIG, TRIREME_ROOT and TRIREME_PORT_BASE choose data set, folder and ports.
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor run pipeline horovod update etl train export up down mlflow status learn load bench-etl bench-quality test check format drill-gate test-train test-serve
+.PHONY: help setup doctor run pipeline horovod update etl train export up down mlflow status learn load bench-etl bench-train bench-quality test check format drill-gate test-train test-serve
 
 CONFIG ?= configs/completejourney.toml
 SERVE := .venv/bin/python
@@ -71,6 +71,10 @@ bench-etl: setup  ## The etl against polars, pandas and PySpark on millions of r
 	@$(SERVE) -m tests.benchmarks.etl $(BENCH)
 
 # BENCH="--only completejourney --root var/elsewhere" and the like choose; see its --help.
+# After `make pipeline`: it reads that data set's rows and candidates.
+bench-train: setup  ## Samples a second against plain Keras, seconds to LightFM's quality
+	@$(TRAIN) -m tests.benchmarks.train $(CONFIG) $(BENCH)
+
 bench-quality: setup  ## The whole chain and tuned baselines by four protocols, against what is asked: some half an hour
 	@$(SERVE) -m tests.benchmarks.quality $(BENCH)
 

@@ -5,10 +5,15 @@ Pure numpy over ``[..., candidates]``; everything is monotone in its inputs, so 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 #: Below this a calibrated probability says no more; it keeps the logarithm finite.
 _LEAST_PROBABILITY = 1e-9
+
+#: A calibration: ``logit``, rising strictly, and the ``log_odds`` that belong to each, two of them at least.
+Knots = Mapping[str, Sequence[float]]
 
 
 def recent_weights(ages_ms: np.ndarray, half_life_hours: float) -> np.ndarray:
@@ -28,11 +33,27 @@ def retrieval_score(two_tower: np.ndarray, similar: np.ndarray, similar_weight: 
     return (1.0 - similar_weight) * two_tower + similar_weight * similar
 
 
+def calibrated(logits: np.ndarray, knots: Knots) -> np.ndarray:
+    """Probabilities of the ranker's logits, float64 of their shape.
+
+    Log-odds run straight from knot to knot, and beyond the outermost as between the last two: Platt's line is two
+    knots, an isotonic curve has more. Where the knots rise, no two logits become equal.
+
+    Example:
+        >>> calibrated(np.array([-1.0, 1.0, 3.0]), {"logit": [0.0, 2.0], "log_odds": [-1.0, 1.0]}).round(3).tolist()
+        [0.119, 0.5, 0.881]
+    """
+    at, odds = np.asarray(knots["logit"], np.float64), np.asarray(knots["log_odds"], np.float64)
+    piece = np.clip(np.searchsorted(at, logits), 1, len(at) - 1)
+    slope = np.diff(odds) / np.diff(at)
+    return np.exp(-np.logaddexp(0.0, -(odds[piece - 1] + slope[piece - 1] * (logits - at[piece - 1]))))
+
+
 def personal_score(probability: np.ndarray, retrieval: np.ndarray, retrieval_weight: float) -> np.ndarray:
     """Log of the calibrated probability, mixed with ``retrieval_score``; NaN probabilities leave retrieval alone.
 
     Args:
-        probability: ``sigmoid(platt_a * logit + platt_b)``; NaN where ranking was skipped.
+        probability: ``calibrated``; NaN where ranking was skipped.
         retrieval: ``retrieval_score`` of the same candidates.
         retrieval_weight: of ``blend.json``.
     """

@@ -175,6 +175,8 @@ class TrainSettings:
     learning_rate: float = 0.002
     #: Share of training queries whose user id is hidden, so that a user never seen is served by what he did.
     id_dropout: float = 0.3
+    #: The same of items taken, so that one that came after training is found by its attributes.
+    item_id_dropout: float = 0.0
     #: Half-life of a recent item's weight in the query tower.
     recent_half_life_hours: float = 720.0
     item_item_items: int = 20_000  # at most, those of most users: 4 bytes each squared

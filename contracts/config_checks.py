@@ -26,6 +26,7 @@ _MAY_BE_ZERO = frozenset(
         "seed",
         "lateness_hours",
         "id_dropout",
+        "item_id_dropout",
         "horizon_days",
         "update_replay",
         "update_max_forgetting",
@@ -58,6 +59,7 @@ _WORDS = {
 #: Settings that are a part of one.
 _SHARES = (
     "train.id_dropout",
+    "train.item_id_dropout",
     "train.update_max_forgetting",
     "serve.similar_weight",
     "quality.hold_null_shift",

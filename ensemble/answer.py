@@ -34,6 +34,7 @@ from ensemble.steps.chain import Answered, Chain
 from ensemble.steps.lookup import catalogue_mask
 from ensemble.steps.release import Release
 from ensemble.steps.retrieval import blocked_items
+from ensemble.steps.scores import top_k
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,8 @@ def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
             return {**facts, "skipped": True}
     drop_manifest(zones.answers)
     started = time.monotonic()
-    table = assemble.read_table(f"{zones.features}/requests.parquet")
+    # In the order of time: popularity is kept by bucket, and without order every batch would ask for all of them.
+    table = assemble.read_table(f"{zones.features}/requests.parquet").sort_by("as_of")
     facts: dict[str, Any] = {"release": release, "requests": table.num_rows}
     with tempfile.TemporaryDirectory() as temporary:
         opened = Release.open(local_copy(candidate_url(zones), Path(temporary)))
@@ -130,8 +132,8 @@ def _columns(chain: Chain, answered: Answered) -> pa.Table:
     two_tower = np.take_along_axis(ids, order, axis=1)
     seen = catalogue_mask(answered.query.seen_items, tables.items)
     blocked = blocked_items(answered.envelopes, seen, tables.serve.exclude_seen, chain.popularity)
-    trending = [chain.popularity.trending_order(x.as_of, x.region) for x in answered.envelopes]
-    trending = [row[~out[row]][:_BESIDE] + FIRST_VALUE for row, out in zip(trending, blocked)]
+    demand = np.stack([chain.popularity.trending(x.as_of, x.region) for x in answered.envelopes])
+    trending = [row[row >= 0] + FIRST_VALUE for row in top_k(np.where(blocked, -np.inf, demand), _BESIDE)]
     answers = answered.answers
     return pa.table(
         {

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from contracts.features import FIRST_VALUE, PAD
+from contracts.features import FIRST_VALUE, OUT_OF_VOCABULARY, PAD
 from train.towers import RECENT_ITEMS, Shape
 
 Columns = Mapping[str, Any]
@@ -61,12 +61,13 @@ class Block(tf.keras.layers.Layer):
 class SequenceTwoTower(tf.keras.Model):
     """Both towers over one item table; an embedding is the sum of an id's and its attributes', and a dot the logit."""
 
-    def __init__(self, shape: Shape, item_codes: Mapping[str, np.ndarray]):
+    def __init__(self, shape: Shape, item_codes: Mapping[str, np.ndarray], item_id_dropout: float = 0.0):
         """An untrained model.
 
         Args:
             shape: columns and sizes; of the users' columns the id is not used: who he is, is what he did.
             item_codes: item column -> int64 by item code (``train.tables.Catalogue.item_codes``).
+            item_id_dropout: share of the catalogue whose ids a step hides; without attributes none is.
         """
         super().__init__()
         dim = shape.dim
@@ -80,6 +81,7 @@ class SequenceTwoTower(tf.keras.Model):
         self._users = {name: table(f"user/{name}", size) for name, size in users.items()}
         self._positions = table("positions", shape.recent_items)
         self._item_codes = dict(item_codes)
+        self._item_id_dropout = item_id_dropout if len(item_codes) > 1 else 0.0
         self._blocks = [Block(dim) for _ in range(_BLOCKS)]
         self._normal = tf.keras.layers.LayerNormalization(epsilon=1e-6)
         self._dropout = tf.keras.layers.Dropout(_DROPOUT)
@@ -129,15 +131,19 @@ class SequenceTwoTower(tf.keras.Model):
         )
         queries = states + tf.gather(self._user_part(data), data[SEQUENCE])
         catalogue = tf.range(FIRST_VALUE, self._items["item_id"].shape[0], dtype=tf.int64)
-        logits = tf.matmul(queries, self._tokens(catalogue), transpose_b=True)
+        hidden = tf.random.uniform(tf.shape(catalogue)) < self._item_id_dropout * float(training)
+        logits = tf.matmul(queries, self._tokens(catalogue, hidden), transpose_b=True)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(data[TARGET] - FIRST_VALUE, logits)
         return tf.reduce_mean(losses)
 
-    def _tokens(self, codes: tf.Tensor) -> tf.Tensor:
-        """Item embeddings of codes of any shape, attributes looked up."""
+    def _tokens(self, codes: tf.Tensor, hidden: tf.Tensor | None = None) -> tf.Tensor:
+        """Item embeddings of codes of any shape, attributes looked up; ``hidden`` tells whose id is not."""
         # Constants of the graph, so that they are in the exported one: a tensor made outside would be an input of it.
         tables = {name: tf.constant(by_code, tf.int64) for name, by_code in self._item_codes.items()}
-        return _sum([tf.gather(self._items[name], tf.gather(tables[name], codes)) for name in self._items])
+        columns = {name: tf.gather(table, codes) for name, table in tables.items()}
+        if hidden is not None:
+            columns["item_id"] = tf.where(hidden, tf.constant(OUT_OF_VOCABULARY, tf.int64), columns["item_id"])
+        return _sum([tf.gather(table, columns[name]) for name, table in self._items.items()])
 
     def _user_part(self, columns: Columns) -> tf.Tensor | float:
         """What a user's attributes add to his query, float32 ``[b, dim]``; 0 where there are no attributes."""

@@ -1,4 +1,4 @@
-"""What window C decides: the ranker's calibration, and its weight against retrieval."""
+"""What window C decides besides the calibration: the weight of retrieval against the ranker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from train.metrics import K, discounts
 
 #: Weights of retrieval that are tried; 0 leaves the ranker alone.
 RETRIEVAL_WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0)
-_NEWTON_STEPS = 50
 
 
 class Requests(Protocol):
@@ -33,38 +32,42 @@ class Requests(Protocol):
         ...
 
 
-def platt(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Slope and offset of the logistic regression of labels on logits (Platt scaling), by Newton's method."""
-    design = np.stack([logits, np.ones_like(logits)], axis=1).astype(np.float64)
-    coefficients = np.array([1.0, 0.0])
-    for _ in range(_NEWTON_STEPS):
-        probability = 1.0 / (1.0 + np.exp(-np.clip(design @ coefficients, -30, 30)))
-        gradient = design.T @ (labels - probability)
-        curvature = (design * (probability * (1.0 - probability))[:, None]).T @ design + 1e-9 * np.eye(2)
-        step = np.linalg.solve(curvature, gradient)
-        coefficients = coefficients + step
-        if np.abs(step).max() < 1e-8:
-            break
-    return float(coefficients[0]), float(coefficients[1])
+def retrieval_weight(
+    probability: np.ndarray, retrieval: np.ndarray, requests: Requests, fold: np.ndarray
+) -> tuple[float, float]:
+    """The weight of ``RETRIEVAL_WEIGHTS`` that serves ``personal_score`` best, and what such a choice is worth.
 
+    Args:
+        probability: of every candidate.
+        retrieval: ``contracts.blending.retrieval_score`` of every candidate.
+        requests: whose candidates they are.
+        fold: int ``[requests]``.
 
-def retrieval_weight(probability: np.ndarray, retrieval: np.ndarray, requests: Requests) -> tuple[float, float]:
-    """The weight of ``RETRIEVAL_WEIGHTS`` that serves ``personal_score`` best, and its NDCG@10."""
-    found = [
-        (mean_ndcg(personal_score(probability, retrieval, weight), requests), -weight) for weight in RETRIEVAL_WEIGHTS
-    ]
-    score, weight = max(found)
-    return -weight, score
+    Returns:
+        The smallest of the best weights by all requests, and NDCG@10 of each fold's by the weight best on the others.
+    """
+    scored = (personal_score(probability, retrieval, weight) for weight in RETRIEVAL_WEIGHTS)
+    each = np.stack([ndcg(scores, requests) for scores in scored])
+    judged = np.full(each.shape[1], np.nan)
+    for number in np.unique(fold):
+        others = each[:, fold != number]
+        if not np.isnan(others).all():
+            judged[fold == number] = each[np.nanmean(others, axis=1).argmax(), fold == number]
+    return RETRIEVAL_WEIGHTS[int(np.nanmean(each, axis=1).argmax())], float(np.nanmean(judged))
 
 
 def mean_ndcg(scores: np.ndarray, requests: Requests) -> float:
     """Mean NDCG@10 over requests with something relevant, by the order of ``scores`` among the candidates."""
+    return float(np.nanmean(ndcg(scores, requests)))
+
+
+def ndcg(scores: np.ndarray, requests: Requests) -> np.ndarray:
+    """NDCG@10 of each request by the order of ``scores``, float64 ``[requests]``; NaN where nothing is relevant."""
     order = np.lexsort((-scores, requests.request))
     request = requests.request[order]
     place = np.arange(len(order)) - np.searchsorted(request, np.arange(len(requests.relevant)))[request]
     first = place < K
     gain = np.where(requests.label[order][first] > 0, discounts(K)[place[first]], 0.0)
     total = np.bincount(request[first], gain, len(requests.relevant))
-    counted = requests.relevant > 0
-    ideal = np.cumsum(discounts(K))[np.minimum(requests.relevant[counted], K) - 1]
-    return float((total[counted] / ideal).mean())
+    ideal = np.r_[np.nan, np.cumsum(discounts(K))][np.minimum(requests.relevant, K)]
+    return total / ideal

@@ -16,12 +16,13 @@ import onnxruntime
 import tensorflow as tf
 
 from contracts.artifacts import Zones, drop_manifest, read_json, write_json, write_manifest
-from contracts.blending import retrieval_score
+from contracts.blending import calibrated, retrieval_score
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, ranker_categorical, ranker_continuous
 from train import current, ranking_model, ranking_rows, ranks
-from train.blend_tuning import mean_ndcg, platt, retrieval_weight
+from train.blend_tuning import mean_ndcg, retrieval_weight
+from train.calibration import Calibration, calibrate, folds, platt
 from train.onnx_export import export
 from train.progress import BestEpoch, TrainingBar
 from train.ranking_model import Inputs
@@ -47,14 +48,16 @@ def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
         return {}
     drop_manifest(zones.ranker)
     onnx, error = ranker_onnx(fitted, learned)
-    blend, figures = tune(config, onnx, held_out)
+    calibration, weight, figures = tune(config, onnx, held_out)
     filesystem, path = fsspec.core.url_to_fs(f"{zones.ranker}/ranker.onnx")
     filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
     filesystem.pipe_file(path, onnx)
-    write_json(f"{zones.ranker}/blend.json", blend)
+    write_json(f"{zones.ranker}/blend.json", {"calibration": calibration.knots, "retrieval_weight": weight})
+    write_json(f"{zones.ranker}/calibration.json", calibration.document)
     facts = {
-        **blend,
         **figures,
+        "retrieval_weight": weight,
+        **{name: calibration.document[name] for name in ("method", "ece", "ece_uncalibrated")},
         "kind": config.train.ranker,
         "candidates": len(learned.label),
         "losses": fitted.losses,
@@ -167,25 +170,26 @@ def ranker_onnx(fitted: Fitted, learned: Candidates) -> tuple[bytes, float]:
     return export(logit, columns.signature(), "logit", samples, relative=True)
 
 
-def tune(config: Config, onnx: bytes, asked: Candidates) -> tuple[dict[str, float], dict[str, float]]:
-    """Calibration and retrieval's weight by window C's candidates: ``blend.json``, and NDCG@10 of each order on C."""
+def tune(config: Config, onnx: bytes, asked: Candidates) -> tuple[Calibration, float, dict[str, float]]:
+    """The calibration and retrieval's weight by window C's candidates, and NDCG@10 of each order on C."""
     session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
     (logits,) = session.run(["logit"], {"categorical": asked.categorical, "continuous": asked.continuous})
-    slope, offset = platt(logits, asked.label)
-    if slope <= 0:
+    if (slope := platt(logits, asked.label)[0]) <= 0:
         raise ArtifactError(
             f"the ranker's order is worse than chance on window C (Platt slope {slope:.3f}, expected > 0): "
             "windows B and C differ too much, or B holds too few candidates; move [windows]"
         )
-    probability = 1.0 / (1.0 + np.exp(-(slope * logits + offset)))
+    seed = config.train.seed
+    found = calibrate(logits, asked.label, asked.request, seed)
     names = ranker_continuous(config.features)
     two_tower, similar = (asked.continuous[:, names.index(name)] for name in ("two_tower_score", "similar_score"))
     retrieval = retrieval_score(two_tower, similar, config.serve.similar_weight)
-    weight, blended = retrieval_weight(probability, retrieval, asked)
+    weight, blended = retrieval_weight(
+        calibrated(logits, found.knots), retrieval, asked, folds(len(asked.relevant), seed)
+    )
     figures = {
         "ndcg_at_10_retrieval": mean_ndcg(retrieval, asked),
         "ndcg_at_10_ranker": mean_ndcg(logits, asked),
         "ndcg_at_10_blend": blended,
     }
-    blend = {"platt_a": slope, "platt_b": offset, "retrieval_weight": weight}
-    return blend, {name: round(value, 5) for name, value in figures.items()}
+    return found, weight, {name: round(value, 5) for name, value in figures.items()}

@@ -200,10 +200,10 @@ def build(config: Config, held: Catalogue, lesson: Lesson) -> TwoTower:
     settings, start = config.train, lesson.start
     sizes = shape(config, held, start.widths if start else {})
     if settings.query_encoder == "attention":
-        model: Any = SequenceTwoTower(sizes, held.item_codes)
+        model: Any = SequenceTwoTower(sizes, held.item_codes, settings.item_id_dropout)
     else:
         frequencies = np.bincount(lesson.pairs.item, minlength=held.size + FIRST_VALUE) + _SMOOTHING
-        model = two_tower(sizes, frequencies, settings.temperature)
+        model = two_tower(sizes, frequencies, settings.temperature, settings.item_id_dropout)
     if start:
         # The first call makes its variables.
         model.query_encoder(query_inputs(pairs.blank(config), query_columns(config.features)))

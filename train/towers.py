@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import merlin.models.tf as mm
 import numpy as np
@@ -11,6 +12,8 @@ import tensorflow as tf
 from merlin.models.tf.outputs.base import DotProduct
 from merlin.models.tf.transforms.bias import PopularityLogitsCorrection
 from merlin.schema import ColumnSchema, Schema, Tags
+
+from contracts.features import OUT_OF_VOCABULARY
 
 RECENT_ITEMS, RECENT_WEIGHTS = "recent_items", "recent_weights"
 
@@ -51,7 +54,28 @@ class RecencyPooling(mm.AverageEmbeddingsByWeightFeature):
         return tf.math.divide_no_nan(tf.reduce_sum(inputs * weights, axis=1), tf.reduce_sum(weights, axis=1))
 
 
-def two_tower(shape: Shape, item_frequencies: np.ndarray, temperature: float) -> mm.RetrievalModelV2:
+@tf.keras.utils.register_keras_serializable(package="trireme")
+class ItemTable(mm.EmbeddingTable):
+    """Merlin's table, in whose training some of the items taken are out of vocabulary (DropoutNet, NeurIPS 2017).
+
+    So attributes learn to carry an item by themselves, and the out-of-vocabulary row becomes what an item begins with
+    that came after training (``train.weights.restore``).
+    """
+
+    id_dropout = 0.0
+
+    def call(self, inputs: Any, training: bool = False, **kwargs: Any) -> Any:
+        """As Merlin's; of the target's column some ids are hidden in training, those of recent items never."""
+        if training and self.id_dropout and isinstance(inputs, dict) and "item_id" in inputs:
+            ids = inputs["item_id"]
+            hidden = tf.random.uniform(tf.shape(ids)) < self.id_dropout
+            inputs = {**inputs, "item_id": tf.where(hidden, tf.constant(OUT_OF_VOCABULARY, ids.dtype), ids)}
+        return super().call(inputs, **kwargs)
+
+
+def two_tower(
+    shape: Shape, item_frequencies: np.ndarray, temperature: float, item_id_dropout: float = 0.0
+) -> mm.RetrievalModelV2:
     """An untrained model: both towers pool through one item table, and the loss is logQ-corrected in-batch softmax.
 
     Args:
@@ -60,9 +84,10 @@ def two_tower(shape: Shape, item_frequencies: np.ndarray, temperature: float) ->
             target is as often a negative of others; subtracting log of its frequency undoes that (Yi et al., RecSys
             2019). Equal frequencies switch the correction off.
         temperature: divides the cosine similarities.
+        item_id_dropout: share of the items taken whose id is hidden; without attributes none is.
     """
     query_schema, item_schema = _query_schema(shape), _item_schema(shape)
-    items = mm.EmbeddingTable(
+    items = ItemTable(
         shape.dim,
         item_schema["item_id"],
         query_schema[RECENT_ITEMS],
@@ -70,6 +95,7 @@ def two_tower(shape: Shape, item_frequencies: np.ndarray, temperature: float) ->
         embeddings_initializer=tf.keras.initializers.RandomNormal(stddev=0.1),  # pyright: ignore[reportArgumentType]
         name="item_table",
     )
+    items.id_dropout = item_id_dropout if len(shape.item_columns) > 1 else 0.0
     output = mm.ContrastiveOutput(
         DotProduct(),
         "in-batch",

@@ -71,11 +71,6 @@ class Popularity:
         now, index = as_of // self._length, self._buckets.regions.get(region, _EVERYWHERE)
         return self._keep(("trending", now, index), lambda: self._trending(now, index))
 
-    def trending_order(self, as_of: int, region: str) -> np.ndarray:
-        """Catalogue rows from the most to the least in demand; of equals the smaller first."""
-        now, index = as_of // self._length, self._buckets.regions.get(region, _EVERYWHERE)
-        return self._keep(("order", now, index), lambda: np.argsort(-self.trending(as_of, region), kind="stable"))
-
     def _trending(self, now: int, region: int) -> np.ndarray:
         settings = self._tables.serve
         total = self._counts(now, settings.trending_half_life_hours, _EVERYWHERE)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from contracts.blending import calibrated
 from contracts.features import (
     FIRST_VALUE,
     MINUTES_PER_DAY,
@@ -129,7 +130,7 @@ class Ranker:
     def __init__(self, features: RankerFeatures, release: Release):
         self._features = features
         self._model = session(release.read(MODEL))
-        self._platt = float(release.document["blend"]["platt_a"]), float(release.document["blend"]["platt_b"])
+        self._calibration = release.document["blend"]["calibration"]
 
     def __call__(self, envelopes: Sequence[Envelope], query: Query, candidates: Candidates) -> np.ndarray:
         """Calibrated probabilities, float32 ``[b, m]``; NaN where padded."""
@@ -139,6 +140,5 @@ class Ranker:
             categorical, continuous = self._features(envelopes, query, candidates)
             inputs = {"categorical": categorical[valid], "continuous": continuous[valid]}
             logit = np.asarray(self._model.run(["logit"], inputs)[0])
-            slope, offset = self._platt
-            scores[valid] = 1.0 / (1.0 + np.exp(-(slope * logit + offset)))
+            scores[valid] = calibrated(logit, self._calibration)
         return scores

@@ -66,12 +66,10 @@ class Retrieval:
         return self._merged(chosen, two_tower, similar)
 
     def _add_trending(self, chosen: np.ndarray, envelopes: Sequence[Envelope], blocked: np.ndarray) -> None:
-        """The first of each request's trending list, which is sorted once a day, that are not blocked."""
-        number = self._tables.serve.trending_candidates
-        for i, envelope in enumerate(envelopes):
-            order = self._popularity.trending_order(envelope.as_of, envelope.region)
-            first = order[: number + np.count_nonzero(blocked[i])]
-            chosen[i, first[~blocked[i, first]][:number]] = True
+        """The first of each request's trending list that are not blocked."""
+        demand = np.stack([self._popularity.trending(envelope.as_of, envelope.region) for envelope in envelopes])
+        best = top_k(np.where(blocked, -np.inf, demand), self._tables.serve.trending_candidates)
+        chosen[np.nonzero(best >= 0)[0], best[best >= 0]] = True
 
     def _add_covisits(
         self, chosen: np.ndarray, envelopes: Sequence[Envelope], query: Query, blocked: np.ndarray

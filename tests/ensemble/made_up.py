@@ -113,7 +113,8 @@ class World:
         for name in ("fit", "refit"):
             self._retrieval(f"{place.retrieval}/{name}")
         _save(f"{place.ranker}/ranker.onnx", ranker_graph(self.config))
-        write_json(f"{place.ranker}/blend.json", {"platt_a": 0.9, "platt_b": -1.0, "retrieval_weight": 0.3})
+        blend = {"calibration": {"logit": [0.0, 1.0], "log_odds": [-1.0, -0.1]}, "retrieval_weight": 0.3}
+        write_json(f"{place.ranker}/blend.json", blend)
         write_manifest(place.ranker, "ranker-1")
         return place
 

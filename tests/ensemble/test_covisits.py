@@ -7,13 +7,19 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ensemble.steps.arrays import Query
-from ensemble.steps.chain import Chain
+from contracts.features import FIRST_VALUE, MS_PER_DAY
+from contracts.requests import Request
+from ensemble.steps.arrays import Candidates, Query
+from ensemble.steps.chain import Chain, cold_start
 from ensemble.steps.covisits import Covisits
 from ensemble.steps.envelope import Envelope
 from ensemble.steps.popularity import Popularity
+from ensemble.steps.release import Release
+from ensemble.steps.retrieval import Retrieval
 from ensemble.steps.tables import Buckets, Tables
 from ensemble.steps.tables import Covisits as Pairs
+from tests.ensemble.asking import ask
+from tests.ensemble.made_up import CUT, World
 
 MINUTE = 60_000
 NOW = 20_000 * 288  # a midnight, in buckets of five minutes
@@ -80,3 +86,31 @@ def test_an_item_of_a_live_catalogue_appears_when_its_first_bucket_closes(tables
     assert popularity.age_hours(closing)[:4].tolist() == [1 / 6, 1 / 6, 1 / 12, 0]
     fixed = dataclasses.replace(tables, features=dataclasses.replace(tables.features, live_items=False))
     assert Popularity(fixed).appeared(0).all(), "whatever was trained on may always be answered"
+
+
+def test_no_list_holds_an_item_before_the_bucket_that_names_it_is_closed(
+    chain: Chain, release: Release, world: World
+) -> None:
+    """The item that every source likes most is first met on the day of the cut: through retrieval and to the end."""
+    buckets, day = chain.tables.buckets, CUT // MS_PER_DAY
+    newest = int(ask(chain, world, [0]).candidates.candidate_ids[0, 0])
+    first = {"number": day, "region": 0, "item": newest, "count": 1.0}
+    columns = {name: np.append(getattr(buckets, name)[buckets.item != newest], value) for name, value in first.items()}
+    order = np.lexsort((columns["number"], columns["region"]))
+    live = dataclasses.replace(
+        chain.tables,
+        buckets=dataclasses.replace(buckets, **{name: column[order] for name, column in columns.items()}),
+        features=dataclasses.replace(chain.tables.features, live_items=True),
+    )
+    popularity = Popularity(live)
+    retrieval, last = Retrieval(live, popularity, release), cold_start(live, popularity, release)
+    row = world.row(0, CUT)
+    query = chain.lookup.query([world.user_ids[0]], [row], [CUT])
+    for as_of, there in ((CUT, False), (CUT + MS_PER_DAY - 1, False), (CUT + MS_PER_DAY, True)):
+        envelope = [chain.lookup.envelope(Request(world.user_ids[0], k=100), row, as_of, 0)]
+        candidates = retrieval(envelope, query)
+        assert (newest in candidates.candidate_ids) == there
+        nothing = Candidates(*(np.zeros_like(part) for part in candidates))
+        for some in (candidates, nothing):  # and in the list that trending fills up
+            (answer,) = last(envelope, query, some, np.full(some.candidate_ids.shape, np.nan, np.float32))
+            assert there or world.item_ids[newest - FIRST_VALUE] not in answer.item_ids

@@ -70,7 +70,6 @@ def test_buckets_of_minutes_decay_by_the_minute_and_show_when_they_close(
         assert np.allclose(popularity.counts(as_of, 0.25)[:3], [first, second, 0])
         trending = popularity.trending(as_of, region)
         assert np.allclose(trending[:3], np.array([first, second, 0]) / max(first, second))
-        assert popularity.trending_order(as_of, region)[:2].tolist() == ([0, 1] if first > second else [1, 0])
 
 
 def test_a_region_has_its_own_trending_list_mixed_with_all_regions(chain: Chain, world: World) -> None:

@@ -49,7 +49,7 @@ def small(interactions, histories=None, users=None, exclude_seen=True):
     asked = known if histories is None else sparse.csr_matrix(np.asarray(histories, np.float32))
     users = np.arange(asked.shape[0]) if users is None else np.asarray(users)
     nothing = Demand(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), 1440)
-    return Task(known, asked, users, np.zeros(asked.shape[0], np.int64), nothing, exclude_seen, seed=1)
+    return Task(known, asked, users, np.zeros(asked.shape[0], np.int64), nothing, exclude_seen, dense_items=100, seed=1)
 
 
 def scored(name, one, **settings):
@@ -145,6 +145,9 @@ def test_ease_is_the_closed_form():
     weights = -inverse / np.diag(inverse)
     np.fill_diagonal(weights, 0.0)
     assert scored("ease", small(matrix), regularization=7.0) == pytest.approx(matrix @ weights, abs=1e-5)
+    few = scored("ease", dataclasses.replace(small(matrix), dense_items=4), regularization=7.0)
+    most = np.argsort(-matrix.sum(axis=0), kind="stable")[:4]
+    assert {*np.flatnonzero(np.isfinite(few[0]))} == {*most}
 
 
 def test_who_was_not_there_when_lightfm_was_fitted_gets_what_is_popular(rehearsal):

@@ -86,3 +86,27 @@ def test_recent_items_count_by_their_weight_and_padding_not_at_all(untrained):
     np.testing.assert_allclose(embed([9, 11, 0, 0], [0.5, 0, 0, 0]), one, atol=1e-6)
     np.testing.assert_allclose(embed([9, 9, 9, 9], [0.1, 0.2, 0.3, 0.4]), one, atol=1e-6)
     assert np.abs(embed([9, 11, 0, 0], [1, 1, 0, 0]) - one).max() > 1e-4
+
+
+def test_an_item_that_came_after_training_is_found_by_its_attributes_when_ids_were_hidden():
+    """Two kinds of users take the items of two departments; a newcomer has a department and no id of its own."""
+    generator = np.random.default_rng(9)
+    kinds = generator.integers(0, 2, 6_400)
+    taken = 3 + 2 * generator.integers(0, 20, len(kinds)) + kinds
+    departments = {"department": 3 + (np.arange(ITEMS) - 3) % 2}
+    first = queries(np.arange(2))
+
+    def newcomers(dropout: float) -> np.ndarray:
+        """Cosine of both kinds (rows) and a newcomer of either department (columns)."""
+        tf.keras.utils.set_random_seed(4)
+        model = two_tower(SHAPE, np.bincount(taken, minlength=ITEMS) + 0.5, 0.2, dropout)
+        model.compile(optimizer=tf.keras.optimizers.Adam(0.01), metrics=[])
+        columns = queries(kinds) | {"item_id": taken[:, None], "department": departments["department"][taken][:, None]}
+        model.fit(tf.data.Dataset.from_tensor_slices(columns).batch(256, drop_remainder=True), epochs=3, verbose=0)
+        new = {"item_id": np.full((2, 1), 2), "department": np.array([[3], [4]])}
+        return model.query_encoder(first).numpy() @ model.candidate_encoder(new).numpy().T
+
+    known, unknown = newcomers(0.2), newcomers(0.0)
+    assert (np.diag(known) > 0.5).all(), known
+    assert np.diag(known).min() > np.diag(unknown).min() + 0.05, (known, unknown)
+    assert (known[[0, 1], [1, 0]] < 0.0).all(), known

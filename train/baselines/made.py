@@ -78,7 +78,7 @@ def make(
 
 def _mark(config: Config, zones: Zones) -> str:
     data = [read_manifest(zone)["fingerprint"] for zone in (zones.processed, zones.features)]
-    settings = [config.train.seed, config.serve.exclude_seen]
+    settings = [config.train.seed, config.train.item_item_items, config.serve.exclude_seen]
     here = Path(__file__).parent
     code = [here.parent / "item_item.py", here.parent / "metrics.py", code_version("train/baselines")]
     return fingerprint(*data, *settings, *code)

@@ -12,8 +12,6 @@ from contracts.artifacts import Zones, resident
 from train import item_item
 from train.baselines.task import Scores, Task
 
-#: EASE inverts a dense matrix of so many items squared (0.7 GB): the rarer ones beyond are not listed.
-MOST_ITEMS = 13_000
 #: Requests compared with all users in one go: hardly a user shares nothing with another.
 _USERS_AT_ONCE = 64
 
@@ -36,9 +34,12 @@ def item_knn_bm25(task: Task, neighbours: int, b: float) -> Scores:
 
 
 def ease(task: Task, regularization: float) -> Scores:
-    """Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019: every link, not the strongest alone."""
+    """Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019: every link, not the strongest alone.
+
+    Items beyond the ``dense_items`` of most users are not listed.
+    """
     items = task.interactions.shape[1]
-    held = np.sort(np.argsort(-np.diff(task.interactions.tocsc().indptr), kind="stable")[:MOST_ITEMS])
+    held = np.sort(np.argsort(-np.diff(task.interactions.tocsc().indptr), kind="stable")[: task.dense_items])
     users, places = task.interactions[:, held].nonzero()
     weights = item_item.ease(users, places, len(held), regularization)
     histories = task.histories[:, held]

@@ -56,6 +56,7 @@ class Task:
         as_of: int64 ``[requests]``, instants, ms.
         demand: what all users took, by bucket.
         exclude_seen: whether what is in the history may not be listed.
+        dense_items: items at most that a matrix of items by items may have.
         seed: of what is random.
     """
 
@@ -65,6 +66,7 @@ class Task:
     as_of: np.ndarray
     demand: Demand
     exclude_seen: bool
+    dense_items: int
     seed: int
 
     def lists(self, scores: Scores) -> np.ndarray:
@@ -165,6 +167,7 @@ def _task(
         as_of=as_of,
         demand=_demand(config, zones),
         exclude_seen=config.serve.exclude_seen,
+        dense_items=config.train.item_item_items,
         seed=config.train.seed,
     )
 

@@ -36,10 +36,10 @@ class Baseline(NamedTuple):
 #: By the names of ``train.baselines.ALL``.
 BASELINES: Mapping[str, Baseline] = {
     "popular": Baseline(popular, {}),
-    "popular_recently": Baseline(popular_recently, {"half_life_hours": (1, 3, 12, 48, 168, 336, 720, 1440)}),
+    "popular_recently": Baseline(popular_recently, {"half_life_hours": (0.25, 0.5, 1, 3, 12, 48, 168, 336, 720)}),
     "item_knn_cosine": Baseline(item_knn_cosine, {"neighbours": (50, 200, 800)}),
     "item_knn_bm25": Baseline(item_knn_bm25, {"neighbours": (50, 400), "b": (0.0, 0.2, 0.75)}),
-    "user_knn": Baseline(user_knn, {"neighbours": (20, 50, 200)}),
+    "user_knn": Baseline(user_knn, {"neighbours": (20, 50, 200, 500)}),
     "als": Baseline(als, {"factors": (16, 32, 64), "regularization": (3.0, 10.0, 30.0)}),
     "ease": Baseline(ease, {"regularization": (100.0, 250.0, 500.0, 1000.0)}),
     "lightfm_warp": Baseline(lightfm_warp, {"factors": (32, 64), "epochs": (10, 30)}),
