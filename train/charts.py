@@ -14,6 +14,8 @@ from train.baselines import TITLES as BASELINES
 OURS, THEIRS, BASE, QUIET, WRONG = "#1f5fa8", "#e08214", "#8c96a3", "#5d6b7a", "#b2182b"
 _WIDTH = 8.0
 _LABEL = 9
+#: Slices of one group that a chart shows; the page's table has all.
+_MOST_SLICES = 8
 
 Mean = Mapping[str, Any]
 
@@ -91,8 +93,8 @@ def reliability(calibration: Mapping[str, Any]) -> bytes:
 
 
 def slices(documents: Sequence[Mapping[str, Any]]) -> bytes:
-    """NDCG@10 of the answers within each slice, beside the current release (or most popular)."""
-    shown = list(documents)[::-1]
+    """NDCG@10 of the answers within each slice, beside the current release (or most popular); a group's largest."""
+    shown = [each for each in documents if each in _largest(documents, each["group"])][::-1]
     other = "current" if any("current" in each["ndcg"] for each in shown) else "popular"
     figure, axes = _figure(1.0 + 0.4 * len(shown), f"NDCG@10 by slice: the answers and {title(other)}")
     for name, colour, shift in ((other, THEIRS if other == "current" else BASE, -0.19), ("served", OURS, 0.19)):
@@ -105,6 +107,12 @@ def slices(documents: Sequence[Mapping[str, Any]]) -> bytes:
     axes.legend(*[part[::-1] for part in axes.get_legend_handles_labels()], loc="lower right", frameon=False)
     axes.set_ylim(-0.6, len(shown) - 0.4)
     return _png(figure)
+
+
+def _largest(documents: Sequence[Mapping[str, Any]], group: str) -> list[Mapping[str, Any]]:
+    """The slices of a group with most requests: a country has more regions than a chart has room."""
+    held = [each for each in documents if each["group"] == group]
+    return sorted(held, key=lambda each: -each["requests"])[:_MOST_SLICES]
 
 
 def losses(curves: Mapping[str, Sequence[float]]) -> bytes:

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from contracts.artifacts import Zones
 from contracts.errors import ArtifactError
@@ -139,12 +140,12 @@ def _places(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 def _codes(answers: pa.Table, column: str, held: Catalogue) -> np.ndarray:
     """The first 10 of a column of item ids as codes, int64 ``[requests, 10]``, 0 where the list is shorter."""
-    ids, lengths = flat(answers, column)
-    starts = np.cumsum(lengths) - lengths
-    index = starts[:, None] + np.arange(K)[None, :]
+    lengths = pc.fill_null(pc.list_value_length(answers[column]), 0).to_numpy().astype(np.int64)
+    index = (np.cumsum(lengths) - lengths)[:, None] + np.arange(K)[None, :]
     taken = np.arange(K)[None, :] < lengths[:, None]
-    text = np.asarray(ids, str)[np.where(taken, index, 0)] if len(ids) else np.full(taken.shape, "")
-    order = np.argsort(held.item_ids)
-    place = np.minimum(np.searchsorted(held.item_ids[order], text), held.size - 1)
-    known = taken & (held.item_ids[order][place] == text)
-    return np.where(known, order[place] + FIRST_VALUE, 0)
+    # Ten of each list and no more become text: retrieval's lists have hundreds.
+    ids = pc.list_flatten(answers[column]).take(pa.array(index[taken]))
+    found = pc.index_in(ids, value_set=pa.array(held.item_ids.tolist(), pa.string()))
+    codes = np.zeros(taken.shape, np.int64)
+    codes[taken] = pc.fill_null(pc.add(found, FIRST_VALUE), 0).to_numpy()
+    return codes
