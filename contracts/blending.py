@@ -6,6 +6,7 @@ Pure numpy over ``[..., candidates]``; everything is monotone in its inputs, so 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,9 +29,30 @@ def recent_weights(ages_ms: np.ndarray, half_life_hours: float) -> np.ndarray:
     return np.exp2(-np.maximum(ages_ms, 0) / (half_life_hours * 3_600_000)).astype(np.float32)
 
 
-def retrieval_score(two_tower: np.ndarray, similar: np.ndarray, similar_weight: float) -> np.ndarray:
-    """One retrieval score of the two standardised ones (``x_two_tower_score``, ``x_similar_score``)."""
-    return (1.0 - similar_weight) * two_tower + similar_weight * similar
+class RetrievalWeights(NamedTuple):
+    """What retrieval is worth without a ranker.
+
+    Attributes:
+        similar: from 0 (two-tower alone) to 1 (item-item alone).
+        trend: of the trend; an item-item score times the trend's power is a sum of logs.
+    """
+
+    similar: float
+    trend: float
+
+
+def retrieval_score(
+    two_tower: np.ndarray, similar: np.ndarray, trend: np.ndarray | float, weights: RetrievalWeights
+) -> np.ndarray:
+    """One score of what retrieval knows, the ranker's inputs of these names.
+
+    Args:
+        two_tower: ``two_tower_score``, standardised.
+        similar: ``similar_log``, the log of a score as a part of the request's greatest.
+        trend: ``trend``, log of the demand of late against that of long.
+        weights: of ``blend.json``.
+    """
+    return (1.0 - weights.similar) * two_tower + weights.similar * similar + weights.trend * trend
 
 
 def calibrated(logits: np.ndarray, knots: Knots) -> np.ndarray:

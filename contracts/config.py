@@ -214,7 +214,7 @@ class ServeSettings:
     two_tower_candidates: int = 200
     similar_candidates: int = 200
     trending_candidates: int = 100
-    #: Weight of item-item against two-tower in the order of retrieval (``contracts.blending.retrieval_score``).
+    #: Weight of item-item against two-tower in the order in which candidates leave retrieval; answers' is tuned.
     similar_weight: float = 0.7
     covisit_candidates: int = 60  # of what goes with the user's newest item, where that is counted
     session_candidates: int = 40  # trending items of the running session's categories

@@ -50,7 +50,7 @@ _MAY_BE_ZERO = frozenset(
 
 
 #: Settings of [train] that are one of a few words.
-_WORDS = {
+WORDS = {
     "query_encoder": ("pooling", "attention"),
     "ranker": ("dcn", "dlrm", "mmoe"),
     "ranker_loss": ("binary", "listwise"),
@@ -101,7 +101,7 @@ def _single_checks(config: Config) -> Iterator[Finding]:
         yield Finding("train.horizon_days", text, ("windows.next_events",))
     if config.source.time_shift not in ("none", "end_at_now"):
         yield Finding("source.time_shift", f"expected 'none' or 'end_at_now', got {config.source.time_shift!r}")
-    for name, words in _WORDS.items():
+    for name, words in WORDS.items():
         held = getattr(config.train, name)
         if held not in words:
             yield Finding(f"train.{name}", f"expected {' or '.join(map(repr, words))}, got {held!r}")

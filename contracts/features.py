@@ -122,6 +122,11 @@ def query_columns(settings: FeatureSettings) -> tuple[str, ...]:
     return ("user_id", *settings.user_categorical)
 
 
+def activity_column(half_life_hours: int) -> str:
+    """The name of all decayed interactions of a user together, of one half-life."""
+    return f"activity_{half_life_hours}h"
+
+
 def ranker_categorical(settings: FeatureSettings) -> tuple[str, ...]:
     """Columns of the ranker's ``categorical`` int64 ``[candidates, len]``: user attributes, then the item's."""
     return (*settings.user_categorical, *settings.item_categorical)
@@ -130,7 +135,8 @@ def ranker_categorical(settings: FeatureSettings) -> tuple[str, ...]:
 def ranker_continuous(settings: FeatureSettings) -> tuple[str, ...]:
     """Columns of the ranker's ``continuous`` float32 ``[candidates, len]``, computed by ``ensemble/steps/ranker.py``.
 
-    Scores of retrieval are standardised within the request, so that a refitted retrieval does not shift them.
+    Scores of retrieval are standardised within the request, or said as parts of its greatest (``similar_log``), so that
+    a refitted retrieval does not shift them.
     """
     popularity = [popularity_column(hours) for hours in settings.popularity_half_lives_hours]
     counts = [f"category_share_{hours}h" for hours in settings.count_half_lives_hours]
@@ -140,17 +146,24 @@ def ranker_continuous(settings: FeatureSettings) -> tuple[str, ...]:
     live = ["item_age"] if settings.live_items else []
     recent = [f"recent_share_{name}" for name in settings.item_categorical]
     seen = [f"seen_share_{name}" for name in settings.item_categorical]
+    number = [f"seen_count_{name}" for name in settings.item_categorical]
+    trends = [f"trend_{name}" for name in settings.item_categorical]
+    activity = [activity_column(hours) for hours in settings.count_half_lives_hours]
     return (
         "two_tower_score",
         "similar_score",
+        "similar_log",
         *popularity,
         "trend",
+        *trends,
         *moment,
         *covisits,
         *live,
         *counts,
         *recent,
         *seen,
+        *number,
+        *activity,
         "evidence",
         "session_dwell",
         *settings.item_numeric,

@@ -18,8 +18,9 @@ from etl.rows import Instants, Targets
 def asked(log: History, found: Targets, item_codes: np.ndarray, instants: Instants, settings: TrainSettings) -> Targets:
     """What rows of windows B and C ask: ``found`` without a horizon; with one, an entry a user and snapshot.
 
-    Snapshots are ``horizon_days`` apart from the beginning of each window on, of users who met a catalogue item before.
-    Labels never pass the end of the window: what B learns from is over when C begins, and C when the test does.
+    Snapshots are ``horizon_days`` apart from the beginning of each window on, of users who met a catalogue item before;
+    what is left of a window behind its last whole horizon asks for nothing. Labels never pass the end of the window,
+    a window shorter than a horizon included: what B learns from is over when C begins, and C when the test does.
 
     Args:
         log: the interactions of a group of users.
@@ -34,7 +35,7 @@ def asked(log: History, found: Targets, item_codes: np.ndarray, instants: Instan
     met = device.arrays().asarray(item_codes)[log.item] >= 0
     parts = []
     for start, end in ((instants.retrieval_end, instants.ranker_end), (instants.ranker_end, instants.cut)):
-        for as_of in range(start, end, horizon):
+        for as_of in range(start, max(end - horizon, start) + 1, horizon):
             known = device.to_host(device.counted(log.user[met & (log.time < as_of)], len(log.users))) > 0
             parts.append(_within(found, as_of, min(as_of + horizon, end), known))
     whole = Targets(*map(np.concatenate, zip(*parts)))

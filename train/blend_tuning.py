@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Protocol
 
 import numpy as np
 
-from contracts.blending import personal_score
+from contracts.blending import RetrievalWeights, personal_score, retrieval_score
 from train.metrics import K, discounts
 
+#: Weights of item-item and of the trend that are tried (``contracts.blending.RetrievalWeights``).
+SIMILAR_WEIGHTS = (0.0, 0.3, 0.5, 0.7, 0.85, 1.0)
+TREND_WEIGHTS = (0.0, 0.15, 0.3, 0.45, 0.6, 0.75, 0.9)
 #: Weights of retrieval that are tried; 0 leaves the ranker alone.
 RETRIEVAL_WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0)
 
@@ -54,6 +58,16 @@ def retrieval_weight(
         if not np.isnan(others).all():
             judged[fold == number] = each[np.nanmean(others, axis=1).argmax(), fold == number]
     return RETRIEVAL_WEIGHTS[int(np.nanmean(each, axis=1).argmax())], float(np.nanmean(judged))
+
+
+def retrieval_weights(
+    two_tower: np.ndarray, similar: np.ndarray, trend: np.ndarray, requests: Requests
+) -> tuple[RetrievalWeights, np.ndarray]:
+    """The weights by which retrieval alone serves window C best, and its scores by them."""
+    tried = [RetrievalWeights(*pair) for pair in itertools.product(SIMILAR_WEIGHTS, TREND_WEIGHTS)]
+    found = [mean_ndcg(retrieval_score(two_tower, similar, trend, weights), requests) for weights in tried]
+    best = tried[int(np.argmax(found))]
+    return best, retrieval_score(two_tower, similar, trend, best)
 
 
 def mean_ndcg(scores: np.ndarray, requests: Requests) -> float:

@@ -48,9 +48,7 @@ def update(zones: Zones) -> dict[str, Any] | None:
 def ranker_mark(config: Config, zones: Zones) -> str:
     """The fingerprint of all that ``models/ranker`` is made from."""
     made = [read_manifest(zone)["fingerprint"] for zone in (zones.features, zones.candidates)]
-    return fingerprint(
-        config.features, config.train, config.serve.similar_weight, made, code_version("contracts", "train")
-    )
+    return fingerprint(config.features, config.train, made, code_version("contracts", "train"))
 
 
 def facts(zone: str, mark: str) -> dict[str, Any] | None:

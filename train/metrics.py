@@ -69,9 +69,13 @@ def best(scores: np.ndarray, excluded: np.ndarray, k: int = K) -> np.ndarray:
     """
     masked = np.where(excluded, -np.inf, scores)
     least = np.partition(masked, masked.shape[1] - k, axis=1)[:, masked.shape[1] - k, None]
-    above, level = masked > least, masked == least
+    reach = masked >= least
+    tied = np.flatnonzero(reach.sum(axis=1) > k)
+    above = masked[tied] > least[tied]
+    level = reach[tied] & ~above
     level &= np.cumsum(level, axis=1, dtype=np.int32) <= k - above.sum(axis=1, keepdims=True)
-    places = np.nonzero(above | level)[1].reshape(-1, k)
+    reach[tied] = above | level
+    places = np.nonzero(reach)[1].reshape(-1, k)
     held = np.take_along_axis(masked, places, axis=1)
     order = np.argsort(-held, axis=1, kind="stable")
     places, held = (np.take_along_axis(array, order, axis=1) for array in (places, held))

@@ -16,12 +16,12 @@ import onnxruntime
 import tensorflow as tf
 
 from contracts.artifacts import Zones, drop_manifest, read_json, write_json, write_manifest
-from contracts.blending import calibrated, retrieval_score
+from contracts.blending import calibrated
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, ranker_categorical, ranker_continuous
 from train import current, ranking_model, ranking_rows
-from train.blend_tuning import mean_ndcg, retrieval_weight
+from train.blend_tuning import mean_ndcg, retrieval_weight, retrieval_weights
 from train.calibration import Calibration, calibrate, folds, platt
 from train.onnx_export import export
 from train.progress import BestEpoch, TrainingBar
@@ -36,25 +36,27 @@ _VALIDATION_SHARE = 0.15
 _CHUNK = 65_536
 
 
-def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
-    """Fill ``models/ranker``; the figures of its manifest."""
+def run(
+    config: Config, zones: Zones, force: bool = False, on_epoch: Callable[[int, float], None] | None = None
+) -> dict[str, Any]:
+    """Fill ``models/ranker``; the figures of its manifest (``on_epoch``: of ``fit``)."""
     mark = current.ranker_mark(config, zones)
     if not force and (done := current.facts(zones.ranker, mark)):
         return done
     drop_manifest(zones.ranker)
     started = time.monotonic()
     learned, held_out = (ranking_rows.load(config, zones, window) for window in "BC")
-    fitted = fit(config, inputs(config, zones, learned), learned)
+    fitted = fit(config, inputs(config, zones, learned), learned, on_epoch)
     onnx, error = ranker_onnx(fitted, learned)
-    calibration, weight, figures = tune(config, onnx, held_out)
+    calibration, weights, figures = tune(config, onnx, held_out)
     filesystem, path = fsspec.core.url_to_fs(f"{zones.ranker}/ranker.onnx")
     filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
     filesystem.pipe_file(path, onnx)
-    write_json(f"{zones.ranker}/blend.json", {"calibration": calibration.knots, "retrieval_weight": weight})
+    write_json(f"{zones.ranker}/blend.json", {"calibration": calibration.knots, **weights})
     write_json(f"{zones.ranker}/calibration.json", calibration.document)
     facts = {
         **figures,
-        "retrieval_weight": weight,
+        **weights,
         **{name: calibration.document[name] for name in ("method", "ece", "ece_uncalibrated")},
         "kind": config.train.ranker,
         "candidates": len(learned.label),
@@ -165,8 +167,8 @@ def ranker_onnx(fitted: Fitted, learned: Candidates) -> tuple[bytes, float]:
     return export(logit, columns.signature(), "logit", samples, relative=True)
 
 
-def tune(config: Config, onnx: bytes, asked: Candidates) -> tuple[Calibration, float, dict[str, float]]:
-    """The calibration and retrieval's weight by window C's candidates, and NDCG@10 of each order on C."""
+def tune(config: Config, onnx: bytes, asked: Candidates) -> tuple[Calibration, dict[str, float], dict[str, float]]:
+    """The calibration and the blend's weights by window C's candidates, and NDCG@10 of each order on C."""
     session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
     (logits,) = session.run(["logit"], {"categorical": asked.categorical, "continuous": asked.continuous})
     if (slope := platt(logits, asked.label)[0]) <= 0:
@@ -177,8 +179,10 @@ def tune(config: Config, onnx: bytes, asked: Candidates) -> tuple[Calibration, f
     seed = config.train.seed
     found = calibrate(logits, asked.label, asked.request, seed)
     names = ranker_continuous(config.features)
-    two_tower, similar = (asked.continuous[:, names.index(name)] for name in ("two_tower_score", "similar_score"))
-    retrieval = retrieval_score(two_tower, similar, config.serve.similar_weight)
+    two_tower, similar, trend = (
+        asked.continuous[:, names.index(name)] for name in ("two_tower_score", "similar_log", "trend")
+    )
+    weights, retrieval = retrieval_weights(two_tower, similar, trend, asked)
     weight, blended = retrieval_weight(
         calibrated(logits, found.knots), retrieval, asked, folds(len(asked.relevant), seed)
     )
@@ -187,4 +191,5 @@ def tune(config: Config, onnx: bytes, asked: Candidates) -> tuple[Calibration, f
         "ndcg_at_10_ranker": mean_ndcg(logits, asked),
         "ndcg_at_10_blend": blended,
     }
-    return found, weight, {name: round(value, 5) for name, value in figures.items()}
+    blend = {"retrieval_weight": weight, "similar_weight": weights.similar, "trend_weight": weights.trend}
+    return found, blend, {name: round(value, 5) for name, value in figures.items()}

@@ -19,7 +19,7 @@ from contracts.artifacts import Zones, code_version, zones
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.stack import stack_settings
-from train import tracking
+from train import tracking, trial
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -31,23 +31,6 @@ log = logging.getLogger(__name__)
 _OF_THE_MACHINE = ("seconds", "per_second", "_ms")
 #: Figures are the same up to the order in which a sum of float32 was taken by another number of threads.
 _TOLERANCE = 1e-4
-
-
-@dataclasses.dataclass(frozen=True)
-class Scratch(Zones):
-    """A data set's zones, but for models, which are made elsewhere."""
-
-    models: str
-
-    @property
-    def retrieval(self) -> str:
-        """As of ``Zones``, below ``models``."""
-        return f"{self.models}/retrieval"
-
-    @property
-    def ranker(self) -> str:
-        """As of ``Zones``, below ``models``."""
-        return f"{self.models}/ranker"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +69,7 @@ def run(run_id: str) -> dict[str, Any]:
     for name, was in differs.items():
         log.warning("not as it was: %s (recorded: %s)", name, was)
     with tempfile.TemporaryDirectory(prefix="reproduce-") as folder:
-        again = train(record, Scratch(held.root, folder))
+        again = train(record, trial.Scratch(held.root, folder))
     other = compare(record.figures, again)
     if other:
         lines = "; ".join(f"{name} was {was}, is {now}" for name, (was, now) in sorted(other.items()))
@@ -147,8 +130,10 @@ def differences(record: Record, held: Zones) -> dict[str, str]:
     return found
 
 
-def train(record: Record, held: Scratch) -> dict[str, float]:
+def train(record: Record, held: Zones) -> dict[str, float]:
     """The figures of the same training in a folder of its own."""
+    if record.kind == "trial":
+        return tracking.numbers(trial.run(record.config, held, record.stage))
     if record.stage == "ranker":
         from train import ranker
 

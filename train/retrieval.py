@@ -87,7 +87,7 @@ def write(
     item_item_seconds = time.monotonic() - started
     onnx, error = query_onnx(fitted.model, config, lesson.pairs.queries)
     _write(zone, "query_tower.onnx", onnx)
-    _write(zone, "item_embeddings.npy", _saved(np.save, item_embeddings(fitted.model, held)))
+    _write(zone, "item_embeddings.npy", _saved(np.save, item_embeddings(fitted.model, met_only(config, held, items))))
     _write(zone, "item_item.npz", _saved(np.savez, neighbours=codes, weights=strengths))
     _write(zone, weights.FILE, _saved(np.savez, **weights.arrays(fitted.model)))  # pyright: ignore[reportArgumentType]
     return {
@@ -212,6 +212,23 @@ def evaluate(model: TwoTower, config: Config, held: Catalogue, rows: HeldOut | N
     parts = (rows.queries.take(part) for part in np.array_split(np.arange(size), size // validation.CHUNK + 1))
     embedded = np.concatenate([model.query_encoder(query_inputs(part, names)).numpy() for part in parts])
     return validation.judge(embedded, item_embeddings(model, held), rows)
+
+
+def met_only(config: Config, held: Catalogue, items: np.ndarray) -> Catalogue:
+    """The catalogue with the ids of items hidden that nobody has met, where training hid ids too.
+
+    Such an item is then embedded by its attributes, as out of vocabulary: its own row was never trained.
+
+    Args:
+        config: with ``train.item_id_dropout``.
+        held: the catalogue.
+        items: int64, places of the items that somebody met.
+    """
+    if not config.train.item_id_dropout:
+        return held
+    ids = np.full(FIRST_VALUE + held.size, OUT_OF_VOCABULARY)
+    ids[:FIRST_VALUE], ids[FIRST_VALUE + items] = np.arange(FIRST_VALUE), FIRST_VALUE + items
+    return dataclasses.replace(held, item_codes={**held.item_codes, "item_id": ids})
 
 
 def item_embeddings(model: TwoTower, held: Catalogue) -> np.ndarray:

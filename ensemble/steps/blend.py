@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from contracts.blending import personal_score
+from contracts.blending import RetrievalWeights, personal_score
 from contracts.features import FIRST_VALUE
 from contracts.requests import Answer, Source
 from ensemble.steps.arrays import Candidates, Query
@@ -20,12 +21,13 @@ from ensemble.steps.tables import Tables
 
 
 class ColdStart:
-    """Answers always: without a ranker by retrieval's order, without candidates by trending."""
+    """Answers always: without a ranker by retrieval's score, without candidates by trending."""
 
-    def __init__(self, tables: Tables, popularity: Popularity, retrieval_weight: float):
+    def __init__(self, tables: Tables, popularity: Popularity, blend: Mapping[str, Any]):
         self._tables = tables
         self._popularity = popularity
-        self._retrieval_weight = retrieval_weight
+        self._retrieval_weight = float(blend["retrieval_weight"])
+        self._weights = RetrievalWeights(float(blend["similar_weight"]), float(blend["trend_weight"]))
 
     def __call__(
         self, envelopes: Sequence[Envelope], query: Query, candidates: Candidates, ranked: np.ndarray
@@ -46,9 +48,8 @@ class ColdStart:
         weight = _trust(evidence, self._tables.serve.evidence_half)
         category = self._tables.item_category[ids]
         in_session = np.take_along_axis(session_weights(self._tables, query), category, axis=1)
-        personal = (
-            weight * self._personal(candidates, ranked, evidence) + self._tables.serve.session_weight * in_session
-        )
+        personal = weight * self._personal(envelopes, candidates, ranked)
+        personal += self._tables.serve.session_weight * in_session
         common = (1 - weight) * np.take_along_axis(trending, at, axis=1)
         final = np.where(valid, personal + common, -np.inf)
         most = max((envelope.k for envelope in envelopes), default=0)
@@ -71,15 +72,18 @@ class ColdStart:
             answers.append(self._answer(envelope, *listed))
         return answers
 
-    def _personal(self, candidates: Candidates, ranked: np.ndarray, evidence: np.ndarray) -> np.ndarray:
+    def _personal(self, envelopes: Sequence[Envelope], candidates: Candidates, ranked: np.ndarray) -> np.ndarray:
         """The personal score over its greatest, from 0 to 1, float64 ``[b, m]``; 0 where padded.
 
         Where the ranker has learned from people of whom much is known (``serve.ranker_evidence_half``), little evidence
         lies outside what it has seen, and the two-tower, which has seen all beginnings, speaks instead.
         """
         ids, scores = candidates
-        merged = merged_score(ids, scores, self._tables.serve.similar_weight)
+        at = np.maximum(ids - FIRST_VALUE, 0)
+        trend = np.stack([self._popularity.trend(x.as_of)[row] for x, row in zip(envelopes, at)])
+        merged = merged_score(ids, scores, self._weights, trend)
         logged = personal_score(ranked, merged, self._retrieval_weight).astype(np.float64)
+        evidence = np.array([[x.evidence] for x in envelopes], np.float64)
         trust = _trust(evidence, self._tables.serve.ranker_evidence_half)
         logged = trust * logged + (1 - trust) * standardised(scores[..., 0], ids > 0)
         logged = np.where(ids > 0, logged, -np.inf)

@@ -55,4 +55,4 @@ class Chain:
 
 def cold_start(tables: Tables, popularity: Popularity, release: Release) -> ColdStart:
     """The last step of a release."""
-    return ColdStart(tables, popularity, float(release.document["blend"]["retrieval_weight"]))
+    return ColdStart(tables, popularity, release.document["blend"])

@@ -50,6 +50,16 @@ class Popularity:
         short, long = half_lives[0], half_lives[-1]
         return self._keep(("trend", now), lambda: self._log_rate(now, short) - self._log_rate(now, long))
 
+    def trend_of(self, column: str, as_of: int) -> np.ndarray:
+        """The same of all items together that share an item's value in a column: a season lifts whole shelves."""
+        now = as_of // self._length
+        half_lives = self._tables.features.popularity_half_lives_hours
+        short, long = half_lives[0], half_lives[-1]
+        codes = self._tables.item_codes[column]
+        return self._keep(
+            ("trend", column, now), lambda: self._log_rate(now, short, codes) - self._log_rate(now, long, codes)
+        )
+
     def appeared(self, as_of: int) -> np.ndarray:
         """Which items may be answered, bool ``[items]``: of a live catalogue those that a closed bucket names."""
         now = as_of // self._length
@@ -81,11 +91,18 @@ class Popularity:
         most = total.max(initial=0.0)
         return total / most if most > 0 else total
 
-    def _log_rate(self, now: int, half_life_hours: float) -> np.ndarray:
-        """Log of the interactions a day: counts over the weight of the days that there are."""
+    def _log_rate(self, now: int, half_life_hours: float, codes: np.ndarray | None = None) -> np.ndarray:
+        """Log of the interactions a day: counts over the weight of the days that there are.
+
+        With ``codes``, a value for every item code, interactions of all items of an item's value count as its own.
+        """
+        counts = self._counts(now, half_life_hours, _EVERYWHERE)
+        if codes is not None:
+            own = codes[FIRST_VALUE:]
+            counts = np.bincount(own, counts)[own]
         age = np.arange(max(now - self._first, 1))
         days = np.exp2(-age * self._hours / half_life_hours).sum() / self._buckets_a_day
-        return np.log(self._counts(now, half_life_hours, _EVERYWHERE) / days + _LEAST_RATE)
+        return np.log(counts / days + _LEAST_RATE)
 
     def _counts(self, now: int, half_life_hours: float, region: int) -> np.ndarray:
         """Counts as of the start of bucket ``now``: those as of midnight, decayed, and the buckets since.

@@ -11,6 +11,7 @@ from contracts.blending import calibrated
 from contracts.features import (
     FIRST_VALUE,
     MINUTES_PER_DAY,
+    activity_column,
     count_column,
     popularity_column,
     ranker_categorical,
@@ -21,7 +22,7 @@ from ensemble.steps.covisits import Covisits
 from ensemble.steps.envelope import Envelope
 from ensemble.steps.popularity import Popularity
 from ensemble.steps.release import Release
-from ensemble.steps.scores import standardised
+from ensemble.steps.scores import log_of_greatest, standardised
 from ensemble.steps.sessions import session
 from ensemble.steps.tables import Tables
 
@@ -67,6 +68,7 @@ class RankerFeatures:
         named = {
             "two_tower_score": standardised(scores[..., 0], valid),
             "similar_score": standardised(scores[..., 1], valid),
+            "similar_log": log_of_greatest(scores[..., 1], valid),
             "trend": self._as_of(envelopes, ids, self._popularity.trend),
             "evidence": np.broadcast_to(evidence[:, None], ids.shape),
             "session_dwell": np.broadcast_to(np.log1p(dwell_minutes)[:, None], ids.shape),
@@ -80,9 +82,12 @@ class RankerFeatures:
         named |= self._moment(envelopes, query, ids)
         recent = query.recent_items, query.recent_weights
         seen = query.seen_items, (query.seen_items > 0).astype(np.float32)
+        number = np.maximum(seen[1].sum(axis=1, keepdims=True), 1e-30)
         for name in settings.item_categorical:
             named[f"recent_share_{name}"] = self._value_shares(name, *recent, ids)
-            named[f"seen_share_{name}"] = self._value_shares(name, *seen, ids)
+            named[f"seen_share_{name}"] = share = self._value_shares(name, *seen, ids)
+            named[f"seen_count_{name}"] = np.log1p(share * number)
+            named[f"trend_{name}"] = self._as_of(envelopes, ids, functools.partial(self._popularity.trend_of, name))
         return np.stack([named[name] for name in ranker_continuous(settings)], axis=2, dtype=np.float32)
 
     def _as_of(self, envelopes: Sequence[Envelope], ids: np.ndarray, values: Callable[[int], np.ndarray]) -> np.ndarray:
@@ -103,16 +108,19 @@ class RankerFeatures:
         return named
 
     def _category_shares(self, query: Query, ids: np.ndarray) -> dict[str, np.ndarray]:
-        """The candidate's category among the user's decayed counts, per half-life; 0 where all has decayed away."""
+        """By half-life: the candidate's category among the user's decayed counts (0 where all has decayed), and all."""
         hours = self._tables.features.count_half_lives_hours
         counts = query.category_shares.reshape(len(ids), len(hours), -1).astype(np.float64)
         total = counts.sum(axis=2, keepdims=True)
         shares = np.where(total > 1e-30, counts / np.maximum(total, 1e-30), 0.0)
         category = self._tables.item_category[ids]
-        return {
+        named = {
             count_column(half_life).replace("_counts_", "_share_"): np.take_along_axis(shares[:, i], category, axis=1)
             for i, half_life in enumerate(hours)
         }
+        for i, half_life in enumerate(hours):
+            named[activity_column(half_life)] = np.broadcast_to(np.log1p(total[:, i]), ids.shape)
+        return named
 
     def _value_shares(self, column: str, items: np.ndarray, weights: np.ndarray, ids: np.ndarray) -> np.ndarray:
         """How much of the weight of ``items`` has the candidate's value in a column, ``[b, m]``."""

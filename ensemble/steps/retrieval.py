@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from contracts.blending import retrieval_score
+from contracts.blending import RetrievalWeights, retrieval_score
 from contracts.features import FIRST_VALUE
 from ensemble.steps.arrays import Candidates, Query
 from ensemble.steps.covisits import Covisits
@@ -14,7 +14,7 @@ from ensemble.steps.envelope import Envelope
 from ensemble.steps.lookup import catalogue_mask
 from ensemble.steps.popularity import Popularity
 from ensemble.steps.release import Release
-from ensemble.steps.scores import standardised, top_k
+from ensemble.steps.scores import log_of_greatest, standardised, top_k
 from ensemble.steps.sessions import session
 from ensemble.steps.tables import Tables
 
@@ -121,15 +121,20 @@ class Retrieval:
         scores = np.full((*ids.shape, 2), -np.inf, np.float32)
         scores[rows, place, 0] = two_tower[rows, columns]
         scores[rows, place, 1] = similar[rows, columns]
-        merged = np.where(ids > 0, merged_score(ids, scores, self._tables.serve.similar_weight), -np.inf)
+        merged = np.where(
+            ids > 0, merged_score(ids, scores, RetrievalWeights(self._tables.serve.similar_weight, 0.0)), -np.inf
+        )
         order = np.argsort(-merged, axis=1, kind="stable")
         return Candidates(np.take_along_axis(ids, order, axis=1), np.take_along_axis(scores, order[..., None], axis=1))
 
 
-def merged_score(ids: np.ndarray, scores: np.ndarray, similar_weight: float) -> np.ndarray:
-    """``contracts.blending.retrieval_score`` of candidates, float32 ``[b, m]``."""
+def merged_score(
+    ids: np.ndarray, scores: np.ndarray, weights: RetrievalWeights, trend: np.ndarray | float = 0.0
+) -> np.ndarray:
+    """``contracts.blending.retrieval_score`` of candidates, float ``[b, m]``."""
     valid = ids > 0
-    return retrieval_score(standardised(scores[..., 0], valid), standardised(scores[..., 1], valid), similar_weight)
+    two_tower, similar = standardised(scores[..., 0], valid), log_of_greatest(scores[..., 1], valid)
+    return retrieval_score(two_tower, similar, trend, weights)
 
 
 def blocked_items(

@@ -6,6 +6,8 @@ import numpy as np
 
 #: One score in so many is looked at to find the threshold of a top-k.
 _STRIDE = 16
+#: Parts of the greatest score below which a score is as good as none.
+_LEAST_PART = 0.005
 
 
 def top_k(scores: np.ndarray, k: int) -> np.ndarray:
@@ -60,3 +62,25 @@ def standardised(scores: np.ndarray, valid: np.ndarray) -> np.ndarray:
     centred = np.where(known, held - held.sum(axis=1, keepdims=True) / number, 0.0)
     deviation = np.sqrt((centred**2).sum(axis=1, keepdims=True) / number)
     return (centred / np.maximum(deviation, 1e-9)).astype(np.float32)
+
+
+def log_of_greatest(scores: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Log of each score over the greatest of its row, no less than that of ``_LEAST_PART``; 0 where none has a score.
+
+    Products become sums that way: a score times a power of a trend is this plus a multiple of the trend's log.
+
+    Args:
+        scores: float ``[b, m]``; what is not finite has no score.
+        valid: bool ``[b, m]``.
+
+    Returns:
+        float32 ``[b, m]``, 0 for the greatest.
+
+    Example:
+        >>> log_of_greatest(np.array([[0.5, 0.25, -1.0]]), np.ones((1, 3), bool)).round(3).tolist()
+        [[0.0, -0.6930000185966492, -5.298999786376953]]
+    """
+    held = np.where(valid & np.isfinite(scores), scores, 0.0).astype(np.float64)
+    greatest = held.max(axis=1, keepdims=True, initial=0.0)
+    part = np.where(greatest > 0, held / np.maximum(greatest, 1e-30), 1.0)
+    return np.log(np.maximum(part, _LEAST_PART)).astype(np.float32)

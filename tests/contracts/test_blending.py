@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.blending import personal_score, recent_weights, retrieval_score
+from contracts.blending import RetrievalWeights, personal_score, recent_weights, retrieval_score
 from contracts.features import MS_PER_HOUR
 
 probabilities = st.lists(st.floats(0, 1), min_size=2, max_size=20).map(np.array)
@@ -22,7 +22,14 @@ def test_weights_halve_with_every_half_life_and_the_future_weighs_as_now() -> No
 
 @pytest.mark.parametrize(("weight", "expected"), [(0.0, [1, 2]), (1.0, [5, -3]), (0.5, [3, -0.5])])
 def test_the_weight_goes_from_two_tower_to_similar(weight: float, expected: list[float]) -> None:
-    assert retrieval_score(np.array([1, 2]), np.array([5, -3]), weight).tolist() == expected
+    weights = RetrievalWeights(weight, 0.0)
+    assert retrieval_score(np.array([1, 2]), np.array([5, -3]), np.array([9, 9]), weights).tolist() == expected
+
+
+def test_an_item_item_score_times_a_power_of_the_trend_is_their_order() -> None:
+    similar, ratio = np.array([0.2, 0.5, 0.4]), np.array([3.0, 0.5, 1.0])
+    scores = retrieval_score(np.zeros(3), np.log(similar), np.log(ratio), RetrievalWeights(1.0, 0.7))
+    assert np.exp(scores) == pytest.approx(similar * ratio**0.7)
 
 
 @given(probabilities)

@@ -30,6 +30,7 @@ from contracts.features import (
 
 DEPARTMENTS, ITEMS, USERS, DAYS, REGIONS = 8, 240, 80, 60, 4
 FIRST_DAY = 20_000
+BLEND = {"similar_weight": 0.7, "trend_weight": 0.0, "retrieval_weight": 0.3}
 CUT = (FIRST_DAY + DAYS - 5) * MS_PER_DAY
 
 
@@ -113,7 +114,7 @@ class World:
         for name in ("fit", "refit"):
             self._retrieval(f"{place.retrieval}/{name}")
         _save(f"{place.ranker}/ranker.onnx", ranker_graph(self.config))
-        blend = {"calibration": {"logit": [0.0, 1.0], "log_odds": [-1.0, -0.1]}, "retrieval_weight": 0.3}
+        blend = {"calibration": {"logit": [0.0, 1.0], "log_odds": [-1.0, -0.1]}, **BLEND}
         write_json(f"{place.ranker}/blend.json", blend)
         write_manifest(place.ranker, "ranker-1")
         return place

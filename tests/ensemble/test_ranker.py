@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from contracts.features import FIRST_VALUE, MS_PER_HOUR, ranker_categorical, ranker_continuous
+from contracts.features import FIRST_VALUE, MS_PER_DAY, MS_PER_HOUR, ranker_categorical, ranker_continuous
 from contracts.requests import Request
 from ensemble.steps.chain import Answered, Chain
 from ensemble.steps.ranker import RankerFeatures
@@ -80,6 +80,30 @@ def test_popularity_evidence_and_numbers_are_the_items_and_the_users(
         assert column(world, features, "price")[i, j] == pytest.approx(price, rel=1e-4)
 
 
+def test_the_trend_of_a_column_is_that_of_all_items_of_the_candidates_value(
+    chain: Chain, world: World, features, asked: Answered
+) -> None:
+    half_lives = world.config.features.popularity_half_lives_hours
+    short, long = (chain.popularity.counts(CUT, hours) for hours in (half_lives[0], half_lives[-1]))
+    age = np.arange(CUT // MS_PER_DAY - world.time.min() // MS_PER_DAY)
+    weights = [np.exp2(-age * 24 / hours).sum() for hours in (half_lives[0], half_lives[-1])]
+    for i, j, item, _ in each_candidate(asked):
+        same = world.brand == world.brand[item]
+        wanted = np.log((short[same].sum() / weights[0]) / (long[same].sum() / weights[1]))
+        assert column(world, features, "trend_brand")[i, j] == pytest.approx(wanted, abs=0.02)
+
+
+def test_seen_counts_and_activity_say_how_much_not_which_part(world: World, features, asked: Answered) -> None:
+    seen, activity = column(world, features, "seen_count_department"), column(world, features, "activity_720h")
+    for i, j, item, user in each_candidate(asked):
+        row = world.row(user, CUT)
+        known = {int(x.split("-")[1]) for x in (*row["seen_item_ids"], *row["recent_item_ids"])}
+        same = sum(world.department[x] == world.department[item] for x in known)
+        assert seen[i, j] == pytest.approx(np.log1p(same), rel=1e-5)
+        held = sum(2 ** (-(CUT - x.event_time) / (720 * MS_PER_HOUR)) for x in world.log(user, CUT))
+        assert activity[i, j] == pytest.approx(np.log1p(held), rel=1e-4)
+
+
 def test_session_dwell_is_the_logarithm_of_the_minutes(chain: Chain, world: World) -> None:
     rows = [{**world.row(user, CUT), "session_dwell_ms": ms} for user, ms in ((0, 0), (3, 90_000))]
     answered = chain.answer([Request("0"), Request("3")], rows, [CUT, CUT], 0)
@@ -94,6 +118,17 @@ def test_scores_of_retrieval_are_standardised_over_the_candidates(world: World, 
         for row, held in zip(column(world, features, name), valid):
             assert row[held].mean() == pytest.approx(0, abs=1e-4)
             assert row[held].std() == pytest.approx(1, abs=1e-3)
+
+
+def test_similar_log_is_the_same_however_great_the_scores_of_a_retrieval_are(
+    chain: Chain, world: World, features, asked: Answered
+) -> None:
+    greater = asked.candidates._replace(candidate_scores=asked.candidates.candidate_scores * 7)
+    refitted = RankerFeatures(chain.tables, chain.popularity)(asked.envelopes, asked.query, greater)
+    mine, other = (column(world, made, "similar_log") for made in (features, refitted))
+    np.testing.assert_allclose(mine, other, atol=1e-5)
+    held = np.where(asked.candidates.candidate_ids > 0, asked.candidates.candidate_scores[..., 1], -np.inf)
+    assert (mine[np.arange(len(mine)), held.argmax(axis=1)] == 0).all() and (mine <= 0).all() and mine.std() > 0.1
 
 
 def test_no_feature_is_ever_nan_not_even_of_a_user_never_seen(chain: Chain, world: World) -> None:

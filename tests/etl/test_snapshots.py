@@ -12,8 +12,8 @@ from contracts.features import FIRST_VALUE, MS_PER_DAY
 from etl import history, rows, snapshots
 from etl.rows import Instants, Targets
 
-ITEMS = ["a", "b", "c", "d", "e"]
-#: Days; A ends with the 10th, B with the 20th, C (whose last horizon is cut short) with the 27th.
+ITEMS = ["a", "b", "c", "d", "e", "f"]
+#: Days; A ends with the 10th, B with the 20th, C with the 27th.
 INSTANTS = Instants(*(day * MS_PER_DAY for day in (10, 20, 27, 40, 41)))
 #: User, day, item. "late" is known from the 12th on; what "old" takes on the 28th is the test's.
 EVENTS = [
@@ -25,7 +25,8 @@ EVENTS = [
     ("old", 11, "a"),
     ("old", 11, "c"),
     ("old", 17, "d"),
-    ("old", 28, "e"),
+    ("old", 26, "e"),
+    ("old", 28, "f"),
 ]
 
 
@@ -65,9 +66,10 @@ def test_without_a_horizon_a_row_asks_for_what_is_new_at_its_instant() -> None:
 
 
 def test_with_a_horizon_a_row_asks_for_all_that_is_new_until_its_end_or_the_windows() -> None:
-    """The first snapshot of B knows nothing of "late"; that of the 15th does; nothing of the test is in C."""
+    """The first snapshot of B knows nothing of "late", that of the 15th does. C has one whole horizon, to the 24th."""
     assert listed(asked(5)) == {("old", 10): "bc", ("old", 15): "d", ("late", 15): "c"}
-    assert listed(asked(30)) == {("old", 10): "bcd"}
+    assert listed(asked(7)) == {("old", 10): "bc", ("old", 20): "e"}
+    assert listed(asked(30)) == {("old", 10): "bcd", ("old", 20): "e"}
 
 
 def test_rows_are_in_the_order_of_users_and_ask_from_home() -> None:

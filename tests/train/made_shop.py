@@ -207,6 +207,7 @@ def write_candidates(world: World, rng, requests: int = 60, number: int = 60):
         share = rng.random(count)
         taken = rng.random(count) < 1 / (1 + np.exp(-(8 * share - 6)))
         columns = {"row_id": np.repeat(np.arange(requests), number), "label": taken.astype(np.int8)}
+        columns["user_id"] = [f"u{row % USERS:03d}" for row in columns["row_id"]]
         for name in ranker_categorical(world.config.features):
             columns[f"c_{name}"] = rng.integers(3, 5, count)
         for name in ranker_continuous(world.config.features):

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from train.blend_tuning import mean_ndcg, retrieval_weight
+from train.blend_tuning import mean_ndcg, retrieval_weight, retrieval_weights
 from train.metrics import ndcg
 
 
@@ -53,3 +53,15 @@ def test_the_weight_s_worth_is_measured_on_requests_that_did_not_choose_it():
     chosen, worth = retrieval_weight(probability, retrieval, flat, np.arange(60) % 5)
     at_best = mean_ndcg(np.log(probability) + chosen * retrieval, flat)
     assert worth <= at_best
+
+
+@pytest.mark.parametrize(("similar", "trend"), [(1.0, 0.6), (0.5, 0.3), (0.0, 0.0)])
+def test_retrieval_s_weights_are_those_that_made_the_labels(similar, trend):
+    generator = np.random.default_rng(5)
+    request = np.repeat(np.arange(300), 40)
+    known = [generator.normal(0, 1, len(request)) for _ in range(3)]
+    score = (1 - similar) * known[0] + similar * known[1] + trend * known[2]
+    label = score >= -np.sort(-score.reshape(300, 40), axis=1)[:, 9].repeat(40)
+    weights, scores = retrieval_weights(*known, Requests(request, label, np.full(300, 10)))
+    assert weights == (similar, trend)
+    assert scores == pytest.approx(score)

@@ -209,3 +209,12 @@ def test_impressions_are_no_interactions(world):
 def test_a_missing_column_is_named_with_what_is_there(world):
     with pytest.raises(ArtifactError, match=r"expected columns \['nowhere'\]"):
         tables.read(f"{world.zones.features}/items.parquet", ["item_id", "nowhere"])
+
+
+def test_an_item_that_nobody_met_is_embedded_by_its_attributes_where_training_hid_ids(world):
+    held = tables.catalogue(world.config, world.zones)
+    met = np.array([0, 2, 2, 5])
+    hiding = dataclasses.replace(world.config, train=dataclasses.replace(world.config.train, item_id_dropout=0.1))
+    ids = retrieval.met_only(hiding, held, met).item_codes["item_id"]
+    assert ids[:9].tolist() == [0, 1, 2, 3, 2, 5, 2, 2, 8] and (ids[9:] == 2).all()
+    assert retrieval.met_only(world.config, held, met) is held

@@ -20,6 +20,9 @@ from train.tables import Catalogue, first_interactions, flat, numbers, read
 #: Requests whose scores over the whole catalogue are held at once.
 CHUNK = 512
 
+#: Requests of window C that settings are judged by, at most: enough to tell them apart, and soon done.
+REHEARSED = 4_000
+
 #: Places of requests -> float ``[requests, items]``, a score of every item for each of them.
 Scores = Callable[[np.ndarray], np.ndarray]
 
@@ -133,6 +136,7 @@ def on_window_c(config: Config, zones: Zones, held: Catalogue, moving: bool) -> 
     if moving:
         names = ["user_id", "as_of", "seen_item_codes", "target_item_codes"]
         rows = read(f"{zones.features}/rows/window=C", names)
+        rows = rows.take(_drawn(rows.num_rows, config.train.seed))
         users, as_of = held.users(np.asarray(rows["user_id"].to_pylist(), str)), numbers(rows, "as_of")
         histories, relevant = (_listed(rows, name, held.size) for name in names[2:])
     else:
@@ -141,9 +145,15 @@ def on_window_c(config: Config, zones: Zones, held: Catalogue, moving: bool) -> 
         relevant = later - before
         relevant.eliminate_zeros()
         users = np.flatnonzero((np.diff(before.indptr) > 0) & (np.diff(relevant.indptr) > 0))
+        users = users[_drawn(len(users), config.train.seed)]
         histories, relevant, as_of = before[users], relevant[users], np.full(len(users), start)
     task = _task(config, zones, held, until=start, histories=histories, users=users, as_of=as_of)
     return Rehearsal(task, relevant.astype(bool))
+
+
+def _drawn(number: int, seed: int) -> np.ndarray:
+    """Which of so many requests are rehearsed, in their order."""
+    return np.sort(np.random.default_rng(seed).permutation(number)[:REHEARSED])
 
 
 def _task(

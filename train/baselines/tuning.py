@@ -36,7 +36,7 @@ class Baseline(NamedTuple):
 #: By the names of ``train.baselines.ALL``.
 BASELINES: Mapping[str, Baseline] = {
     "popular": Baseline(popular, {}),
-    "popular_recently": Baseline(popular_recently, {"half_life_hours": (0.25, 0.5, 1, 3, 12, 48, 168, 336, 720)}),
+    "popular_recently": Baseline(popular_recently, {"half_life_hours": (0.1, 0.25, 0.5, 1, 3, 12, 48, 168, 336, 720)}),
     "item_knn_cosine": Baseline(item_knn_cosine, {"neighbours": (50, 200, 800)}),
     "item_knn_bm25": Baseline(item_knn_bm25, {"neighbours": (50, 400), "b": (0.0, 0.2, 0.75)}),
     "user_knn": Baseline(user_knn, {"neighbours": (20, 50, 200, 500)}),

@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     from train import ranker, tracking
 
     with tracking.recorded(config, held, "ranker", config.train.ranker) as record:
-        figures = ranker.run(config, held, options.force)
+        figures = ranker.run(config, held, options.force, record.epoch)
         record.figures(figures)
         record.files(held.ranker)
     return figures

@@ -8,16 +8,15 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from tests.benchmarks.quality.gather import CHAIN
 from train.charts import title
 
 OURS, OTHERS = "#1f6f8b", "#b9b9b9"
-#: Lists of the chain itself, its parts included.
-CHAIN = ("served", "retrieval_order", "two_tower", "item_item")
 
 
 def main(result: Path, picture: Path) -> None:
     found = json.loads(result.read_text())
-    figure = Figure(figsize=(4.5 * len(found["results"]), 4.2), layout="constrained")
+    figure = Figure(figsize=(5.2 * len(found["results"]), 4.2), layout="constrained")
     for axes, one in zip(figure.subplots(1, len(found["results"]), squeeze=False)[0], found["results"]):
         lists = sorted(found["lists"][one["dataset"]].items(), key=lambda entry: entry[1][0])
         names = [title(name) for name, _ in lists]
