@@ -5,7 +5,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from contracts.artifacts import exists
-from train import bakeoff
+from train import bakeoff, tracking
 
 
 @pytest.fixture(scope="module")
@@ -15,6 +15,10 @@ def entry(world, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bakeoff")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("MLFLOW_TRACKING_URI", "nonsense://nowhere")  # test_tracking.py has the record
+        # MLflow's import sets logging up anew, and absl's handler then closes pytest's standard error if it is not the
+        # current one: not while the entry's log goes to a file.
+        with pytest.raises(Exception, match="nonsense"):
+            tracking.connect("nonsense://nowhere")
         found = bakeoff.enter(world.config, world.zones, "dlrm", str(folder), "")
     return found | bakeoff.cost(folder / "dlrm" / "ranker" / "ranker.onnx"), folder
 
