@@ -1,12 +1,15 @@
 # Trireme. `make` prints the targets; CONFIG, TRIREME_ROOT and TRIREME_PORT_BASE choose data set, folder and ports.
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor run pipeline update etl train export up down mlflow status learn load bench-etl bench-quality test check format drill-gate test-train test-serve
+.PHONY: help setup doctor run pipeline horovod update etl train export up down mlflow status learn load bench-etl bench-train bench-quality test check format drill-gate test-train test-serve
 
 CONFIG ?= configs/completejourney.toml
 SERVE := .venv/bin/python
 TRAIN := .venv-train/bin/python
 PYTHON := $(firstword $(wildcard $(SERVE)) $(shell command -v python3.11 python3))
 UV := $(or $(shell command -v uv),.uv/bin/uv)
+HOROVOD := 0.28.1
+TENSORFLOW := $(shell sed -n 's/.*"tensorflow-cpu==\(.*\)".*/\1/p' pyproject.toml)
+HOROVOD_CACHE := $(HOME)/.cache/trireme/horovod-$(HOROVOD)-tensorflow-$(TENSORFLOW)
 SET_UP := .venv-train/.set-up .venv/.set-up
 export PYTHONUNBUFFERED := 1
 
@@ -36,6 +39,13 @@ run: setup  ## Data, training, release, stack, "see it learn": everything; leave
 pipeline: setup  ## Raw data to a promoted release
 	@$(SERVE) -m deploy pipeline $(CONFIG)
 
+# Built once, ten minutes or so: the wheel is kept, and put back in a second after an environment was made anew.
+# On GPUs: HOROVOD_GPU_OPERATIONS=NCCL make horovod, of which nothing has been run.
+horovod: setup  ## Build Horovod into .venv-train, for `train run --ranks N`
+	@UV_CACHE_DIR=$(HOROVOD_CACHE) PATH="$(CURDIR)/.venv-train/bin:$$PATH" CXXFLAGS="-include cstdint" MAKEFLAGS=-j2 \
+	  HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITH_GLOO=1 HOROVOD_WITHOUT_MPI=1 HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITHOUT_MXNET=1 \
+	  $(UV) pip install --python $(TRAIN) --no-deps --no-build-isolation --no-binary horovod horovod==$(HOROVOD) >&2
+
 update: setup  ## The newest events, the cut having been moved, to a promoted release: small steps of training
 	@$(SERVE) -m deploy update $(CONFIG)
 
@@ -61,6 +71,10 @@ bench-etl: setup  ## The etl against polars, pandas and PySpark on millions of r
 	@$(SERVE) -m tests.benchmarks.etl $(BENCH)
 
 # BENCH="--only completejourney --root var/elsewhere" and the like choose; see its --help.
+# After `make pipeline`: it reads that data set's rows and candidates.
+bench-train: setup  ## Samples a second against plain Keras, seconds to LightFM's quality
+	@$(TRAIN) -m tests.benchmarks.train $(CONFIG) $(BENCH)
+
 bench-quality: setup  ## The whole chain and tuned baselines by four protocols, against what is asked: some half an hour
 	@$(SERVE) -m tests.benchmarks.quality $(BENCH)
 

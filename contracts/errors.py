@@ -5,6 +5,7 @@ TriremeError
 ├── ArtifactError     a stage's input is missing, half written or of another data set
 ├── EventError        an event breaks the contract (``code``, ``field``)
 ├── RequestError      a request breaks the contract (``field``)
+├── TrainError        processes that train together cannot start, or do not agree
 ├── GateError         a release is not good enough to serve
 └── StackError        a part of the local stack cannot start or does not answer
 """
@@ -65,6 +66,10 @@ class RequestError(TriremeError):
     def __init__(self, field: str, message: str):
         self.field = field
         super().__init__(f"{field}: {message}")
+
+
+class TrainError(TriremeError):
+    """Processes that train together cannot start, one of them failed, or they do not agree."""
 
 
 class GateError(TriremeError):

@@ -70,23 +70,25 @@ def cold_start(points: Sequence[Mapping[str, Any]]) -> bytes:
 
 def reliability(calibration: Mapping[str, Any]) -> bytes:
     """Observed against predicted, each on a logarithmic scale: probabilities of candidates are small."""
-    heading = f"Calibration on window C: expected calibration error {calibration['ece']:.4f}"
-    figure, axes = _figure(3.9, heading, width=5.2)
-    bins = [b for b in calibration["curve"] if b["predicted"] > 0 and b["observed"] > 0]
-    if bins:
-        held = [b[name] for b in bins for name in ("predicted", "observed")]
-        axes.plot([min(held), max(held)], [min(held), max(held)], "--", color=QUIET, linewidth=1)
-        most = max(b["count"] for b in bins)
-        axes.scatter(
-            [b["predicted"] for b in bins],
-            [b["observed"] for b in bins],
-            s=[18 + 160 * b["count"] / most for b in bins],
-            color=OURS,
-            alpha=0.85,
-            linewidth=0,
+    heading = f"Calibration on window C: expected error {calibration['ece']:.4f}"
+    figure, axes = _figure(4.2, heading, width=5.6)
+    drawn = [
+        ("curve_uncalibrated", BASE, f"the ranker as it comes: {calibration['ece_uncalibrated']:.4f}"),
+        ("curve", OURS, f"calibrated ({calibration['method']}): {calibration['ece']:.4f}"),
+    ]
+    ends: list[float] = []
+    for name, colour, label in drawn:
+        bins = [b for b in calibration.get(name, []) if b["predicted"] > 0 and b["observed"] > 0]
+        predicted, observed = ([b[column] for b in bins] for column in ("predicted", "observed"))
+        axes.plot(predicted, observed, "o-", color=colour, linewidth=1.4, markersize=5, label=label)
+        ends += [*predicted, *observed]
+    if ends:
+        axes.plot(
+            [min(ends), max(ends)], [min(ends), max(ends)], "--", color=QUIET, linewidth=1, label="as often as said"
         )
         axes.set_xscale("log")
         axes.set_yscale("log")
+    axes.legend(frameon=False, fontsize=_LABEL)
     axes.set_xlabel("predicted probability", fontsize=_LABEL)
     axes.set_ylabel("observed share", fontsize=_LABEL)
     return _png(figure)

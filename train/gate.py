@@ -118,7 +118,7 @@ def _calibration(document: Mapping[str, Any], settings: GateSettings) -> Check:
     asked = f"an expected calibration error of {settings.max_calibration_error} at most"
     calibration = document["calibration"]
     found = f"it is {calibration['ece']:.4f} on window C" if calibration else "models/ranker/calibration.json is absent"
-    passed = calibration["ece"] <= settings.max_calibration_error if calibration else None
+    passed = bool(calibration) and calibration["ece"] <= settings.max_calibration_error
     return Check("calibration of the ranker", "gate.max_calibration_error", asked, found, passed)
 
 

@@ -63,6 +63,11 @@ class Pairs:
             codes[generator.random(size) < id_dropout, 0] = OUT_OF_VOCABULARY
             yield dataclasses.replace(queries, user_codes=codes), self.item[chosen]
 
+    def share(self, rank: int, size: int) -> Pairs:
+        """Every ``size``-th pair from the ``rank``-th on, equally many for all ranks."""
+        kept = slice(rank, len(self.row) // size * size, size)
+        return Pairs(self.queries, self.row[kept], self.item[kept])
+
     def steps(self, size: int) -> int:
         """Batches of an epoch."""
         return len(self.row) // min(size, len(self.row))

@@ -11,6 +11,8 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from train.ranks import world
+
 log = logging.getLogger(__name__)
 
 #: Points of a training curve that a manifest keeps.
@@ -53,6 +55,7 @@ class TrainingBar(tf.keras.callbacks.Callback):
             ),
             TimeRemainingColumn(),
             console=Console(stderr=True),
+            disable=not world().leads,
         )
         self._task = TaskID(0)
         self._done = 0
@@ -85,7 +88,7 @@ class TrainingBar(tf.keras.callbacks.Callback):
         if self._stretch.count == self._stretch_batches:
             self.losses.append(round(mean, 5))
             self._stretch = _Mean()
-        rate = self._done * self._batch_size / max(time.monotonic() - self._started, 1e-9)
+        rate = self._done * self._batch_size * world().size / max(time.monotonic() - self._started, 1e-9)
         self._bar.update(self._task, advance=1, loss=self.loss, rate=rate)
 
     def on_train_end(self, logs=None) -> None:

@@ -20,7 +20,7 @@ from contracts.blending import calibrated
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, ranker_categorical, ranker_continuous
-from train import current, ranking_model, ranking_rows
+from train import current, ranking_model, ranking_rows, ranks
 from train.blend_tuning import mean_ndcg, retrieval_weight, retrieval_weights
 from train.calibration import Calibration, calibrate, folds, platt
 from train.onnx_export import export
@@ -43,10 +43,12 @@ def run(
     mark = current.ranker_mark(config, zones)
     if not force and (done := current.facts(zones.ranker, mark)):
         return done
-    drop_manifest(zones.ranker)
     started = time.monotonic()
     learned, held_out = (ranking_rows.load(config, zones, window) for window in "BC")
     fitted = fit(config, inputs(config, zones, learned), learned, on_epoch)
+    if not ranks.world().leads:
+        return {}
+    drop_manifest(zones.ranker)
     onnx, error = ranker_onnx(fitted, learned)
     calibration, weights, figures = tune(config, onnx, held_out)
     filesystem, path = fsspec.core.url_to_fs(f"{zones.ranker}/ranker.onnx")
@@ -63,6 +65,7 @@ def run(
         "losses": fitted.losses,
         "epochs": fitted.epochs,
         "validation": fitted.validation,
+        "ranks": ranks.world().size,
         "onnx_error": error,
         "seconds": round(time.monotonic() - started, 1),
     }
@@ -124,15 +127,17 @@ def fit(
     tf.keras.utils.set_random_seed(settings.seed)
     model = ranking_model.build(settings, columns)
     kept, validation = ranking_rows.divided(learned, _VALIDATION_SHARE, settings.seed)
-    batches = ranking_rows.batches(kept, columns, settings)
-    number, size = int(batches.cardinality()), settings.ranker_batch
+    batches = ranking_rows.batches(kept.share(*ranks.world()), columns, settings)
+    number, size = ranks.least(int(batches.cardinality())), settings.ranker_batch
     bar = TrainingBar(settings.ranker, number, size, settings.ranker_epochs)
     untold = Fitted(model, columns, [], 0, {})
-    best = BestEpoch(lambda: judge(untold, validation, bool(settings.second_task)), on_epoch)
-    optimizer = tf.keras.optimizers.Adam(settings.ranker_learning_rate)
+    best = BestEpoch(lambda: ranks.agreed(judge(untold, validation, bool(settings.second_task))), on_epoch)
+    optimizer = ranks.optimizer(settings.ranker_learning_rate)
+    watched = [*ranks.callbacks(settings.ranker_learning_rate, number * settings.ranker_epochs), bar, best]
     model.compile(optimizer=optimizer, loss=ranking_model.losses(settings), metrics=[])  # pyright: ignore[reportArgumentType]
     with bar:
-        model.fit(batches, epochs=settings.ranker_epochs, verbose=0, callbacks=[bar, best])  # pyright: ignore[reportArgumentType]
+        model.fit(batches.take(number), epochs=settings.ranker_epochs, verbose=0, callbacks=watched)  # pyright: ignore[reportArgumentType]
+    ranks.check_equal(model)
     return Fitted(model, columns, bar.losses, best.epochs, best.figures)
 
 
@@ -158,7 +163,7 @@ def ranker_onnx(fitted: Fitted, learned: Candidates) -> tuple[bytes, float]:
     columns = fitted.inputs
 
     def logit(codes, values):
-        return ranking_model.logit(fitted.model(columns.split(codes, values)))
+        return ranking_model.logit(fitted.model(columns.split(columns.known(codes), values)))
 
     samples = [
         {"categorical": learned.categorical[rows], "continuous": learned.continuous[rows]}

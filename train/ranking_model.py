@@ -16,6 +16,7 @@ import tensorflow as tf
 from merlin.schema import ColumnSchema, Schema, Tags
 
 from contracts.config import TrainSettings
+from contracts.features import OUT_OF_VOCABULARY
 from train.ranking_loss import Loss, known_squares, loss_of
 
 #: Targets, and the names that Merlin gives to the outputs for them.
@@ -49,6 +50,11 @@ class Inputs:
             tf.TensorSpec((None, len(self.sizes)), tf.int64, "categorical"),
             tf.TensorSpec((None, len(self.continuous)), tf.float32, "continuous"),
         )
+
+    def known(self, categorical: tf.Tensor) -> tf.Tensor:
+        """Codes int64 ``[n, columns]`` with those that the vocabulary got since as out of vocabulary."""
+        sizes = tf.constant(list(self.sizes.values()), tf.int64)
+        return tf.where(categorical < sizes, categorical, tf.constant(OUT_OF_VOCABULARY, tf.int64))
 
     def split(self, categorical, continuous) -> dict[str, tf.Tensor]:
         """Merlin's named columns ``[n, 1]`` of the two matrices; standardising here puts it into the graph."""

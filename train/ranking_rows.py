@@ -51,6 +51,10 @@ class Candidates:
             self.second[kept],
         )
 
+    def share(self, rank: int, size: int) -> Candidates:
+        """The candidates of every ``size``-th request from the ``rank``-th on."""
+        return self.of(np.arange(rank, len(self.relevant), size)) if size > 1 else self
+
 
 def load(config: Config, zones: Zones, window: str) -> Candidates:
     """One window's candidates.

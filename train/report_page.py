@@ -47,8 +47,8 @@ _ABOUT = {
         "Requests in brackets. Slices of items count their items only: compare lists within a slice, not slices."
     ),
     "reliability": (
-        "How often what was said to be likely happened, on window C, by a calibration fitted on other rows of it. The "
-        "larger a dot, the more candidates."
+        "How often what was said to be likely happened, on window C, by a calibration fitted on other rows of it. "
+        "Every dot stands for as many expected hits."
     ),
     "losses": "From the models' manifests.",
 }

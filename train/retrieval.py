@@ -22,7 +22,7 @@ from contracts.artifacts import Zones, drop_manifest, is_current, read_manifest,
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, OUT_OF_VOCABULARY, query_columns
-from train import current, inputs, item_item, pairs, sequences, validation, weights
+from train import current, inputs, item_item, pairs, ranks, sequences, validation, weights
 from train.attention import SequenceTwoTower
 from train.inputs import item_inputs, query_inputs, shape
 from train.onnx_export import export
@@ -61,6 +61,8 @@ def run(
     held = catalogue(config, zones)
     lesson = learn(config, zones, held, kind)
     fitted = fit(config, held, lesson, on_epoch)
+    if not ranks.world().leads:
+        return {}
     drop_manifest(zone)
     facts = write(config, zones, zone, held, lesson, fitted, until)
     facts["seconds"] = round(time.monotonic() - started, 1)
@@ -101,6 +103,7 @@ def write(
         "losses": fitted.losses,
         "epochs": fitted.epochs,
         "validation": fitted.validation,
+        "ranks": ranks.world().size,
         "onnx_error": error,
         "item_item_seconds": round(item_item_seconds, 1),
     }
@@ -173,33 +176,38 @@ def fit(
     """
     settings = config.train
     tf.keras.utils.set_random_seed(settings.seed)
-    generator = np.random.default_rng(settings.seed)
-    learned = lesson.pairs
-    frequencies = np.bincount(learned.item, minlength=held.size + FIRST_VALUE) + _SMOOTHING
-    model = build(config, held, frequencies, lesson.start)
-    batch = min(settings.retrieval_batch, len(learned.item))
-    epoch = inputs.epochs(config, held, learned, generator)
+    here = ranks.world()
+    learned = lesson.pairs.share(here.rank, here.size)
+    model = build(config, held, lesson)
+    # The weights begin alike on all ranks; what is drawn from their shares does not.
+    epoch = inputs.epochs(config, held, learned, np.random.default_rng([settings.seed, here.rank]))
     batches = tf.data.Dataset.from_generator(epoch, output_signature=inputs.signature(epoch)).prefetch(2)
-    bar = TrainingBar("two-tower", learned.steps(batch), batch, lesson.epochs)
-    best = BestEpoch(lambda: evaluate(model, config, held, lesson.validation), on_epoch)
-    model.compile(optimizer=tf.keras.optimizers.Adam(settings.learning_rate), metrics=[])
-    watched = [bar, best] if lesson.validation else [bar]
+    batch = min(settings.retrieval_batch, len(learned.item))
+    steps = ranks.least(learned.steps(batch))
+    bar = TrainingBar("two-tower", steps, batch, lesson.epochs)
+    best = BestEpoch(lambda: ranks.agreed(evaluate(model, config, held, lesson.validation)), on_epoch)
+    model.compile(optimizer=ranks.optimizer(settings.learning_rate), metrics=[])
+    watched = [*ranks.callbacks(settings.learning_rate, steps * lesson.epochs), bar]
+    watched += [best] if lesson.validation else []
     with bar:
-        model.fit(batches, epochs=lesson.epochs, verbose=0, callbacks=watched)  # pyright: ignore[reportArgumentType]
+        model.fit(batches.take(steps), epochs=lesson.epochs, verbose=0, callbacks=watched)  # pyright: ignore[reportArgumentType]
+    ranks.check_equal(model)
     return Fitted(model, bar.losses, best.epochs or lesson.epochs, best.figures)
 
 
-def build(config: Config, held: Catalogue, frequencies: np.ndarray, start: Trained | None) -> TwoTower:
+def build(config: Config, held: Catalogue, lesson: Lesson) -> TwoTower:
     """A new model, or one that is trained already and grown to a catalogue."""
+    settings, start = config.train, lesson.start
     sizes = shape(config, held, start.widths if start else {})
-    if config.train.query_encoder == "attention":
-        return SequenceTwoTower(sizes, held.item_codes, config.train.item_id_dropout)  # pyright: ignore[reportReturnType]
-    settings = config.train
-    model = two_tower(sizes, frequencies, settings.temperature, settings.item_id_dropout)
+    if settings.query_encoder == "attention":
+        model: Any = SequenceTwoTower(sizes, held.item_codes, settings.item_id_dropout)
+    else:
+        frequencies = np.bincount(lesson.pairs.item, minlength=held.size + FIRST_VALUE) + _SMOOTHING
+        model = two_tower(sizes, frequencies, settings.temperature, settings.item_id_dropout)
     if start:
         # The first call makes its variables.
-        blank = pairs.blank(config)
-        model(query_inputs(blank, query_columns(config.features)) | item_inputs(held, np.array([OUT_OF_VOCABULARY])))
+        model.query_encoder(query_inputs(pairs.blank(config), query_columns(config.features)))
+        model.candidate_encoder(item_inputs(held, np.array([OUT_OF_VOCABULARY])))
         weights.restore(model, start)
     return model
 

@@ -59,6 +59,12 @@ class Sequences:
         """Batches of an epoch."""
         return min(max(1, round(len(self.item) / pairs)), len(self.queries.user_codes))
 
+    def share(self, rank: int, size: int) -> Sequences:
+        """Every ``size``-th sequence from the ``rank``-th on."""
+        kept = self.sequence % size == rank
+        queries = self.queries.take(np.arange(rank, len(self.queries.user_codes), size))
+        return Sequences(queries, self.sequence[kept] // size, self.token[kept], self.item[kept])
+
 
 def load(config: Config, zones: Zones, held: Catalogue, windows: Sequence[str]) -> Sequences:
     """The pairs of whole windows by stretches of at most ``features.recent_items`` interactions.

@@ -22,10 +22,11 @@ import pyarrow.dataset as ds
 from contracts.artifacts import Zones, drop_manifest, read_manifest, resident, write_manifest
 from contracts.config import Config
 from contracts.errors import ArtifactError, GateError
-from contracts.features import FIRST_VALUE, MS_PER_DAY
+from contracts.features import MS_PER_DAY
 from train import current, pairs, retrieval, validation, weights
 from train.pairs import Pairs
 from train.retrieval import Lesson
+from train.sequences import Sequences
 from train.tables import Catalogue, catalogue
 from train.validation import HeldOut
 
@@ -41,11 +42,6 @@ def run(config: Config, zones: Zones) -> dict[str, Any]:
     """
     if done := current.update(zones):
         return done
-    if config.train.query_encoder != "pooling":
-        raise ArtifactError(
-            "update: a tower that reads order learns whole sequences, not the newest rows: "
-            "run `python -m train retrieval --refit`"
-        )
     source = resident(zones)
     known = read_manifest(source)
     since, until = int(known["fitted_until"]), int(read_manifest(zones.processed)["cut"])
@@ -55,7 +51,7 @@ def run(config: Config, zones: Zones) -> dict[str, Any]:
     learned = mixed(config, zones, held, since)
     lesson = Lesson(learned, None, 1, weights.load(zones, source))
     settings = dataclasses.replace(config.train, learning_rate=config.train.update_learning_rate)
-    before = retrieval.build(config, held, np.ones(held.size + FIRST_VALUE), lesson.start)
+    before = retrieval.build(config, held, lesson)
     fitted = retrieval.fit(dataclasses.replace(config, train=settings), held, lesson)
     models = {"before": before, "after": fitted.model}
     quality = {
@@ -92,7 +88,7 @@ def check_reach(config: Config, source: str, since: int, until: int) -> None:
         )
 
 
-def mixed(config: Config, zones: Zones, held: Catalogue, since: int) -> Pairs:
+def mixed(config: Config, zones: Zones, held: Catalogue, since: int) -> Pairs | Sequences:
     """The pairs of all rows from an instant on, and of ``train.update_replay`` times as many before it, drawn by seed.
 
     Raises:
@@ -106,7 +102,10 @@ def mixed(config: Config, zones: Zones, held: Catalogue, since: int) -> Pairs:
     number = min(old.num_rows, config.train.update_replay * new.num_rows)
     log.info("update: %d new rows, %d old ones", new.num_rows, number)
     again = old.take(np.sort(generator.choice(old.num_rows, number, replace=False)))
-    return pairs.of_rows(config, held, pa.concat_tables([new, again]))
+    learned = pairs.of_rows(config, held, pa.concat_tables([new, again]))
+    if config.train.query_encoder == "attention":
+        return Sequences(learned.queries, learned.row, np.zeros_like(learned.row), learned.item)
+    return learned
 
 
 def judged_by(config: Config, zones: Zones, held: Catalogue, since: int) -> dict[str, HeldOut | None]:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import fsspec
-import merlin.models.tf as mm
 import numpy as np
 
 from contracts.artifacts import Zones, fingerprint, read_json, read_manifest
@@ -28,7 +27,7 @@ class Trained:
     widths: Mapping[str, int]
 
 
-def arrays(model: mm.RetrievalModelV2) -> dict[str, np.ndarray]:
+def arrays(model: Any) -> dict[str, np.ndarray]:
     """All that was trained, named by its place and what it is: Keras's own names count the models of a process."""
     return {
         f"{place:02d}_{variable.name.split('/')[-1].split(':')[0]}": variable.numpy()
@@ -62,7 +61,7 @@ def load(zones: Zones, zone: str) -> Trained:
     return Trained(tuple(held[name] for name in sorted(held)), facts["widths"])
 
 
-def restore(model: mm.RetrievalModelV2, trained: Trained) -> None:
+def restore(model: Any, trained: Trained) -> None:
     """Set a model's variables; a row that its tables have beyond the trained ones begins as the out-of-vocabulary row.
 
     That row is what training on hidden ids has taught of somebody, or something, that nothing is known of but what its

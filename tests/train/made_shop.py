@@ -34,7 +34,7 @@ class World:
 
 
 def make(folder) -> World:
-    config = settings.parse(_SETTINGS, "test")
+    config = settings.parse(SETTINGS, "test")
     zone = zones(str(folder), config)
     rng = np.random.default_rng(3)
     log = _log(rng)
@@ -47,7 +47,7 @@ def make(folder) -> World:
     return World(config, zone)
 
 
-_SETTINGS = {
+SETTINGS = {
     "name": "shop",
     "source": {
         "events": {"url": "x", "columns": {"user_id": "u", "item_id": "i", "event_time": "t"}},

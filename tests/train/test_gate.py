@@ -76,6 +76,7 @@ def spoil(path, value):
         (spoil(("compared", "served_vs_current"), compared(0.05, 0.06)), "-0.0100", "gate.max_loss"),
         (spoil(("slices", 1), slice_of("south", 0.04, 0.05)), "region = south", "gate.max_slice_loss"),
         (spoil(("calibration", "ece"), 0.3), "0.3000", "gate.max_calibration_error"),
+        (spoil(("calibration",), None), "is absent", "gate.max_calibration_error"),
         (spoil(("cold_start", 1), point(1, 0.02, 0.03)), "0.667 times that of trending", "gate.max_cold_start_loss"),
         (
             spoil(("cold_start", 2), point(10, 0.031, 0.03, 0.035)),

@@ -9,7 +9,7 @@ import pytest
 from contracts.artifacts import read_json
 from contracts.blending import calibrated
 from contracts.errors import ArtifactError
-from contracts.features import ranker_continuous
+from contracts.features import ranker_categorical, ranker_continuous
 from train import ranker, ranking_rows
 from train.blend_tuning import mean_ndcg
 from train.ranking_model import Inputs, build, logit
@@ -164,3 +164,12 @@ def test_a_ranker_worse_than_chance_on_window_c_is_refused(world, ranked, monkey
 
 def test_a_second_run_is_skipped(world, ranked):
     assert ranker.run(world.config, world.zones)["skipped"]
+
+
+def test_a_code_that_the_vocabulary_got_since_is_out_of_vocabulary(world, session):
+    numbers = np.zeros((2, len(ranker_continuous(world.config.features))), np.float32)
+    for column in range(len(ranker_categorical(world.config.features))):
+        codes = np.full((2, len(ranker_categorical(world.config.features))), 3, np.int64)
+        codes[:, column] = [2, 1000]
+        unknown, later = session.run(["logit"], {"categorical": codes, "continuous": numbers})[0]
+        assert unknown == later

@@ -7,6 +7,7 @@ from contracts.artifacts import read_json, read_manifest, write_json
 from contracts.errors import ArtifactError
 from contracts.features import OUT_OF_VOCABULARY
 from train import pairs, retrieval, weights
+from train.retrieval import Lesson
 from train.tables import catalogue
 
 
@@ -18,7 +19,8 @@ def trained(world):
 
 
 def built(config, held, start):
-    return retrieval.build(config, held, np.ones(held.size + 3), start)
+    learned = pairs.Pairs(pairs.blank(config), np.zeros(1, np.int64), np.array([3]))
+    return retrieval.build(config, held, Lesson(learned, None, 1, start))
 
 
 def test_a_restored_model_is_the_model_that_was_trained(world, trained):

@@ -11,6 +11,7 @@ from rich.console import Console
 from contracts import artifacts
 from contracts.config import load
 from contracts.errors import StackError
+from contracts.stack import stack_settings
 from deploy import pipeline
 from deploy.pipeline import STAGES, TRAIN_PYTHON, Stage
 from deploy.site import REPOSITORY, Site
@@ -37,7 +38,7 @@ def run(protocol: Protocol, root: Path, console: Console) -> tuple[dict[str, Any
     config = REPOSITORY / "configs" / protocol.config
     if protocol.split:
         config = split(protocol, config, root / "splits")
-    site = Site(config, load(config), str(root), port_base=0)
+    site = Site(config, load(config), str(root), stack_settings().port_base)
     *before, last = stages()
     figures = pipeline.run(site, console, before)
     document = f"{site.zones.answers}/evaluation.json"

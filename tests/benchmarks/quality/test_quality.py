@@ -105,7 +105,8 @@ def test_the_picture_is_drawn_from_the_file_alone(tmp_path) -> None:
 
 _STAGE = """
 import json, os, sys
-name, root = sys.argv[1], os.environ["TRIREME_ROOT"]
+from contracts.stack import stack_settings
+name, root = sys.argv[1], stack_settings().root  # as every stage: refuses an environment that is wrong
 document = {"gate": {"passed": os.path.exists(root + "/open")}}
 if name == "evaluate":
     os.makedirs(root + "/smoke/answers", exist_ok=True)

@@ -1,0 +1,108 @@
+"""Two processes on the cores, joined by Gloo: what NCCL would do between GPUs."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_shop import SETTINGS, make
+
+from contracts.artifacts import read_manifest
+from contracts.errors import TrainError
+from train import launch, pairs, ranks, retrieval
+from train.tables import catalogue
+
+REPOSITORY = Path(__file__).parents[2]
+built = pytest.mark.skipif(
+    importlib.util.find_spec("horovod") is None, reason="Horovod is not built here: `make horovod`"
+)
+
+
+def toml(value) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {toml(held)}" for name, held in value.items()) + "}"
+    return json.dumps(value)
+
+
+def test_shares_are_disjoint_equally_large_and_leave_out_less_than_one_a_rank(world):
+    held = catalogue(world.config, world.zones)
+    learned = pairs.load(world.config, world.zones, held, ("A",))
+    shares = [learned.share(rank, 3) for rank in range(3)]
+    assert {len(share.row) for share in shares} == {len(learned.row) // 3}
+    found = {pair for share in shares for pair in zip(share.row.tolist(), share.item.tolist())}
+    assert found <= set(zip(learned.row.tolist(), learned.item.tolist()))
+    assert len(found) == len(learned.row) // 3 * 3
+
+
+def test_one_process_is_its_own_world_and_takes_everything(world):
+    assert ranks.world() == (0, 1) and ranks.world().leads
+    held = catalogue(world.config, world.zones)
+    learned = pairs.load(world.config, world.zones, held, ("A",))
+    np.testing.assert_array_equal(learned.share(0, 1).item, learned.item)
+    assert ranks.least(7) == 7 and ranks.callbacks(0.1, 10) == []
+
+
+def test_without_horovod_the_error_says_how_to_build_it(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(TrainError, match="--ranks 2 needs Horovod.*make horovod"):
+        launch.ranks(2, ["-c", "pass"])
+
+
+@built
+def test_two_processes_train_one_model_as_good_as_one_process_does(tmp_path):
+    shop = make(tmp_path)
+    alone = retrieval.run(shop.config, shop.zones, "fit")["validation"]["ndcg_at_10"]
+    (tmp_path / "shop.toml").write_text("\n".join(f"{name} = {toml(held)}" for name, held in SETTINGS.items()))
+    said = subprocess.run(
+        [sys.executable, "-m", "train", "run", tmp_path / "shop.toml", "--ranks", "2", "--force"],
+        env={**os.environ, "TRIREME_ROOT": str(tmp_path)},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert said.returncode == 0, said.stderr
+    figures = json.loads(said.stdout.splitlines()[-1])
+    made = read_manifest(f"{shop.zones.retrieval}/fit")
+    assert made["ranks"] == 2 and set(figures) == {"fit", "refit"}
+    # Chance is some .1; both find the user's department, in which the order is nobody's to know.
+    assert made["validation"]["ndcg_at_10"] == pytest.approx(alone, rel=0.1)
+    # The bar is the leader's: two would write over each other.
+    assert said.stderr.count("two-tower") == 2
+
+
+@built
+def test_ranks_agree_on_numbers_and_notice_different_weights():
+    code = """
+from train import ranks
+ranks.place()
+import tensorflow as tf
+here = ranks.world()
+assert here.size == 2
+assert ranks.least(5 + here.rank) == 5
+assert ranks.agreed({"a": 0.1 + here.rank}) == {"a": 0.1}
+model = tf.keras.Sequential([tf.keras.layers.Dense(2, input_shape=(3,))])
+model.set_weights([tf.ones((3, 2)).numpy(), tf.zeros(2).numpy()])
+ranks.check_equal(model)
+model.set_weights([tf.ones((3, 2)).numpy() * here.rank, tf.zeros(2).numpy()])
+try:
+    ranks.check_equal(model)
+except Exception as error:
+    print(type(error).__name__)
+"""
+    assert (
+        launch.ranks(2, ["-W", "ignore", "-c", code], {**os.environ, "PYTHONPATH": str(REPOSITORY)}) == "TrainError\n"
+    )
+
+
+@built
+def test_when_one_rank_dies_all_are_ended_and_it_is_named():
+    code = "import os, sys, time; sys.exit(3) if os.environ['HOROVOD_RANK'] == '1' else time.sleep(600)"
+    started = time.monotonic()
+    with pytest.raises(TrainError, match="rank 1 of 2 ended with exit code 3"):
+        launch.ranks(2, ["-c", code])
+    assert time.monotonic() - started < 10
