@@ -3,6 +3,9 @@
 Over several machines, with a root that all can read: ``horovodrun -np 8 -H a:4,b:4 python -m train run CONFIG``.
 """
 
+# pyright: reportMissingImports=false
+# (Horovod is there only where `make horovod` built it)
+
 from __future__ import annotations
 
 import contextlib

@@ -6,6 +6,9 @@ the same step and end with the same weights. Only rank 0, the *leader*, writes a
 nobody started as a rank is the only one, and needs no Horovod. ``train/launch.py`` starts the ranks of a machine.
 """
 
+# pyright: reportMissingImports=false
+# (Horovod is there only where `make horovod` built it)
+
 from __future__ import annotations
 
 import functools
