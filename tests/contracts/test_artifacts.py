@@ -114,7 +114,7 @@ def test_zones_of_one_data_set_are_apart_and_below_its_folder() -> None:
     urls = [
         getattr(held, name) for name in dir(artifacts.Zones) if isinstance(getattr(artifacts.Zones, name), property)
     ]
-    assert len(urls) == 11 and all(url.startswith("s3://bucket/x/completejourney/") for url in urls)
+    assert len(urls) == 13 and all(url.startswith("s3://bucket/x/completejourney/") for url in urls)
     assert not [(a, b) for a in urls for b in urls if a != b and b.startswith(f"{a}/")], "no zone lies in another"
 
 

@@ -48,7 +48,7 @@ def answered(tmp_path_factory, world):
     nothing = sparse.csr_matrix((2, 5), dtype=np.float32)
     seen = sparse.csr_matrix(np.array([[0, 0, 0, 0, 0], [0, 0, 1, 0, 0]], np.float32))
     demand = Demand(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), 1440)
-    task = Task(nothing, seen, np.full(2, -1), np.full(2, NOW), demand, exclude_seen=True, seed=1)
+    task = Task(nothing, seen, np.full(2, -1), np.full(2, NOW), demand, exclude_seen=True, dense_items=5, seed=1)
     features = dataclasses.replace(world.config.features, covisit_half_lives_hours=(1.0,))
     return moments.lists(dataclasses.replace(world.config, features=features), zones, held, task)
 
