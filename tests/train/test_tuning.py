@@ -29,7 +29,7 @@ def shop(tmp_path_factory):
     """A shop of its own and a file that says so."""
     folder = tmp_path_factory.mktemp("tuned")
     made = made_shop.make(folder)
-    (folder / "shop.toml").write_text(toml(made_shop._SETTINGS | {"train": made_shop._SETTINGS["train"] | QUICK}))
+    (folder / "shop.toml").write_text(toml(made_shop.SETTINGS | {"train": made_shop.SETTINGS["train"] | QUICK}))
     return folder, made.zones
 
 
@@ -97,17 +97,17 @@ def test_the_space_holds_settings_that_there_are_and_values_that_a_configuration
     for name, each in search_space.SPACES[stage].items():
         ends = each.values if isinstance(each, search_space.Choice) else (each.low, each.high)
         for value in ends:
-            raw = made_shop._SETTINGS | {"train": {name: value}}
+            raw = made_shop.SETTINGS | {"train": {name: value}}
             assert getattr(settings.parse(raw, "test").train, name) == value
 
 
 @pytest.mark.parametrize("stage", search_space.SPACES)
 def test_the_search_starts_from_what_is_configured(stage):
-    held = settings.parse(made_shop._SETTINGS, "test").train
+    held = settings.parse(made_shop.SETTINGS, "test").train
     start = search_space.configured(stage, held)
     assert all(getattr(held, name) == value for name, value in start.items())
 
 
 def test_a_setting_outside_its_range_is_left_to_the_search():
-    held = settings.parse(made_shop._SETTINGS | {"train": {"temperature": 7.0}}, "test").train
+    held = settings.parse(made_shop.SETTINGS | {"train": {"temperature": 7.0}}, "test").train
     assert "temperature" not in search_space.configured("retrieval", held)
