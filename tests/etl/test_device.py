@@ -66,7 +66,7 @@ def everything(table: pa.Table) -> list[Any]:
     asked = np.array(["u3", "a stranger", "u0"], object)
     cut = 1_600_000_000_000 + 200 * 600_000
     made.append(rows.snapshot(log, asked, cut, SMOKE, users).to_pylist())
-    instants = rows.Instants(cut - 2, cut - 1, cut, log_end=int(found.as_of.max()))
+    instants = rows.Instants(cut - 2, cut - 1, cut, log_end=int(found.as_of.max()), test_end=1 << 62)
     made.append(rows.truth(log, found, codes, CATALOGUE, instants).to_pylist())
     return [*made, log.users_before(cut).tolist()]
 
