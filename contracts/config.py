@@ -15,6 +15,7 @@ from contracts import config_reading
 from contracts.config_checks import cross_checks
 from contracts.errors import ConfigError
 from contracts.gate import GateSettings
+from contracts.model_settings import ServeSettings, TrainSettings
 
 try:
     import tomllib
@@ -158,74 +159,6 @@ class Windows:
     #: The test asks for the next item of running sessions: at most so many, drawn by seed, each at the instant of an
     #: interaction that continues one; B and C hold such instants only. 0: for every user's items after the cut, at it.
     next_events: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainSettings:
-    """Sizes and steps of the models."""
-
-    seed: int = 20
-    embedding_dim: int = 64
-    #: How recent items become a query: "pooling" takes their mean by age, "attention" their order.
-    query_encoder: str = "pooling"
-    retrieval_epochs: int = 1  # most epochs: training ends when none gets better on window C
-    retrieval_batch: int = 2048
-    retrieval_max_pairs: int = 250_000
-    temperature: float = 0.1
-    learning_rate: float = 0.002
-    #: Share of training queries whose user id is hidden, so that a user never seen is served by what he did.
-    id_dropout: float = 0.3
-    #: The same of items taken, so that one that came after training is found by its attributes.
-    item_id_dropout: float = 0.0
-    #: Half-life of a recent item's weight in the query tower.
-    recent_half_life_hours: float = 720.0
-    item_item_items: int = 20_000  # at most, those of most users: 4 bytes each squared
-    item_item_neighbours: int = 300
-    item_item_regularization: float = 500.0
-    ranker: str = "dcn"  # or "dlrm", "mmoe"
-    #: "binary" looks at every candidate by itself, "listwise" at those of a request together.
-    ranker_loss: str = "binary"
-    #: What else the ranker learns of a hit: "value" (of the event), "dwell" (reported of the item), or "" for nothing.
-    second_task: str = ""
-    ranker_width: int = 64  # of the first deep layer; the next has half
-    ranker_l2: float = 0.001
-    ranker_learning_rate: float = 0.002
-    ranker_epochs: int = 10  # at most: the best by requests held out of window B is kept
-    ranker_batch: int = 1024
-    #: Most users of windows B and C, and most rows.
-    ranker_users: int = 2000
-    ranker_rows: int = 8000
-    #: What a row of windows B and C asks for: all that a user takes within so many days; 0: what he takes next.
-    horizon_days: int = 0
-    #: An update learns from rows of so many days before the cut at most; a resident model older than that is refitted.
-    update_days: int = 7
-    #: Old rows that an update learns again with each new one, and its small steps.
-    update_replay: int = 4
-    update_learning_rate: float = 0.0005
-    #: Share of NDCG@10 or recall@100 on rows learned before that an update may cost; beyond it the update is refused.
-    update_max_forgetting: float = 0.1
-
-
-@dataclasses.dataclass(frozen=True)
-class ServeSettings:
-    """What the ensemble does with a request."""
-
-    exclude_seen: bool = True
-    two_tower_candidates: int = 200
-    similar_candidates: int = 200
-    trending_candidates: int = 100
-    #: Weight of item-item against two-tower in the order in which candidates leave retrieval; answers' is tuned.
-    similar_weight: float = 0.7
-    covisit_candidates: int = 60  # of what goes with the user's newest item, where that is counted
-    session_candidates: int = 40  # trending items of the running session's categories
-    trending_half_life_hours: float = 336.0
-    #: Interactions of a region below which its trending list falls back to all regions.
-    trending_min_count: int = 500
-    #: Interactions at which the personal part weighs one half against trending.
-    evidence_half: float = 1.0
-    ranker_evidence_half: float = 0.0  # the same of the ranker against the two-tower; 0: the ranker alone
-    #: Weight of the running session's categories (0 switches session intent off).
-    session_weight: float = 0.6
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from contracts.config import TrainSettings
 from contracts.features import MS_PER_DAY
+from contracts.model_settings import TrainSettings
 from etl import device
 from etl.history import History
 from etl.rows import Instants, Targets

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from contracts.config import TrainSettings
+from contracts.model_settings import TrainSettings
 
 #: From targets and predictions, float32 ``[lists * LIST, 1]``, to a scalar.
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]

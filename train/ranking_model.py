@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 from merlin.schema import ColumnSchema, Schema, Tags
 
-from contracts.config import TrainSettings
 from contracts.features import OUT_OF_VOCABULARY
+from contracts.model_settings import TrainSettings
 from train.ranking_loss import Loss, known_squares, loss_of
 
 #: Targets, and the names that Merlin gives to the outputs for them.

@@ -9,9 +9,10 @@ import pyarrow as pa
 import tensorflow as tf
 
 from contracts.artifacts import Zones
-from contracts.config import Config, TrainSettings
+from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import ranker_categorical, ranker_continuous
+from contracts.model_settings import TrainSettings
 from train import second_task
 from train.ranking_loss import LIST, PADDED
 from train.ranking_model import LABEL, SECOND, Inputs

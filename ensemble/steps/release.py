@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from contracts.config import FeatureSettings, ServeSettings
+from contracts.config import FeatureSettings
 from contracts.errors import ArtifactError
+from contracts.model_settings import ServeSettings
 
 DOCUMENT = "release.json"
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from contracts.config import FeatureSettings, ServeSettings
+from contracts.config import FeatureSettings
 from contracts.features import FIRST_VALUE, NULL, OUT_OF_VOCABULARY
+from contracts.model_settings import ServeSettings
 from ensemble.steps.release import Release
 
 VOCABULARY = "feature_lookup/1/vocabulary.json"

@@ -10,7 +10,8 @@ import pytest
 import tomllib
 import yaml
 
-from contracts.config import FeatureSettings, ServeSettings, Source, TrainSettings, Windows
+from contracts.config import FeatureSettings, Source, Windows
+from contracts.model_settings import ServeSettings, TrainSettings
 from contracts.stack import StackSettings
 from tests.architecture.tree import ROOT, STAGES, files, sources, text
 

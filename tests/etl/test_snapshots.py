@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 
-from contracts.config import TrainSettings
 from contracts.features import FIRST_VALUE, MS_PER_DAY
+from contracts.model_settings import TrainSettings
 from etl import history, rows, snapshots
 from etl.rows import Instants, Targets
 
