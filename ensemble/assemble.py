@@ -19,6 +19,7 @@ from contracts.artifacts import Zones, read_json, read_manifest, write_json
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, query_columns
+from ensemble import twin
 from ensemble.steps import ranker, retrieval
 from ensemble.steps.release import DOCUMENT
 from ensemble.steps.tables import BUCKETS, COVISITS, ITEMS, VOCABULARY
@@ -84,6 +85,7 @@ def write_document(folder: Path, config: Config, release: str, retrieval_zone: s
         "name": config.name,
         "features": dataclasses.asdict(config.features),
         "serve": dataclasses.asdict(config.serve),
+        "derived": twin.derived(config.features),
         "recent_half_life_hours": read_manifest(retrieval_zone)["recent_half_life_hours"],
         **facts,
         "files": checksums(folder),

@@ -1,0 +1,110 @@
+#include "lookup.h"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+#include "contracts.h"
+
+namespace trireme {
+namespace {
+
+std::int64_t integer(const Row& row, std::size_t place) { return std::get<std::int64_t>(row[place]); }
+
+/// Milliseconds between two instants, whatever numbers a row holds; the future has age 0.
+double age_ms(std::int64_t as_of, std::int64_t time) {
+  return std::max(0.0, static_cast<double>(as_of) - static_cast<double>(time));
+}
+
+}  // namespace
+
+Lookup::Lookup(const Tables& tables, const Derived& derived)
+    : tables_(tables), columns_(derived.query_columns), unknown_(derived.layout.empty()) {
+  const Layout& layout = derived.layout;
+  at_ = {layout.place("recent_item_ids"),  layout.place("recent_event_times"), layout.place("interaction_count"),
+         layout.place("last_event_time"),  layout.place("session_dwell_ms"),   layout.place("count_categories"),
+         layout.place("home_region"),      layout.place("seen_item_ids"),      {},
+         {}};
+  for (double hours : tables.features.count_half_lives_hours) {
+    at_.counts.push_back(layout.place("category_counts_" + std::to_string(std::llround(hours)) + "h"));
+  }
+  for (std::size_t i = 1; i < columns_.size(); ++i) at_.attributes.push_back(layout.place(columns_[i]));
+}
+
+Envelope Lookup::envelope(const Request& request, const Row& row, std::int64_t as_of, std::int64_t started_ms,
+                          const std::string& variant) const {
+  Envelope out;
+  out.user_id = request.user_id;
+  out.region = request.region.empty() ? std::get<std::string>(row[at_.home_region]) : request.region;
+  out.request_id = request.request_id;
+  out.variant = variant;
+  out.k = request.k;
+  out.as_of = as_of;
+  out.deadline = started_ms + request.deadline_ms;
+  for (const std::string& id : request.exclude_ids) {
+    if (auto code = tables_.vocabulary("item_id").code(id, pad); code != pad) out.excluded.push_back(code);
+  }
+  out.evidence = integer(row, at_.interaction_count);
+  out.session_dwell_ms = integer(row, at_.session_dwell_ms);
+  auto newest = integer(row, at_.last_event_time);
+  std::int64_t age = -1;
+  bool beyond = __builtin_sub_overflow(as_of, newest, &age);
+  out.feature_age_ms = newest == 0 ? -1 : beyond ? 0 : std::max<std::int64_t>(0, age);
+  return out;
+}
+
+Query Lookup::query(const std::string& user_id, const Row& row, std::int64_t as_of) const {
+  Query out;
+  out.user_codes.push_back(tables_.code(columns_[0], user_id));
+  for (std::size_t i = 1; i < columns_.size(); ++i) {
+    out.user_codes.push_back(tables_.code(columns_[i], std::get<std::string>(row[at_.attributes[i - 1]])));
+  }
+  encode_recent(out, row, as_of);
+  const Vocabulary& items = tables_.vocabulary("item_id");
+  auto add_seen = [&](const Texts& ids, std::size_t most) {
+    for (std::size_t i = 0; i < std::min(most, ids.size()); ++i) {
+      if (auto code = items.code(ids[i], pad); code != pad) out.seen_items.push_back(code);
+    }
+  };
+  add_seen(std::get<Texts>(row[at_.recent_item_ids]), tables_.features.recent_items);
+  add_seen(std::get<Texts>(row[at_.seen_item_ids]), tables_.features.max_seen_items);
+  std::sort(out.seen_items.begin(), out.seen_items.end());
+  out.seen_items.erase(std::unique(out.seen_items.begin(), out.seen_items.end()), out.seen_items.end());
+  encode_category_counts(out, row, as_of);
+  return out;
+}
+
+void Lookup::encode_recent(Query& query, const Row& row, std::int64_t as_of) const {
+  std::size_t width = tables_.features.recent_items;
+  const Texts& ids = std::get<Texts>(row[at_.recent_item_ids]);
+  const Integers& times = std::get<Integers>(row[at_.recent_event_times]);
+  if (std::min(ids.size(), width) != std::min(times.size(), width)) {
+    throw std::runtime_error("expected as many recent_event_times as recent_item_ids in a row");
+  }
+  query.recent_items.assign(width, pad);
+  query.recent_weights.assign(width, 0);
+  for (std::size_t i = 0; i < std::min(width, ids.size()); ++i) {
+    query.recent_items[i] = tables_.code("item_id", ids[i]);
+    double hours = age_ms(as_of, times[i]) / ms_per_hour;
+    query.recent_weights[i] = static_cast<float>(decay(hours, tables_.recent_half_life_hours));
+  }
+}
+
+void Lookup::encode_category_counts(Query& query, const Row& row, std::int64_t as_of) const {
+  const auto& half_lives = tables_.features.count_half_lives_hours;
+  std::size_t width = tables_.categories;
+  query.category_counts.assign(half_lives.size() * width, 0);
+  const Texts& names = std::get<Texts>(row[at_.count_categories]);
+  double hours = age_ms(as_of, integer(row, at_.last_event_time)) / ms_per_hour;
+  for (std::size_t j = 0; j < half_lives.size() && !names.empty(); ++j) {
+    const Doubles& counts = std::get<Doubles>(row[at_.counts[j]]);
+    if (counts.size() != names.size()) throw std::runtime_error("expected as many counts as count_categories in a row");
+    std::vector<double> sums(width);
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      sums[tables_.code(tables_.features.category, names[i])] += counts[i] * decay(hours, half_lives[j]);
+    }
+    for (std::size_t i = 0; i < width; ++i) query.category_counts[j * width + i] = static_cast<float>(sums[i]);
+  }
+}
+
+}  // namespace trireme

@@ -1,0 +1,52 @@
+// The ranker's inputs by name (ensemble/steps/ranker.py); which of them, in which order, is the release's to say.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "covisits.h"
+#include "popularity.h"
+#include "query.h"
+#include "release.h"
+#include "tables.h"
+
+namespace trireme {
+
+/// One input, a number a candidate, of a passage that has candidates.
+using Column = std::vector<float>;
+
+class RankerFeatures {
+ public:
+  /// An ArtifactError when the release asks for a column that is not known here.
+  RankerFeatures(const Tables& tables, const Popularity& popularity, const Covisits& covisits, const Derived& derived);
+
+  std::size_t categorical_width() const { return user_columns_ + item_columns_.size(); }
+  std::size_t continuous_width() const { return continuous_.size(); }
+
+  /// Append a passage's rows, [candidates, width].
+  void append(const Passage& passage, std::vector<std::int64_t>& categorical, std::vector<float>& continuous) const;
+
+ private:
+  using Compute = std::function<Column(const Passage&)>;
+
+  void know_scores();
+  void know_user();
+  void know_popularity();
+  void know_categories();
+  void know_item_values(const std::string& column);
+  void know_covisits();
+  Column value_share(const Passage& passage, const std::string& column, bool seen, bool count) const;
+
+  const Tables& tables_;
+  const Popularity& popularity_;
+  const Covisits& covisits_;
+  std::map<std::string, Compute> known_;
+  std::vector<Compute> continuous_;
+  std::size_t user_columns_;
+  std::vector<const std::vector<std::int64_t>*> item_columns_;
+};
+
+}  // namespace trireme
