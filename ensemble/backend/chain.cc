@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <iterator>
 #include <sstream>
 
 #include "error.h"

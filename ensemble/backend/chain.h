@@ -18,7 +18,7 @@
 #include "ranker_features.h"
 #include "release.h"
 #include "retrieval.h"
-#include "row_json.h"
+#include "row.h"
 #include "store.h"
 #include "tables.h"
 

@@ -4,6 +4,7 @@
 
 #include "chain.h"
 #include "error.h"
+#include "row_json.h"
 #include "text.h"
 
 namespace {

@@ -20,6 +20,12 @@ using Doubles = std::vector<double>;
 using Value = std::variant<std::string, std::int64_t, Texts, Integers, Doubles>;
 using Row = std::vector<Value>;
 
+/// A raw row that came with its request, and the instant for which the answer holds, ms.
+struct GoldenRow {
+  Row row;
+  std::int64_t as_of;
+};
+
 /// One feature of a view: the hash field that holds it, and what a user without a row has.
 struct Feature {
   std::string name;

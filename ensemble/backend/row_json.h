@@ -10,12 +10,6 @@
 
 namespace trireme {
 
-/// A raw row and the instant for which the answer holds, ms.
-struct GoldenRow {
-  Row row;
-  std::int64_t as_of;
-};
-
 /// A feature's kind by its name in contracts.features.ValueType.
 Kind kind_of(const std::string& name);
 

@@ -5,7 +5,7 @@
 
 #include "chain.h"
 #include "error.h"
-#include "metrics.h"
+#include "triton_metrics.h"
 #include "triton_api.h"
 #include "triton_io.h"
 
@@ -21,6 +21,15 @@ struct Settings {
   std::string release, onnxruntime, plan, redis, variant;
 };
 
+/// The folder of the release that a model's folder lies in, at whatever depth.
+std::filesystem::path release_of(std::filesystem::path folder) {
+  while (!std::filesystem::exists(folder / "release.json")) {
+    if (folder == folder.parent_path()) throw ArtifactError("the model's folder lies in no release");
+    folder = folder.parent_path();
+  }
+  return folder;
+}
+
 Settings settings_of(TRITONBACKEND_Model* model) {
   TRITONBACKEND_Backend* backend = nullptr;
   TRITONSERVER_Message *server_text = nullptr, *model_text = nullptr;
@@ -35,7 +44,7 @@ Settings settings_of(TRITONBACKEND_Model* model) {
   Json config = Json::parse(text_of(model_text));
   checked(TRITONSERVER_MessageDelete(model_text));
   Settings out;
-  out.release = std::filesystem::path(repository).parent_path();
+  out.release = release_of(repository);
   out.onnxruntime = std::filesystem::path(artifacts) / "libonnxruntime.so.1";
   out.plan = config.at("parameters").at("plan").at("string_value");
   out.redis = line.value("redis", "");

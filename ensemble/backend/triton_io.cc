@@ -5,6 +5,7 @@
 #include <map>
 
 #include "error.h"
+#include "row_json.h"
 
 namespace trireme {
 namespace {

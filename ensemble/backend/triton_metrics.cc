@@ -1,4 +1,4 @@
-#include "metrics.h"
+#include "triton_metrics.h"
 
 #include "triton_io.h"
 

@@ -1,0 +1,52 @@
+"""Another made-up world, in which every optional part of the steps is on: hours for buckets, co-visits, a live catalogue."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from contracts.artifacts import Zones
+from contracts.buckets import bucket_ms
+from contracts.features import FIRST_VALUE
+from tests.ensemble.made_up import World
+
+
+class News(World):
+    def __init__(self, seed: int = 6):
+        super().__init__(seed)
+        features = dataclasses.replace(
+            self.config.features,
+            bucket_minutes=60,
+            covisit_half_lives_hours=(1.0, 24.0),
+            popularity_half_lives_hours=(0.5, 168.0, 720.0),
+            live_items=True,
+        )
+        serve = dataclasses.replace(
+            self.config.serve, ranker_evidence_half=2.0, exclude_seen=False, covisit_candidates=15
+        )
+        self.config = dataclasses.replace(self.config, features=features, serve=serve)
+
+    def _features(self, place: Zones) -> None:
+        super()._features(place)
+        bucket, item = self.time // bucket_ms(self.config.features), self.item + FIRST_VALUE
+        cells = Counter(zip(bucket.tolist(), self.region.tolist(), item.tolist()))
+        number, region, code = zip(*sorted(cells))
+        columns = {
+            "bucket": np.array(number, np.int32),
+            "region": [f"region-{name}" for name in region],
+            "item_code": np.array(code, np.int32),
+            "count": np.array([cells[key] for key in sorted(cells)], np.int32),
+        }
+        pq.write_table(pa.table(columns), f"{place.features}/buckets.parquet")
+        pairs: Counter[tuple[int, int, int]] = Counter()
+        for user in range(len(self.user_ids)):
+            rows = np.flatnonzero(self.user == user)
+            pairs.update(zip(bucket[rows[1:]].tolist(), item[rows[:-1]].tolist(), item[rows[1:]].tolist()))
+        earlier = zip(*sorted(pairs))
+        table = {name: np.array(held, np.int32) for name, held in zip(("bucket", "item_code", "next_code"), earlier)}
+        table["count"] = np.array([pairs[key] for key in sorted(pairs)], np.int32)
+        pq.write_table(pa.table(table), f"{place.features}/covisits.parquet")
