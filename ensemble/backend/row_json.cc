@@ -13,6 +13,18 @@ Value held(const Json& raw) {
   return raw.is_null() ? Held() : raw.get<Held>();
 }
 
+/// The JSON library would cut a float off, or worse.
+std::int64_t integer(const Json& raw) {
+  if (!raw.is_number_integer()) throw RequestError("golden_row", "expected an integer, got " + raw.dump());
+  return raw.get<std::int64_t>();
+}
+
+Value integers(const Json& raw) {
+  Integers out;
+  for (const Json& number : raw) out.push_back(integer(number));
+  return out;
+}
+
 }  // namespace
 
 Kind kind_of(const std::string& name) {
@@ -31,11 +43,11 @@ Value value_of(Kind kind, const Json& raw) {
     case Kind::text:
       return held<std::string>(raw);
     case Kind::integer:
-      return held<std::int64_t>(raw);
+      return raw.is_null() ? 0 : integer(raw);
     case Kind::texts:
       return held<Texts>(raw);
     case Kind::integers:
-      return held<Integers>(raw);
+      return integers(raw);
     default:
       return held<Doubles>(raw);
   }
@@ -44,7 +56,7 @@ Value value_of(Kind kind, const Json& raw) {
 GoldenRow golden_row(const Layout& layout, std::string_view text) {
   try {
     Json document = Json::parse(text);
-    GoldenRow golden{{}, document.at("as_of").get<std::int64_t>()};
+    GoldenRow golden{{}, integer(document.at("as_of"))};
     for (const Feature& feature : layout.features) {
       golden.row.push_back(value_of(feature.kind, document.at("row").at(feature.name)));
     }

@@ -13,8 +13,7 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.grpc import service_pb2
 
-from contracts.requests import MAX_BODY_BYTES
-from deploy.envoy.config import EVENTS_PER_SECOND
+from deploy.envoy.config import EVENTS_PER_SECOND, MAX_BODY_BYTES
 from deploy.ports import HOST
 from deploy.readiness import http_get
 from tests.deploy.conftest import ask, get_status, post
