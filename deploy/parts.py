@@ -114,7 +114,9 @@ def envoy_argv(bootstrap: Path) -> tuple[str, ...]:
 def _triton(site: Site, name: str) -> Part:
     port = {kind: site.ports[f"{name}_{kind}"] for kind in ("http", "grpc", "metrics")}
     repository = Path(site.zones.releases) / site.release()
-    launch = tritonserver.launch(repository, site.stack / "backends", **port)
+    launch = tritonserver.launch(
+        repository, site.stack / "backends", http=port["http"], grpc=port["grpc"], metrics=port["metrics"]
+    )
     env = {**launch.env, **_environment(site), "TRIREME_CODE": code_version("contracts", "ensemble")}
     return Part(
         Program(name, launch.argv, env, stop_seconds=tritonserver.EXIT_TIMEOUT_SECONDS + 5),

@@ -15,7 +15,7 @@ from contracts.artifacts import zones
 from contracts.config import load
 from contracts.errors import TriremeError
 from contracts.stack import stack_settings
-from ensemble import answer, candidates, export, golden, golden_triton, model_config, promote
+from ensemble import answer, candidates, export, golden, golden_triton, model_config, native, promote
 from ensemble.model_config import REPOSITORY
 from ensemble.steps.release import Release
 
@@ -37,6 +37,7 @@ def main(argv: list[str]) -> int:
     replay = commands.add_parser("golden", help=golden.__doc__)
     replay.add_argument("release", help="the folder of a release")
     replay.add_argument("--grpc", metavar="HOST:PORT", help="ask this tritonserver instead of this process")
+    replay.add_argument("--native", action="store_true", help="ask the C++ backend's code instead of the python steps")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=Console(stderr=True))])
     started = time.monotonic()
@@ -56,7 +57,10 @@ def _run(arguments: argparse.Namespace) -> dict[str, object]:
     if arguments.command == "golden":
         release = Release.open(arguments.release)
         release.verify()
-        number = golden_triton.replay(release, arguments.grpc) if arguments.grpc else golden.replay(release)
+        if arguments.grpc:
+            number = golden_triton.replay(release, arguments.grpc)
+        else:
+            number = native.replay(release) if arguments.native else golden.replay(release)
         return {"release": release.id, "replayed": number}
     config = load(arguments.config)
     place = zones(stack_settings().root, config)

@@ -1,6 +1,6 @@
 """``contracts.h``: what the C++ twin must know of the contracts and of Python, written out when it is built.
 
-Each fact keeps its one home; what depends on a data set's settings is in ``release.json`` instead (``ensemble/twin.py``).
+Each fact keeps its one home; what depends on a data set's settings is in ``release.json`` (``ensemble/twin.py``).
 """
 
 from __future__ import annotations

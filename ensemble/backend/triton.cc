@@ -163,8 +163,9 @@ void execute(TRITONBACKEND_ModelInstance* handle, TRITONBACKEND_Request** reques
     if (one.error) TRITONSERVER_ErrorDelete(one.error);
     checked(TRITONBACKEND_RequestRelease(one.request, TRITONSERVER_REQUEST_RELEASE_ALL));
   }
-  checked(TRITONBACKEND_ModelInstanceReportBatchStatistics(handle, std::max<std::size_t>(asked.size(), 1), started,
-                                                           computing, computed, now_ns()));
+  if (asked.empty()) return;
+  checked(TRITONBACKEND_ModelInstanceReportBatchStatistics(handle, asked.size(), started, computing, computed,
+                                                           now_ns()));
 }
 
 /// An exception must not reach the server.

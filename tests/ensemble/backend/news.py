@@ -1,4 +1,4 @@
-"""Another made-up world, in which every optional part of the steps is on: hours for buckets, co-visits, a live catalogue."""
+"""Another made-up world, in which every optional part of the steps is on: hourly buckets, co-visits, new items."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from contracts.features import Feature, ValueType, feature_views
 from contracts.requests import Source
-from tests.ensemble.backend.conftest import Probe, Refused
+from ensemble.native import Core, RefusedError
 from tests.ensemble.made_up import ITEMS, config
 
 MANY = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -39,7 +39,11 @@ def likely(feature: Feature) -> st.SearchStrategy[Any]:
 
 ROWS = st.fixed_dictionaries({feature.name: likely(feature) for feature in FEATURES})
 REQUESTS = st.fixed_dictionaries(
-    {"user_id": st.just("user-1"), "k": st.sampled_from([1, 20, 100]), "exclude_ids": st.lists(NAMES.filter(lambda name: name and name.isprintable()), max_size=9)}
+    {
+        "user_id": st.just("user-1"),
+        "k": st.sampled_from([1, 20, 100]),
+        "exclude_ids": st.lists(NAMES.filter(lambda name: name and name.isprintable()), max_size=9),
+    }
 )
 
 
@@ -52,7 +56,7 @@ def lists_fit(row: dict[str, Any]) -> dict[str, Any]:
 
 @MANY
 @given(st.lists(st.tuples(REQUESTS, ROWS | ROWS.map(lists_fit), INTEGERS), min_size=1, max_size=4))
-def test_any_row_of_the_right_kinds_is_answered(serving: Probe, asked: list[tuple[dict, dict, int]]) -> None:
+def test_any_row_of_the_right_kinds_is_answered(serving: Core, asked: list[tuple[dict, dict, int]]) -> None:
     answers = serving.answer(*((json.dumps(x).encode(), {"row": row, "as_of": as_of}) for x, row, as_of in asked))
     for answer, (request, _, _) in zip(answers, asked):
         assert len(answer["item_ids"]) == len(set(answer["item_ids"])) == request["k"]
@@ -63,8 +67,8 @@ def test_any_row_of_the_right_kinds_is_answered(serving: Probe, asked: list[tupl
 
 @MANY
 @given(st.dictionaries(st.sampled_from([x.name for x in FEATURES]) | NAMES, JSON), JSON)
-def test_any_other_row_is_refused(serving: Probe, row: dict[str, Any], as_of: object) -> None:
+def test_any_other_row_is_refused(serving: Core, row: dict[str, Any], as_of: object) -> None:
     try:
         serving.answer((b'{"user_id":"user-1"}', {"row": row, "as_of": as_of}))
-    except Refused as refused:
+    except RefusedError as refused:
         assert str(refused).startswith("golden_row: ")

@@ -11,16 +11,20 @@ from hypothesis import strategies as st
 
 from contracts.errors import RequestError, shown
 from contracts.requests import MAX_BODY_BYTES, parse_request
-from tests.ensemble.backend.conftest import Probe, Refused
+from ensemble.native import Core, RefusedError
 from tests.ensemble.test_triton import HOSTILE
 
 MANY = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
-#: Integers beyond 64 bits are floats to the C++ parser, and a lone surrogate or a NaN is no JSON to it: refused by both,
-#: in other words.
+#: Integers beyond 64 bits are floats to the C++ parser, and a lone surrogate or a NaN is no JSON to it: both refuse
+#: these, in other words.
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=140)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
@@ -45,10 +49,10 @@ def by_python(body: bytes) -> dict | str:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(request).items()}
 
 
-def by_the_core(probe: Probe, body: bytes) -> dict | str:
+def by_the_core(core: Core, body: bytes) -> dict | str:
     try:
-        return probe("parse", body=body.decode("latin-1"))
-    except Refused as error:
+        return core("parse", body=body.decode("latin-1"))
+    except RefusedError as error:
         return str(error)
 
 
@@ -59,23 +63,25 @@ def alike(by_core: dict | str, by_oracle: dict | str) -> bool:
 
 @MANY
 @given(REQUESTS | VALUES, st.booleans())
-def test_any_json_is_taken_or_refused_alike(probe: Probe, document: object, escaped: bool) -> None:
+def test_any_json_is_taken_or_refused_alike(core: Core, document: object, escaped: bool) -> None:
     body = json.dumps(document, ensure_ascii=escaped).encode()
-    assert by_the_core(probe, body) == by_python(body)
+    assert by_the_core(core, body) == by_python(body)
 
 
 @MANY
 @given(st.binary(max_size=200) | st.sampled_from(HOSTILE))
-def test_any_bytes_are_taken_or_refused_by_both(probe: Probe, body: bytes) -> None:
-    by_core = by_the_core(probe, body)
+def test_any_bytes_are_taken_or_refused_by_both(core: Core, body: bytes) -> None:
+    by_core = by_the_core(core, body)
     assert alike(by_core, by_python(body))
     assert len(str(by_core)) < 600
 
 
 @MANY
 @given(st.randoms(use_true_random=False), st.sampled_from(["damage", "cut", "double"]))
-def test_a_damaged_body_is_never_taken_for_another_request(probe: Probe, chance: random.Random, how: str) -> None:
-    body = bytearray(json.dumps({"user_id": "Zoë 'ß", "k": 7, "exclude_ids": ["a\n", "b\\"]}, ensure_ascii=False).encode())
+def test_a_damaged_body_is_never_taken_for_another_request(core: Core, chance: random.Random, how: str) -> None:
+    body = bytearray(
+        json.dumps({"user_id": "Zoë 'ß", "k": 7, "exclude_ids": ["a\n", "b\\"]}, ensure_ascii=False).encode()
+    )
     place = chance.randrange(len(body))
     if how == "damage":
         body[place] = chance.randrange(256)
@@ -83,7 +89,7 @@ def test_a_damaged_body_is_never_taken_for_another_request(probe: Probe, chance:
         del body[place:]
     else:
         body[place:place] = body[place : place + chance.randrange(9)]
-    assert alike(by_the_core(probe, bytes(body)), by_python(bytes(body)))
+    assert alike(by_the_core(core, bytes(body)), by_python(bytes(body)))
 
 
 @pytest.mark.parametrize(
@@ -101,12 +107,12 @@ def test_a_damaged_body_is_never_taken_for_another_request(probe: Probe, chance:
     ],
     ids=lambda body: repr(body[:24]),
 )
-def test_edges_are_seen_alike(probe: Probe, body: bytes) -> None:
-    assert by_the_core(probe, body) == by_python(body)
+def test_edges_are_seen_alike(core: Core, body: bytes) -> None:
+    assert by_the_core(core, body) == by_python(body)
 
 
 @MANY
 @given(st.floats())
-def test_numbers_are_shown_as_python_shows_them(probe: Probe, value: float) -> None:
+def test_numbers_are_shown_as_python_shows_them(core: Core, value: float) -> None:
     if value == value and abs(value) != float("inf"):
-        assert probe("repr_number", value=value) == shown(value)
+        assert core("repr_number", value=value) == shown(value)

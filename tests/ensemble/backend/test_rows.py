@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from contracts.features import ValueType
 from contracts.online_layout import decode_value, encode_value
-from tests.ensemble.backend.conftest import Probe, Refused
+from ensemble.native import Core, RefusedError
 
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=200)
@@ -27,16 +27,16 @@ VALUES = st.one_of(
 @MANY
 @given(VALUES)
 @example((ValueType.STRING_LIST, [f"item-{i}" for i in range(500)]))
-def test_what_was_written_is_read(probe: Probe, value: tuple[ValueType, object]) -> None:
+def test_what_was_written_is_read(core: Core, value: tuple[ValueType, object]) -> None:
     kind, held = value
     data = encode_value(kind, held)
-    assert probe("decode", kind=kind.value, bytes=data.decode("latin-1")) == held == decode_value(kind, data)
+    assert core("decode", kind=kind.value, bytes=data.decode("latin-1")) == held == decode_value(kind, data)
 
 
 @MANY
 @given(VALUES, st.randoms(use_true_random=False), st.sampled_from(["damage", "cut", "grow", "other kind"]))
 def test_damaged_bytes_are_refused_or_read_alike(
-    probe: Probe, value: tuple[ValueType, object], chance: random.Random, how: str
+    core: Core, value: tuple[ValueType, object], chance: random.Random, how: str
 ) -> None:
     kind, held = value
     data = bytearray(encode_value(kind, held))
@@ -49,8 +49,8 @@ def test_damaged_bytes_are_refused_or_read_alike(
     else:
         kind = chance.choice(list(ValueType))
     try:
-        by_core = probe("decode", kind=kind.value, bytes=bytes(data).decode("latin-1"))
-    except Refused as error:
+        by_core = core("decode", kind=kind.value, bytes=bytes(data).decode("latin-1"))
+    except RefusedError as error:
         assert "expected Feast's bytes of a" in str(error)
         return
     # A NaN is no JSON: null to the pipe.

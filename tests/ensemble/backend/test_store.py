@@ -13,10 +13,10 @@ import pytest
 
 from contracts.features import FeatureView, feature_views
 from contracts.online_layout import encode, fields, row_key
+from ensemble.native import Core
 from ensemble.steps.chain import Chain
 from ensemble.steps.release import Release
 from tests.ensemble.asking import ask
-from tests.ensemble.backend.conftest import Probe
 from tests.ensemble.made_up import World
 
 Reply = Callable[[socket.socket, bytes], None]
@@ -82,12 +82,12 @@ def hangs_up(connection: socket.socket, data: bytes) -> None:
     connection.shutdown(socket.SHUT_RDWR)
 
 
-def asked(probe: Probe, *users: str) -> list[dict]:
-    return probe.answer(*((json.dumps({"user_id": user, "k": 5}).encode(), None) for user in users))
+def asked(core: Core, *users: str) -> list[dict]:
+    return core.answer(*((json.dumps({"user_id": user, "k": 5}).encode(), None) for user in users))
 
 
 def test_rows_of_a_batch_are_read_at_once_and_each_user_gets_its_own(
-    probe: Probe, release: Release, chain: Chain, world: World
+    core: Core, release: Release, chain: Chain, world: World
 ) -> None:
     trips: list[bytes] = []
 
@@ -98,8 +98,8 @@ def test_rows_of_a_batch_are_read_at_once_and_each_user_gets_its_own(
             connection.sendall(answer[start : start + 700])
 
     with redis_that(reply) as address:
-        probe.load(release, redis=address)
-        answers = asked(probe, "user-1", "nobody", "user-7")
+        core.load(release, redis=address)
+        answers = asked(core, "user-1", "nobody", "user-7")
     assert len(trips) == 1
     now = int(time.time() * 1000)
     expected = ask(chain, world, [1, 7], k=5, as_of=now).answers
@@ -121,12 +121,12 @@ def test_rows_of_a_batch_are_read_at_once_and_each_user_gets_its_own(
         (says(b"*14\r\n$-7\r\n"), "expected a length"),
     ],
 )
-def test_what_is_no_answer_degrades_the_request(probe: Probe, release: Release, reply: Reply, reason: str) -> None:
+def test_what_is_no_answer_degrades_the_request(core: Core, release: Release, reply: Reply, reason: str) -> None:
     number = sum(len(fields(view)) for view in feature_views(release.features))
     adjusted = reply if reply is hangs_up else lambda c, data: reply(Patched(c, number), data)  # type: ignore[arg-type]
     with redis_that(adjusted) as address:
-        probe.load(release, redis=address)
-        (answer,) = asked(probe, "user-1")
+        core.load(release, redis=address)
+        (answer,) = asked(core, "user-1")
     (skipped,) = answer["skipped"]
     assert skipped["stage"] == "feature_lookup"
     assert skipped["reason"].startswith("online store cannot be read: ") and reason in skipped["reason"]
@@ -143,20 +143,20 @@ class Patched:
         self._connection.sendall(data.replace(b"*14\r\n", b"*%d\r\n" % self._number))
 
 
-def test_a_row_that_cannot_be_decoded_harms_no_neighbour(probe: Probe, release: Release, world: World) -> None:
+def test_a_row_that_cannot_be_decoded_harms_no_neighbour(core: Core, release: Release, world: World) -> None:
     damaged = encode(feature_views(world.config.features)[0], world.row(2, int(world.time.max())), 0)
     spoiled = next(value for value in damaged.values() if len(value) > 50)
     reply: Reply = lambda connection, data: connection.sendall(  # noqa: E731
         rows_of(world, data).replace(spoiled, b"\x00" * len(spoiled))
     )
     with redis_that(reply) as address:
-        probe.load(release, redis=address)
-        bad, good = asked(probe, "user-2", "user-3")
+        core.load(release, redis=address)
+        bad, good = asked(core, "user-2", "user-3")
     assert bad["skipped"][0]["reason"].startswith("online row cannot be decoded: expected Feast's bytes of a ")
     assert (good["skipped"], good["feature_age_ms"] > 0) == ([], True)
 
 
-def test_a_connection_from_before_a_restart_is_made_anew_at_once(probe: Probe, release: Release, world: World) -> None:
+def test_a_connection_from_before_a_restart_is_made_anew_at_once(core: Core, release: Release, world: World) -> None:
     once: list[bool] = []
 
     def lost_at_the_second(connection: socket.socket, data: bytes) -> None:
@@ -167,21 +167,21 @@ def test_a_connection_from_before_a_restart_is_made_anew_at_once(probe: Probe, r
             connection.sendall(rows_of(world, data))
 
     with redis_that(lost_at_the_second, lambda connection, data: connection.sendall(rows_of(world, data))) as address:
-        probe.load(release, redis=address)
-        assert [asked(probe, "user-1")[0]["skipped"] for _ in range(3)] == [[], [], []]
+        core.load(release, redis=address)
+        assert [asked(core, "user-1")[0]["skipped"] for _ in range(3)] == [[], [], []]
 
 
-def test_a_store_that_hangs_is_left_alone_for_a_while(probe: Probe, release: Release) -> None:
+def test_a_store_that_hangs_is_left_alone_for_a_while(core: Core, release: Release) -> None:
     with redis_that(hangs) as address:
-        probe.load(release, redis=address)
+        core.load(release, redis=address)
         started = time.monotonic()
-        reasons = [asked(probe, "user-1")[0]["skipped"][0]["reason"] for _ in range(3)]
+        reasons = [asked(core, "user-1")[0]["skipped"][0]["reason"] for _ in range(3)]
         assert time.monotonic() - started < 0.5
     assert reasons[0] == "online store did not answer within 0.1 s"
     assert reasons[1:] == ["online store timed out a moment ago and was not asked"] * 2
 
 
-def test_nobody_there_is_said_at_once(serving: Probe) -> None:
+def test_nobody_there_is_said_at_once(serving: Core) -> None:
     started = time.monotonic()
     (answer,) = asked(serving, "user-1")
     assert answer["skipped"][0]["reason"] == "online store cannot be read: cannot connect: Connection refused"
