@@ -33,7 +33,9 @@ class Retrieval:
     @property
     def _numbers(self) -> dict[str, int]:
         """By source, how many of its best become candidates."""
-        return {source: getattr(self._tables.serve, f"{source}_candidates") for source in SOURCES}
+        serve = self._tables.serve
+        numbers = serve.two_tower_candidates, serve.similar_candidates, serve.als_candidates, serve.user_user_candidates
+        return dict(zip(SOURCES, numbers, strict=True))
 
     @property
     def width(self) -> int:

@@ -202,7 +202,7 @@ class World:
         embeddings += self.rng.normal(0, 0.2, embeddings.shape).astype(np.float32)
         embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
         _save(f"{folder}/query_tower.onnx", query_tower_graph(self.config, embeddings, self.rng))
-        _save_arrays(f"{folder}/item_embeddings.npy", embeddings)
+        np.save(f"{folder}/item_embeddings.npy", embeddings)
         bought = np.zeros((USERS, ITEMS))
         np.add.at(bought, (self.user[self.time < CUT], self.item[self.time < CUT]), 1)
         together = (bought > 0).T.astype(np.float64) @ (bought > 0)
@@ -210,9 +210,9 @@ class World:
         neighbours = np.argsort(-together, axis=1, kind="stable")[:, :20]
         weights = np.take_along_axis(together, neighbours, axis=1).astype(np.float32)
         codes = np.where(weights > 0, neighbours + FIRST_VALUE, 0).astype(np.int32)
-        _save_arrays(f"{folder}/item_item.npz", neighbours=codes, weights=weights / 10)
-        _save_arrays(f"{folder}/als.npy", self.factors)
-        _save_arrays(f"{folder}/user_user.npz", **self.histories(bought > 0)._asdict())
+        np.savez(f"{folder}/item_item.npz", neighbours=codes, weights=weights / 10)
+        np.save(f"{folder}/als.npy", self.factors)
+        np.savez(f"{folder}/user_user.npz", **self.histories(bought > 0)._asdict())
         write_manifest(folder, f"retrieval-{folder.rsplit('/', 1)[1]}", recent_half_life_hours=240.0, temperature=0.1)
 
 
@@ -298,10 +298,3 @@ def _save_table(url: str, columns: dict) -> None:
     filesystem, path = fsspec.core.url_to_fs(url)
     filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
     pq.write_table(pa.table(columns), path)
-
-
-def _save_arrays(path: str, *single: np.ndarray, **named: np.ndarray) -> None:
-    if named:
-        np.savez(path, **named)
-    else:
-        np.save(path, single[0])
