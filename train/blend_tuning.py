@@ -11,11 +11,13 @@ from contracts.blending import personal_score, retrieval_score
 from train.metrics import K, discounts
 
 #: Weights of a signal that are tried, against 1 of another.
-SIGNAL_WEIGHTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5, 2.0)
+SIGNAL_WEIGHTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5, 2.5)
 #: Weights of retrieval that are tried; 0 leaves the ranker alone.
 RETRIEVAL_WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 40.0)
 #: NDCG@10 below which a change of a signal's weight is none.
 _LEAST_GAIN = 1e-5
+#: What a place costs, so that of equal scores the first row is first; scores are float32, which is far coarser.
+_TIE = 1e-10
 
 
 class Requests(Protocol):
@@ -106,7 +108,7 @@ class _Search:
         number = len(self._signals)
         starts = [tuple(float(i == j) for j in range(number)) for i in range(number)] + [(1.0,) * number]
         starts.sort(key=lambda weights: -self._mean(weights, chosen))
-        return max((self._climbed(start, chosen) for start in starts[:3]), key=lambda found: self._mean(found, chosen))
+        return max((self._climbed(start, chosen) for start in starts[:2]), key=lambda found: self._mean(found, chosen))
 
     def _climbed(self, weights: tuple[float, ...], chosen: np.ndarray) -> tuple[float, ...]:
         reached, before = self._mean(weights, chosen), -np.inf
@@ -165,14 +167,11 @@ class Lists:
             float64 ``[requests]``.
         """
         held = np.full(self._shape, -np.inf)
-        held[self._row, self._place] = scores[self._order]
-        least = np.partition(held, -K, axis=1)[:, -K]
-        row, place = np.nonzero(self._hits & (held >= least[:, None]))
-        own = held[row, place][:, None]
-        earlier = np.arange(held.shape[1]) < place[:, None]
-        rank = ((held[row] > own) | ((held[row] == own) & earlier)).sum(axis=1)
-        gain = np.r_[discounts(K), 0.0][np.minimum(rank, K)]
-        return np.bincount(row, gain, len(held)) / self.ideal
+        held[self._row, self._place] = scores[self._order] - _TIE * self._place
+        first = np.argpartition(held, -K, axis=1)[:, -K:]
+        order = np.argsort(-np.take_along_axis(held, first, axis=1), axis=1)
+        hits = np.take_along_axis(self._hits, np.take_along_axis(first, order, axis=1), axis=1)
+        return (hits * discounts(K)).sum(axis=1) / self.ideal
 
 
 def mean_ndcg(scores: np.ndarray, requests: Requests) -> float:

@@ -54,7 +54,7 @@ def test_retrieval_s_weights_are_those_that_made_the_labels(signals):
     fold = np.arange(300) % 5
     found = tune(np.full(len(flat.request), 0.1), known, flat, fold)
     total = sum(signals.values())
-    assert found.signals == pytest.approx({name: weight / total for name, weight in signals.items()}, abs=0.02)
+    assert found.signals == pytest.approx({name: weight / total for name, weight in signals.items()}, abs=0.05)
     assert found.retrieval_ndcg > 0.99
     assert found == tune(np.full(len(flat.request), 0.1), known, flat, fold), "the search draws nothing by chance"
 
