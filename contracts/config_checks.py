@@ -34,6 +34,7 @@ _MAY_BE_ZERO = frozenset(
         "similar_candidates",
         "als_candidates",
         "als_factors",
+        "item_item_regularization_power",
         "user_user_candidates",
         "user_user_users",
         "ranker_l2",

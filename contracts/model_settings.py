@@ -27,6 +27,8 @@ class TrainSettings:
     item_item_items: int = 20_000  # at most, those of most users: 4 bytes each squared
     item_item_neighbours: int = 300
     item_item_regularization: float = 500.0
+    #: By which that of an item grows with the users who took it: 0 holds all back alike, as EASE was published.
+    item_item_regularization_power: float = 0.0
     als_factors: int = 0  # of matrix factorisation as a source of candidates; 0: none
     als_regularization: float = 10.0
     #: Users whose histories a release holds, so that it finds who is alike: those of late; 0: none.
