@@ -1,9 +1,9 @@
 """Item-item collaborative filtering: EASE (Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019).
 
-A closed form: with the Gram matrix ``G = X'X`` of users by items and ``P = (G + L)^-1``, the weight from item i to item j
-is ``-P[i, j] / P[j, j]``. The paper's ``L`` is ``regularization I``; with a ``power`` p an item of n users has
-``regularization (n / mean n)^p``, which is the paper's solution for columns scaled by ``n^(-p/2)``: what many took is held
-back more. Cubic in the items or, where they are fewer, nearly so in the users.
+A closed form: with the Gram matrix ``G = X'X`` of users by items and ``P = (G + L)^-1``, the weight from item i to
+item j is ``-P[i, j] / P[j, j]``. The paper's ``L`` is ``regularization I``; with a ``power`` p an item of n users has
+``regularization (n / mean n)^p``, which is the paper's solution for columns scaled by ``n^(-p/2)``: what many took is
+held back more. Cubic in the items or, where they are fewer, nearly so in the users.
 """
 
 from __future__ import annotations
