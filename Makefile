@@ -117,3 +117,4 @@ check: setup  ## Lint, types, architecture, drift of generated files, size budge
 format: setup  ## Format the sources and mend what ruff can
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+	.venv/bin/clang-format -i ensemble/backend/*.cc ensemble/backend/*.h

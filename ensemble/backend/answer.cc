@@ -7,10 +7,14 @@
 namespace trireme {
 
 std::string Answer::to_json() const {
-  nlohmann::ordered_json document = {{"request_id", request_id}, {"user_id", user_id},
-                                     {"item_ids", item_ids},     {"scores", std::vector<double>(scores.begin(), scores.end())},
-                                     {"sources", sources},       {"release", release},
-                                     {"variant", variant},       {"feature_age_ms", feature_age_ms},
+  nlohmann::ordered_json document = {{"request_id", request_id},
+                                     {"user_id", user_id},
+                                     {"item_ids", item_ids},
+                                     {"scores", std::vector<double>(scores.begin(), scores.end())},
+                                     {"sources", sources},
+                                     {"release", release},
+                                     {"variant", variant},
+                                     {"feature_age_ms", feature_age_ms},
                                      {"skipped", nlohmann::json::array()}};
   for (const auto& [stage, reason] : skipped) document["skipped"].push_back({{"stage", stage}, {"reason", reason}});
   // A reason may quote what came; whatever is no UTF-8 is replaced, for an answer is always JSON.

@@ -2,8 +2,8 @@
 
 #include <chrono>
 #include <cmath>
-#include <limits>
 #include <iterator>
+#include <limits>
 #include <sstream>
 
 #include "error.h"
@@ -12,13 +12,13 @@ namespace trireme {
 namespace {
 
 /// What an answer says of an error: enough to look for it in the log, and never a page of it.
-std::string reason_of(const std::exception& error) { return ("Error: " + std::string(error.what())).substr(0, 200); }
+std::string reason_of(const std::exception& error) {
+  return ("Error: " + std::string(error.what())).substr(0, 200);
+}
 
 void skip(Passage& passage, const std::string& stage, const std::string& reason) {
   passage.envelope.skipped.emplace_back(stage, reason);
 }
-
-std::shared_ptr<const OnnxLibrary> library(const std::string& path) { return std::make_shared<OnnxLibrary>(path); }
 
 }  // namespace
 
@@ -32,11 +32,13 @@ Chain::Chain(const std::string& release, const std::string& onnxruntime, const s
       tables_(release_),
       popularity_(tables_),
       covisits_(tables_, popularity_),
-      lookup_(tables_, release_.derived),
-      retrieval_(tables_, popularity_, covisits_, release_, library(onnxruntime)),
-      features_(tables_, popularity_, covisits_, release_.derived),
-      ranker_(features_, release_, library(onnxruntime)),
-      cold_start_(tables_, popularity_, release_.blend),
+      lookup_(tables_, release_),
+      signals_(popularity_),
+      onnx_(std::make_shared<OnnxLibrary>(onnxruntime)),
+      retrieval_(tables_, popularity_, covisits_, signals_, release_, onnx_),
+      features_(tables_, popularity_, covisits_, signals_, release_.derived),
+      ranker_(features_, release_, onnx_),
+      cold_start_(tables_, popularity_, signals_, release_.blend),
       variant_(std::move(variant)) {
   const std::map<std::string, Step> known = {{"retrieval", [this](const Batch& batch) { retrieval_(batch); }},
                                              {"ranker", [this](const Batch& batch) { ranker_(batch); }}};
@@ -47,7 +49,8 @@ Chain::Chain(const std::string& release, const std::string& onnxruntime, const s
   }
   for (std::size_t i = 1; i + 1 < names.size(); ++i) {
     auto step = known.find(names[i]);
-    if (step == known.end()) throw ArtifactError("the plan names " + names[i] + ", which is no step between the two ends");
+    if (step == known.end())
+      throw ArtifactError("the plan names " + names[i] + ", which is no step between the two ends");
     between_.push_back(*step);
   }
 }
@@ -80,15 +83,17 @@ std::vector<Passage> Chain::look_up(const std::vector<Asked>& asked, OnlineStore
   auto started = now_ms();
   auto next = read.begin();
   std::vector<Passage> passages;
-  for (const Asked& one : asked) passages.push_back(encoded(one, one.golden ? Read(one.golden->row) : *next++, started));
+  for (const Asked& one : asked)
+    passages.push_back(encoded(one, one.golden ? Read(one.golden->row) : *next++, started));
   return passages;
 }
 
 Passage Chain::encoded(const Asked& asked, const Read& read, std::int64_t started) const {
   auto as_of = asked.golden ? asked.golden->as_of : started;
   auto of_row = [&](const Row& row) {
-    return Passage{lookup_.envelope(asked.request, row, as_of, started, variant_),
-                   lookup_.query(asked.request.user_id, row, as_of), {}, {}};
+    Passage passage{lookup_.envelope(asked.request, row, as_of, started, variant_), {}, {}, {}};
+    passage.query = lookup_.query(passage.envelope, row);
+    return passage;
   };
   std::string reason = std::holds_alternative<std::string>(read) ? std::get<std::string>(read) : "";
   if (reason.empty()) {

@@ -19,6 +19,7 @@
 #include "release.h"
 #include "retrieval.h"
 #include "row.h"
+#include "signals.h"
 #include "store.h"
 #include "tables.h"
 
@@ -57,6 +58,8 @@ class Chain {
   Popularity popularity_;
   Covisits covisits_;
   Lookup lookup_;
+  Signals signals_;
+  std::shared_ptr<const OnnxLibrary> onnx_;
   Retrieval retrieval_;
   RankerFeatures features_;
   Ranker ranker_;

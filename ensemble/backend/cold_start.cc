@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 
 #include "contracts.h"
@@ -10,19 +11,23 @@
 namespace trireme {
 namespace {
 
+constexpr double none = -std::numeric_limits<double>::infinity();
+
 /// A weight from 0 to 1 that grows with evidence and is one half at `half`; 1 throughout where that is 0.
-double trust(double evidence, double half) { return half == 0 ? 1 : evidence / (evidence + half); }
+double trust(double evidence, double half) {
+  return half == 0 ? 1 : evidence / (evidence + half);
+}
 
 /// contracts.blending.personal_score of one candidate.
-double personal_score(double probability, double retrieval, double retrieval_weight) {
+double personal_score(double probability, double retrieval, const Blend& blend) {
   if (std::isnan(probability)) return retrieval;
-  return std::log(std::max(probability, least_probability)) + retrieval_weight * retrieval;
+  return blend.spread * (std::log(std::max(probability, least_probability)) + blend.retrieval_weight * retrieval);
 }
 
 }  // namespace
 
-ColdStart::ColdStart(const Tables& tables, const Popularity& popularity, const Blend& blend)
-    : tables_(tables), popularity_(popularity), blend_(blend) {}
+ColdStart::ColdStart(const Tables& tables, const Popularity& popularity, const Signals& signals, const Blend& blend)
+    : tables_(tables), popularity_(popularity), signals_(signals), blend_(blend) {}
 
 Answer ColdStart::operator()(const Passage& passage) const {
   const Envelope& envelope = passage.envelope;
@@ -45,32 +50,27 @@ Answer ColdStart::operator()(const Passage& passage) const {
   return answer;
 }
 
-/// The personal score over its greatest, from 0 to 1. Little evidence lies outside what the ranker has seen (where
-/// `ranker_evidence_half` says so), and the two-tower, which has seen all beginnings, speaks instead.
-std::vector<double> ColdStart::personal(const Passage& passage) const {
-  const Candidates& found = passage.candidates;
-  Vector trends = popularity_.trend(passage.envelope.as_of);
-  std::vector<double> trend;
-  for (auto code : found.ids) trend.push_back((*trends)[code - first_value]);
-  auto retrieval = merged_score(found, blend_.similar_weight, blend_.trend_weight, trend);
-  auto two_tower = standardised(found.two_tower);
+/// The personal score over its greatest, from 0 to 1.
+std::vector<double> ColdStart::personal(const Passage& passage, const Column& two_tower) const {
+  auto retrieval = signals_.sum(passage, blend_.signals);
   double weight = trust(static_cast<double>(passage.envelope.evidence), tables_.serve.ranker_evidence_half);
-  std::vector<double> logged(found.ids.size());
-  for (std::size_t i = 0; i < logged.size(); ++i) {
-    double ranked = personal_score(passage.ranked[i], retrieval[i], blend_.retrieval_weight);
-    logged[i] = weight * ranked + (1 - weight) * two_tower[i];
+  std::vector<double> mixed(retrieval.size());
+  for (std::size_t i = 0; i < mixed.size(); ++i) {
+    double logged = personal_score(passage.ranked[i], retrieval[i], blend_);
+    mixed[i] = std::isfinite(logged) ? weight * logged + (1 - weight) * two_tower[i] : none;
   }
-  double greatest = logged.empty() ? 0 : *std::max_element(logged.begin(), logged.end());
-  for (double& score : logged) score = std::exp(score - greatest);
-  return logged;
+  double greatest = mixed.empty() ? none : *std::max_element(mixed.begin(), mixed.end());
+  for (double& score : mixed) score = std::exp(score - (std::isfinite(greatest) ? greatest : 0));
+  return mixed;
 }
 
 ColdStart::Listed ColdStart::listed(const Passage& passage, const std::vector<double>& trending) const {
   const Candidates& found = passage.candidates;
   const ServeSettings& settings = tables_.serve;
   double weight = trust(static_cast<double>(passage.envelope.evidence), settings.evidence_half);
-  auto score = personal(passage), in_session = session_weights(tables_, passage.query);
-  auto two_tower = standardised(found.two_tower), similar = standardised(found.similar);
+  Column two_tower = standardised(found.scores[source_place("two_tower")]);
+  Column similar = standardised(found.scores[source_place("similar")]);
+  auto score = personal(passage, two_tower), in_session = session_weights(tables_, passage.query);
   std::vector<double> final(found.ids.size());
   std::vector<const char*> sources(found.ids.size());
   for (std::size_t i = 0; i < final.size(); ++i) {

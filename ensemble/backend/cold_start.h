@@ -8,13 +8,14 @@
 #include "popularity.h"
 #include "query.h"
 #include "release.h"
+#include "signals.h"
 #include "tables.h"
 
 namespace trireme {
 
 class ColdStart {
  public:
-  ColdStart(const Tables& tables, const Popularity& popularity, const Blend& blend);
+  ColdStart(const Tables& tables, const Popularity& popularity, const Signals& signals, const Blend& blend);
 
   /// Without a ranker the order is retrieval's, without candidates it is trending; a std::runtime_error when a score is
   /// no number.
@@ -28,12 +29,13 @@ class ColdStart {
     std::vector<const char*> sources;
   };
 
-  std::vector<double> personal(const Passage& passage) const;
+  std::vector<double> personal(const Passage& passage, const Column& two_tower) const;
   Listed listed(const Passage& passage, const std::vector<double>& trending) const;
   void fill(Listed& listed, const Passage& passage, const std::vector<double>& trending) const;
 
   const Tables& tables_;
   const Popularity& popularity_;
+  const Signals& signals_;
   const Blend blend_;
 };
 

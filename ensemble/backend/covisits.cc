@@ -10,7 +10,9 @@
 namespace trireme {
 namespace {
 
-double sum(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
+double sum(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0);
+}
 
 }  // namespace
 
@@ -49,7 +51,7 @@ std::vector<double> Covisits::counts(std::int64_t as_of, std::span<const std::in
   return found;
 }
 
-/// A Dirichlet prior (Zhai and Lafferty, SIGIR 2001): of an item that nobody came from, popularity is all that is known.
+/// A Dirichlet prior (Zhai and Lafferty, SIGIR 2001): of an item that nobody came from only popularity is known.
 std::vector<float> Covisits::log_share(const std::vector<double>& counts, std::int64_t as_of,
                                        std::span<const std::int32_t> candidates) const {
   Vector popular = popularity_.counts(as_of, tables_.serve.trending_half_life_hours);

@@ -3,10 +3,11 @@
 #include <algorithm>
 
 #include "arrays.h"
+#include "contracts.h"
 #include "error.h"
 
-// One binary for every x86-64: the loader takes the wide clone where the CPU has AVX2 and FMA. The sanitizers' runtime is
-// not up yet when the loader chooses, so their build has the portable one alone.
+// One binary for every x86-64: the loader takes the wide clone where the CPU has AVX2 and FMA. The sanitizers' runtime
+// is not up yet when the loader chooses, so their build has the portable one alone.
 #ifdef TRIREME_SANITIZED
 #define TRIREME_WIDE
 #else
@@ -46,12 +47,20 @@ TRIREME_WIDE void dot_products(const float* queries, std::size_t number, const f
 
 }  // namespace
 
-Embeddings::Embeddings(std::string_view npy) {
+Embeddings::Embeddings(std::string_view npy, std::size_t items) : items_(items) {
   Array array = read_npy(npy);
-  if (array.shape.size() != 2) throw ArtifactError("expected item embeddings of two dimensions");
-  items_ = array.shape[0];
+  if (array.shape.size() != 2 || array.shape[0] != items) throw ArtifactError("expected a vector for every item");
   width_ = array.shape[1];
   rows_ = array.as<float>();
+}
+
+std::vector<float> Embeddings::sum(std::span<const std::int64_t> codes) const {
+  std::vector<float> out(width_);
+  for (auto code : codes) {
+    const float* row = rows_.data() + (code - first_value) * width_;
+    for (std::size_t i = 0; i < width_; ++i) out[i] += row[i];
+  }
+  return out;
 }
 
 std::vector<float> Embeddings::scores(const std::vector<float>& queries, std::size_t number) const {

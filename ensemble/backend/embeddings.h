@@ -1,19 +1,24 @@
-// The item embeddings of the two-tower, and every item's score for a batch of queries.
+// A vector for every item, and every item's score for a batch of queries: of the two-tower and of ALS.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
 namespace trireme {
 
-/// A matrix of items, one row each.
+/// Rows of the catalogue's items.
 class Embeddings {
  public:
-  explicit Embeddings(std::string_view npy);
+  /// An ArtifactError when an .npy file does not hold a row for each of `items`.
+  Embeddings(std::string_view npy, std::size_t items);
 
-  std::size_t items() const { return items_; }
   std::size_t width() const { return width_; }
+
+  /// The sum of some items' (codes) vectors.
+  std::vector<float> sum(std::span<const std::int64_t> codes) const;
 
   /// Dot products of `number` queries, [number, items].
   std::vector<float> scores(const std::vector<float>& queries, std::size_t number) const;

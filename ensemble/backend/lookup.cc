@@ -9,7 +9,9 @@
 namespace trireme {
 namespace {
 
-std::int64_t integer(const Row& row, std::size_t place) { return std::get<std::int64_t>(row[place]); }
+std::int64_t integer(const Row& row, std::size_t place) {
+  return std::get<std::int64_t>(row[place]);
+}
 
 /// Milliseconds between two instants, whatever numbers a row holds; the future has age 0.
 double age_ms(std::int64_t as_of, std::int64_t time) {
@@ -18,17 +20,23 @@ double age_ms(std::int64_t as_of, std::int64_t time) {
 
 }  // namespace
 
-Lookup::Lookup(const Tables& tables, const Derived& derived)
-    : tables_(tables), columns_(derived.query_columns), unknown_(derived.layout.empty()) {
-  const Layout& layout = derived.layout;
-  at_ = {layout.place("recent_item_ids"),  layout.place("recent_event_times"), layout.place("interaction_count"),
-         layout.place("last_event_time"),  layout.place("session_dwell_ms"),   layout.place("count_categories"),
-         layout.place("home_region"),      layout.place("seen_item_ids"),      {},
-         {}};
+Lookup::Lookup(const Tables& tables, const Release& release)
+    : tables_(tables), unknown_(release.derived.layout.empty()) {
+  const Layout& layout = release.derived.layout;
+  at_ = {layout.place("recent_item_ids"), layout.place("recent_event_times"), layout.place("interaction_count"),
+         layout.place("last_event_time"), layout.place("session_dwell_ms"),   layout.place("count_categories"),
+         layout.place("home_region"),     layout.place("seen_item_ids"),      {}};
   for (double hours : tables.features.count_half_lives_hours) {
     at_.counts.push_back(layout.place("category_counts_" + std::to_string(std::llround(hours)) + "h"));
   }
-  for (std::size_t i = 1; i < columns_.size(); ++i) at_.attributes.push_back(layout.place(columns_[i]));
+  for (const std::string& name : release.derived.query_columns) columns_.push_back(column(name, layout));
+}
+
+/// Who asks, or an attribute of the row.
+Lookup::Column Lookup::column(const std::string& name, const Layout& layout) const {
+  if (name == "user_id") return {name, [](const Envelope& asked, const Row&) { return asked.user_id; }};
+  return {name,
+          [place = layout.place(name)](const Envelope&, const Row& row) { return std::get<std::string>(row[place]); }};
 }
 
 Envelope Lookup::envelope(const Request& request, const Row& row, std::int64_t as_of, std::int64_t started_ms,
@@ -53,13 +61,12 @@ Envelope Lookup::envelope(const Request& request, const Row& row, std::int64_t a
   return out;
 }
 
-Query Lookup::query(const std::string& user_id, const Row& row, std::int64_t as_of) const {
+Query Lookup::query(const Envelope& envelope, const Row& row) const {
   Query out;
-  out.user_codes.push_back(tables_.code(columns_[0], user_id));
-  for (std::size_t i = 1; i < columns_.size(); ++i) {
-    out.user_codes.push_back(tables_.code(columns_[i], std::get<std::string>(row[at_.attributes[i - 1]])));
+  for (const Column& column : columns_) {
+    out.user_codes.push_back(tables_.code(column.name, column.value(envelope, row)));
   }
-  encode_recent(out, row, as_of);
+  encode_recent(out, row, envelope.as_of);
   const Vocabulary& items = tables_.vocabulary("item_id");
   auto add_seen = [&](const Texts& ids, std::size_t most) {
     for (std::size_t i = 0; i < std::min(most, ids.size()); ++i) {
@@ -70,7 +77,7 @@ Query Lookup::query(const std::string& user_id, const Row& row, std::int64_t as_
   add_seen(std::get<Texts>(row[at_.seen_item_ids]), tables_.features.max_seen_items);
   std::sort(out.seen_items.begin(), out.seen_items.end());
   out.seen_items.erase(std::unique(out.seen_items.begin(), out.seen_items.end()), out.seen_items.end());
-  encode_category_counts(out, row, as_of);
+  encode_category_counts(out, row, envelope.as_of);
   return out;
 }
 
@@ -81,9 +88,10 @@ void Lookup::encode_recent(Query& query, const Row& row, std::int64_t as_of) con
   if (std::min(ids.size(), width) != std::min(times.size(), width)) {
     throw std::runtime_error("expected as many recent_event_times as recent_item_ids in a row");
   }
+  std::size_t held = std::min(width, ids.size());
   query.recent_items.assign(width, pad);
   query.recent_weights.assign(width, 0);
-  for (std::size_t i = 0; i < std::min(width, ids.size()); ++i) {
+  for (std::size_t i = 0; i < held; ++i) {
     query.recent_items[i] = tables_.code("item_id", ids[i]);
     double hours = age_ms(as_of, times[i]) / ms_per_hour;
     query.recent_weights[i] = static_cast<float>(decay(hours, tables_.recent_half_life_hours));

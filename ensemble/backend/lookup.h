@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,7 @@ namespace trireme {
 /// Encodes requests and rows with the tables of a release.
 class Lookup {
  public:
-  Lookup(const Tables& tables, const Derived& derived);
+  Lookup(const Tables& tables, const Release& release);
 
   const Row& unknown_row() const { return unknown_; }
 
@@ -23,8 +24,8 @@ class Lookup {
   Envelope envelope(const Request& request, const Row& row, std::int64_t as_of, std::int64_t started_ms,
                     const std::string& variant) const;
 
-  /// A raw row as of an instant; a std::runtime_error when its lists do not fit each other.
-  Query query(const std::string& user_id, const Row& row, std::int64_t as_of) const;
+  /// A request's raw row as of its instant; a std::runtime_error when its lists do not fit each other.
+  Query query(const Envelope& envelope, const Row& row) const;
 
  private:
   void encode_recent(Query& query, const Row& row, std::int64_t as_of) const;
@@ -34,12 +35,19 @@ class Lookup {
   struct Places {
     std::size_t recent_item_ids, recent_event_times, interaction_count, last_event_time, session_dwell_ms;
     std::size_t count_categories, home_region, seen_item_ids;
-    std::vector<std::size_t> counts;      ///< by half-life
-    std::vector<std::size_t> attributes;  ///< of the query's columns after the id
+    std::vector<std::size_t> counts;  ///< by half-life
   };
 
+  /// A column of the query tower's user_codes: its raw value of a request.
+  struct Column {
+    std::string name;
+    std::function<std::string(const Envelope&, const Row&)> value;
+  };
+
+  Column column(const std::string& name, const Layout& layout) const;
+
   const Tables& tables_;
-  std::vector<std::string> columns_;
+  std::vector<Column> columns_;
   Places at_;
   Row unknown_;
 };

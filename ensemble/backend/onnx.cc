@@ -85,7 +85,8 @@ OnnxLibrary::OnnxLibrary(const std::string& path) {
   if (!library) throw ArtifactError(std::string("onnxruntime cannot be loaded: ") + dlerror());
   auto get_base = reinterpret_cast<const ApiBase* (*)()>(dlsym(library, "OrtGetApiBase"));
   table_ = get_base ? get_base()->get_api(api_version) : nullptr;
-  if (!table_) throw ArtifactError(path + " is no onnxruntime of version 1." + std::to_string(api_version) + " or newer");
+  if (!table_)
+    throw ArtifactError(path + " is no onnxruntime of version 1." + std::to_string(api_version) + " or newer");
   void *environment = nullptr, *memory = nullptr;
   checked(table_, create_environment, log_warnings, "trireme", &environment);
   environment_ = owned(table_, release_environment, environment);
@@ -128,7 +129,8 @@ std::vector<float> OnnxGraph::run(const std::vector<OnnxInput>& inputs, const ch
   std::size_t elements = 0;
   checked(table, get_element_count, shape, &elements);
   if (elements != size) {
-    throw std::runtime_error("a graph made " + std::to_string(elements) + " numbers instead of " + std::to_string(size));
+    throw std::runtime_error("a graph made " + std::to_string(elements) + " numbers instead of " +
+                             std::to_string(size));
   }
   float* data = nullptr;
   checked(table, get_tensor_data, made, &data);

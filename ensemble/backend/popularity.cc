@@ -14,7 +14,9 @@ namespace {
 constexpr std::int64_t everywhere = -1;  // in place of a region: all of them together
 constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 
-double sum(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
+double sum(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0);
+}
 
 }  // namespace
 
@@ -77,13 +79,13 @@ Vector Popularity::trending(std::int64_t as_of, const std::string& region) const
   return keep({"trending", "", now, 0, index}, [&] { return trending_at(now, index); });
 }
 
-/// A region's own counts are joined by those of all, scaled to `trending_min_count`; with fewer of its own it has all's.
+/// A region's own counts are joined by those of all, scaled to `trending_min_count`; of too few it has all's.
 std::vector<double> Popularity::trending_at(std::int64_t now, std::int64_t region) const {
-  double half_life = tables_.serve.trending_half_life_hours, least = tables_.serve.trending_min_count;
+  double half_life = tables_.serve.trending_half_life_hours;
   std::vector<double> total = *counts_at(now, half_life, everywhere);
   if (region != everywhere) {
     Vector own = counts_at(now, half_life, region);
-    if (sum(*own) >= least) {
+    if (double least = tables_.serve.trending_min_count; sum(*own) >= least) {
       double scale = least / sum(total);
       for (std::size_t i = 0; i < total.size(); ++i) total[i] = (*own)[i] + total[i] * scale;
     }

@@ -25,9 +25,9 @@ std::string bytes_of(const Json& latin) {
 
 Json parsed(const Json& asked) {
   Request request = parse_request(bytes_of(asked.at("body")));
-  return {{"user_id", request.user_id},         {"k", request.k},
-          {"region", request.region},           {"exclude_ids", request.exclude_ids},
-          {"request_id", request.request_id},   {"deadline_ms", request.deadline_ms}};
+  return {{"user_id", request.user_id},       {"k", request.k},
+          {"region", request.region},         {"exclude_ids", request.exclude_ids},
+          {"request_id", request.request_id}, {"deadline_ms", request.deadline_ms}};
 }
 
 Json decoded(const Json& asked) {

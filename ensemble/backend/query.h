@@ -1,7 +1,9 @@
 // What passes between steps: the request on its way, what is known of its user, and what was found.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,8 +17,8 @@ namespace trireme {
 struct Envelope {
   std::string user_id, region, request_id, variant;
   int k = default_k;
-  std::int64_t as_of = 0;     ///< the instant for which features and trends hold, ms
-  std::int64_t deadline = 0;  ///< wall clock by which a step must have started, ms
+  std::int64_t as_of = 0;              ///< the instant for which features and trends hold, ms
+  std::int64_t deadline = 0;           ///< wall clock by which a step must have started, ms
   std::vector<std::int64_t> excluded;  ///< item codes that must not be answered
   std::int64_t evidence = 0;           ///< the user's interactions ever
   std::int64_t session_dwell_ms = 0, feature_age_ms = -1;
@@ -33,8 +35,8 @@ struct Query {
 
 /// ensemble.steps.arrays.Candidates of one request, best first, without padding.
 struct Candidates {
-  std::vector<std::int32_t> ids;  ///< item codes
-  std::vector<float> two_tower, similar;  ///< -inf where a source has none
+  std::vector<std::int32_t> ids;                              ///< item codes
+  std::array<std::vector<float>, std::size(sources)> scores;  ///< by contracts.features.SOURCES; -inf: it has none
 };
 
 /// One request on its way through the steps, each of which fills in its part.

@@ -23,24 +23,22 @@ Column same(const Passage& passage, double value) {
   return Column(passage.candidates.ids.size(), static_cast<float>(value));
 }
 
-/// A catalogue vector at the candidates.
-template <class Change>
-Column at_candidates(const Passage& passage, const Vector& values, Change change) {
-  Column out;
-  out.reserve(passage.candidates.ids.size());
-  for (auto code : passage.candidates.ids) out.push_back(static_cast<float>(change((*values)[code - first_value])));
-  return out;
+double unchanged(double value) {
+  return value;
 }
-
-double unchanged(double value) { return value; }
-double log1p_of(double value) { return std::log1p(value); }
+double log1p_of(double value) {
+  return std::log1p(value);
+}
 
 }  // namespace
 
 RankerFeatures::RankerFeatures(const Tables& tables, const Popularity& popularity, const Covisits& covisits,
-                               const Derived& derived)
-    : tables_(tables), popularity_(popularity), covisits_(covisits), user_columns_(derived.query_columns.size() - 1) {
-  know_scores();
+                               const Signals& signals, const Derived& derived)
+    : tables_(tables),
+      popularity_(popularity),
+      covisits_(covisits),
+      known_(signals.known()),
+      user_columns_(derived.query_columns.size() - 1) {
   know_user();
   know_popularity();
   know_categories();
@@ -58,7 +56,8 @@ RankerFeatures::RankerFeatures(const Tables& tables, const Popularity& popularit
   }
   for (const std::string& name : derived.ranker_continuous) {
     auto found = known_.find(name);
-    if (found == known_.end()) throw ArtifactError("the ranker asks for " + name + ", which this backend does not know");
+    if (found == known_.end())
+      throw ArtifactError("the ranker asks for " + name + ", which this backend does not know");
     continuous_.push_back(found->second);
   }
   if (derived.ranker_categorical.size() != categorical_width()) {
@@ -81,12 +80,6 @@ void RankerFeatures::append(const Passage& passage, std::vector<std::int64_t>& c
   }
 }
 
-void RankerFeatures::know_scores() {
-  known_["two_tower_score"] = [](const Passage& passage) { return standardised(passage.candidates.two_tower); };
-  known_["similar_score"] = [](const Passage& passage) { return standardised(passage.candidates.similar); };
-  known_["similar_log"] = [](const Passage& passage) { return log_of_greatest(passage.candidates.similar); };
-}
-
 void RankerFeatures::know_user() {
   known_["evidence"] = [](const Passage& passage) {
     return same(passage, std::log1p(static_cast<double>(passage.envelope.evidence)));
@@ -102,9 +95,6 @@ void RankerFeatures::know_popularity() {
       return at_candidates(passage, popularity_.counts(passage.envelope.as_of, hours), log1p_of);
     };
   }
-  known_["trend"] = [this](const Passage& passage) {
-    return at_candidates(passage, popularity_.trend(passage.envelope.as_of), unchanged);
-  };
   known_["item_age"] = [this](const Passage& passage) {
     return at_candidates(passage, popularity_.age_hours(passage.envelope.as_of), log1p_of);
   };

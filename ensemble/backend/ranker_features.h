@@ -11,17 +11,16 @@
 #include "popularity.h"
 #include "query.h"
 #include "release.h"
+#include "signals.h"
 #include "tables.h"
 
 namespace trireme {
 
-/// One input, a number a candidate, of a passage that has candidates.
-using Column = std::vector<float>;
-
 class RankerFeatures {
  public:
   /// An ArtifactError when the release asks for a column that is not known here.
-  RankerFeatures(const Tables& tables, const Popularity& popularity, const Covisits& covisits, const Derived& derived);
+  RankerFeatures(const Tables& tables, const Popularity& popularity, const Covisits& covisits, const Signals& signals,
+                 const Derived& derived);
 
   std::size_t categorical_width() const { return user_columns_ + item_columns_.size(); }
   std::size_t continuous_width() const { return continuous_.size(); }
@@ -30,9 +29,6 @@ class RankerFeatures {
   void append(const Passage& passage, std::vector<std::int64_t>& categorical, std::vector<float>& continuous) const;
 
  private:
-  using Compute = std::function<Column(const Passage&)>;
-
-  void know_scores();
   void know_user();
   void know_popularity();
   void know_categories();
@@ -43,8 +39,8 @@ class RankerFeatures {
   const Tables& tables_;
   const Popularity& popularity_;
   const Covisits& covisits_;
-  std::map<std::string, Compute> known_;
-  std::vector<Compute> continuous_;
+  Columns known_;
+  std::vector<Columns::mapped_type> continuous_;
   std::size_t user_columns_;
   std::vector<const std::vector<std::int64_t>*> item_columns_;
 };

@@ -20,7 +20,9 @@ namespace {
 constexpr std::size_t most_bytes = 16 << 20;
 constexpr std::size_t longest_line = 512;
 
-std::string bulk(std::string_view text) { return "$" + std::to_string(text.size()) + "\r\n" + std::string(text) + "\r\n"; }
+std::string bulk(std::string_view text) {
+  return "$" + std::to_string(text.size()) + "\r\n" + std::string(text) + "\r\n";
+}
 
 std::string pipeline(const std::vector<std::string>& keys, const std::vector<std::string>& fields) {
   std::string wanted;
@@ -33,7 +35,8 @@ std::string pipeline(const std::vector<std::string>& keys, const std::vector<std
 /// The number after a line's first letter, or -1.
 long number_of(std::string_view line, char kind) {
   long number = -1;
-  if (line.empty() || line[0] != kind) throw RedisError("expected " + std::string(1, kind) + ", got " + std::string(line.substr(0, 64)));
+  if (line.empty() || line[0] != kind)
+    throw RedisError("expected " + std::string(1, kind) + ", got " + std::string(line.substr(0, 64)));
   auto [end, error] = std::from_chars(line.data() + 1, line.data() + line.size(), number);
   if (error != std::errc() || end != line.data() + line.size() || number < -1) throw RedisError("expected a length");
   return number;
@@ -56,6 +59,7 @@ std::vector<Fields> Redis::hmget(const std::vector<std::string>& keys, const std
   }
 }
 
+/// The first of the host's addresses that takes a connection: a name may stand for one that nobody listens on.
 void Redis::connect(Deadline deadline) {
   addrinfo wanted{}, *found = nullptr;
   wanted.ai_socktype = SOCK_STREAM;
@@ -63,17 +67,27 @@ void Redis::connect(Deadline deadline) {
     throw RedisError(std::string("cannot find its host: ") + gai_strerror(failure));
   }
   std::unique_ptr<addrinfo, void (*)(addrinfo*)> held(found, freeaddrinfo);
-  socket_ = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (socket_ < 0) throw RedisError(std::strerror(errno));
-  int on = 1;
-  setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (::connect(socket_, found->ai_addr, found->ai_addrlen) == 0) return;
-  if (errno != EINPROGRESS) throw RedisError(std::string("cannot connect: ") + std::strerror(errno));
-  await(POLLOUT, deadline);
   int failure = 0;
+  for (const addrinfo* address = found; address; address = address->ai_next) {
+    failure = dial(*address, deadline);
+    if (failure == 0) return;
+    close();
+  }
+  throw RedisError(std::string("cannot connect: ") + std::strerror(failure));
+}
+
+/// Connect to one address; the number of what went wrong, or 0.
+int Redis::dial(const addrinfo& address, Deadline deadline) {
+  socket_ = socket(address.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (socket_ < 0) return errno;
+  int on = 1, failure = 0;
+  setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (::connect(socket_, address.ai_addr, address.ai_addrlen) == 0) return 0;
+  if (errno != EINPROGRESS) return errno;
+  await(POLLOUT, deadline);
   socklen_t size = sizeof failure;
   getsockopt(socket_, SOL_SOCKET, SO_ERROR, &failure, &size);
-  if (failure) throw RedisError(std::string("cannot connect: ") + std::strerror(failure));
+  return failure;
 }
 
 void Redis::close() {

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+struct addrinfo;
+
 namespace trireme {
 
 /// The answer did not come in time.
@@ -38,6 +40,7 @@ class Redis {
   using Deadline = std::chrono::steady_clock::time_point;
 
   void connect(Deadline deadline);
+  int dial(const addrinfo& address, Deadline deadline);
   void close();
   void await(short event, Deadline deadline);
   void send(std::string_view bytes, Deadline deadline);
@@ -48,7 +51,7 @@ class Redis {
 
   std::string host_, port_;
   int socket_ = -1;
-  std::string received_;    ///< what came and was not read yet starts at `read_`
+  std::string received_;  ///< what came and was not read yet starts at `read_`
   std::size_t read_ = 0;
 };
 

@@ -39,12 +39,11 @@ FeatureSettings features_of(const Json& raw) {
 ServeSettings serve_of(const Json& raw) {
   ServeSettings out{};
   raw.at("exclude_seen").get_to(out.exclude_seen);
-  raw.at("two_tower_candidates").get_to(out.two_tower_candidates);
-  raw.at("similar_candidates").get_to(out.similar_candidates);
+  for (std::string source : sources) out.source_candidates.push_back(raw.at(source + "_candidates"));
+  raw.at("user_user_neighbours").get_to(out.user_user_neighbours);
   raw.at("trending_candidates").get_to(out.trending_candidates);
   raw.at("covisit_candidates").get_to(out.covisit_candidates);
   raw.at("session_candidates").get_to(out.session_candidates);
-  raw.at("similar_weight").get_to(out.similar_weight);
   raw.at("trending_half_life_hours").get_to(out.trending_half_life_hours);
   raw.at("trending_min_count").get_to(out.trending_min_count);
   raw.at("evidence_half").get_to(out.evidence_half);
@@ -58,8 +57,8 @@ Blend blend_of(const Json& raw) {
   raw.at("calibration").at("logit").get_to(out.logit);
   raw.at("calibration").at("log_odds").get_to(out.log_odds);
   raw.at("retrieval_weight").get_to(out.retrieval_weight);
-  raw.at("similar_weight").get_to(out.similar_weight);
-  raw.at("trend_weight").get_to(out.trend_weight);
+  raw.at("signals").get_to(out.signals);
+  raw.at("spread").get_to(out.spread);
   bool rising = std::adjacent_find(out.logit.begin(), out.logit.end(), std::greater_equal()) == out.logit.end();
   if (out.logit.size() < 2 || out.logit.size() != out.log_odds.size() || !rising) {
     throw ArtifactError("expected a calibration of at least two rising knots");
@@ -84,7 +83,9 @@ Derived derived_of(const Json& raw) {
 
 }  // namespace
 
-std::int64_t FeatureSettings::bucket_ms() const { return bucket_minutes * ms_per_minute; }
+std::int64_t FeatureSettings::bucket_ms() const {
+  return bucket_minutes * ms_per_minute;
+}
 
 std::int64_t FeatureSettings::bucket(std::int64_t as_of) const {
   return as_of >= 0 ? as_of / bucket_ms() : -(-(as_of + 1) / bucket_ms()) - 1;

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "row.h"
@@ -29,15 +30,16 @@ struct FeatureSettings {
 /// The part of contracts.model_settings.ServeSettings that answering reads.
 struct ServeSettings {
   bool exclude_seen;
-  std::size_t two_tower_candidates, similar_candidates, trending_candidates, covisit_candidates, session_candidates;
-  double similar_weight, trending_half_life_hours, trending_min_count, evidence_half, ranker_evidence_half;
-  double session_weight;
+  std::vector<std::size_t> source_candidates;  ///< in the order of contracts.features.SOURCES
+  std::size_t user_user_neighbours, trending_candidates, covisit_candidates, session_candidates;
+  double trending_half_life_hours, trending_min_count, evidence_half, ranker_evidence_half, session_weight;
 };
 
 /// blend.json: what was tuned on window C (contracts/blending.py).
 struct Blend {
-  std::vector<double> logit, log_odds;  ///< knots of the calibration
-  double retrieval_weight, similar_weight, trend_weight;
+  std::vector<double> logit, log_odds;    ///< knots of the calibration
+  std::map<std::string, double> signals;  ///< weights of what retrieval knows
+  double retrieval_weight, spread;
 };
 
 /// What the contracts derive from the settings, as the export wrote it down (ensemble/twin.py).
@@ -50,6 +52,8 @@ struct Derived {
 class Release {
  public:
   explicit Release(const std::filesystem::path& root);
+
+  bool has(const std::string& name) const { return digests_.contains(name); }
 
   /// The bytes of a file, by its path within the release.
   std::string read(const std::string& name) const;

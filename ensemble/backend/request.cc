@@ -55,8 +55,8 @@ std::string text_of(const Json* value, const char* field, bool required) {
   }
   const auto& text = value->get_ref<const std::string&>();
   if (auto number = length(text); number > max_id_chars) {
-    throw RequestError(field, "expected at most " + std::to_string(max_id_chars) + " characters, got " +
-                                  std::to_string(number));
+    throw RequestError(
+        field, "expected at most " + std::to_string(max_id_chars) + " characters, got " + std::to_string(number));
   }
   if (!is_printable(text)) throw RequestError(field, "expected printable characters, got " + repr_text(text));
   return text;
@@ -113,8 +113,8 @@ std::string decoded(std::string_view bytes, const char* field) {
 
 Request parse_request(std::string_view body) {
   if (body.size() > max_body_bytes) {
-    throw RequestError("body", "expected at most " + std::to_string(max_body_bytes) + " bytes, got " +
-                                   std::to_string(body.size()));
+    throw RequestError(
+        "body", "expected at most " + std::to_string(max_body_bytes) + " bytes, got " + std::to_string(body.size()));
   }
   Json raw = Json::parse(body, nullptr, false);
   if (raw.is_discarded()) throw RequestError("body", "expected a JSON object, got " + repr_bytes(body));

@@ -4,46 +4,27 @@
 #include <limits>
 #include <numeric>
 
-#include "arrays.h"
 #include "contracts.h"
-#include "error.h"
 
 namespace trireme {
 namespace {
 
 constexpr double none = -std::numeric_limits<double>::infinity();
 
-template <class Number>
-void append(std::vector<Number>& all, const std::vector<Number>& more) {
-  all.insert(all.end(), more.begin(), more.end());
-}
-
 template <class Score>
 void choose(std::span<const Score> scores, const Mask& blocked, std::size_t number, Mask& chosen) {
   for (auto place : top_k(scores, blocked, number)) chosen[place] = 1;
 }
 
-/// The chosen items, ordered by the merged score; of equals the smaller code is first.
-Candidates merged(const Mask& chosen, std::span<const float> two_tower, std::span<const double> similar,
-                  double similar_weight) {
-  Candidates found;
-  for (std::size_t i = 0; i < chosen.size(); ++i) {
-    if (!chosen[i]) continue;
-    found.ids.push_back(static_cast<std::int32_t>(i) + first_value);
-    found.two_tower.push_back(two_tower[i]);
-    found.similar.push_back(static_cast<float>(similar[i]));
+/// What every source says of the candidates; -inf where it knows nobody.
+void set_scores(Candidates& found, const std::array<SourceScores, std::size(sources)>& scores) {
+  for (std::size_t s = 0; s < scores.size(); ++s) {
+    found.scores[s].clear();
+    for (auto code : found.ids) {
+      auto at = [&](const auto& all) { return all.empty() ? none : static_cast<double>(all[code - first_value]); };
+      found.scores[s].push_back(static_cast<float>(std::visit(at, scores[s])));
+    }
   }
-  auto score = merged_score(found, similar_weight, 0, {});
-  std::vector<std::size_t> order(score.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return score[a] > score[b]; });
-  Candidates sorted;
-  for (auto place : order) {
-    sorted.ids.push_back(found.ids[place]);
-    sorted.two_tower.push_back(found.two_tower[place]);
-    sorted.similar.push_back(found.similar[place]);
-  }
-  return sorted;
 }
 
 }  // namespace
@@ -73,96 +54,47 @@ std::vector<double> session_weights(const Tables& tables, const Query& query) {
   return weights;
 }
 
-std::vector<double> merged_score(const Candidates& candidates, double similar_weight, double trend_weight,
-                                 std::span<const double> trend) {
-  auto two_tower = standardised(candidates.two_tower), similar = log_of_greatest(candidates.similar);
-  std::vector<double> out(two_tower.size());
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    out[i] = (1 - similar_weight) * two_tower[i] + similar_weight * similar[i];
-    if (!trend.empty()) out[i] += trend_weight * trend[i];
-  }
-  return out;
-}
-
-Neighbours::Neighbours(const Release& release, std::size_t items) : items_(items) {
-  auto table = read_npz(release.read("retrieval/1/item_item.npz"));
-  const Array& codes = table["neighbours"];
-  weights_ = table["weights"].as<float>();
-  if (codes.shape.size() != 2 || codes.shape[0] != items || weights_.size() != codes.size()) {
-    throw ArtifactError("expected neighbours and weights of every item in item_item.npz");
-  }
-  width_ = codes.shape[1];
-  for (auto code : codes.as<std::int64_t>()) {
-    bool known = code >= first_value && code < static_cast<std::int64_t>(items) + first_value;
-    neighbours_.push_back(static_cast<std::uint32_t>(known ? code - first_value : items));
-  }
-}
-
-std::vector<double> Neighbours::scores(std::span<const std::int64_t> seen) const {
-  std::vector<double> out(items_ + 1, seen.empty() ? none : 0.0);
-  for (auto code : seen) {
-    std::size_t start = (code - first_value) * width_;
-    for (std::size_t i = start; i < start + width_; ++i) out[neighbours_[i]] += weights_[i];
-  }
-  out.pop_back();
-  return out;
-}
-
 Retrieval::Retrieval(const Tables& tables, const Popularity& popularity, const Covisits& covisits,
-                     const Release& release, std::shared_ptr<const OnnxLibrary> onnx)
+                     const Signals& signals, const Release& release, std::shared_ptr<const OnnxLibrary> onnx)
     : tables_(tables),
       popularity_(popularity),
       covisits_(covisits),
-      tower_(onnx, release.read("retrieval/1/query_tower.onnx")),
-      embeddings_(release.read("retrieval/1/item_embeddings.npy")),
-      neighbours_(release, tables.items) {
-  if (embeddings_.items() != tables.items) throw ArtifactError("expected an embedding of every item");
+      signals_(signals),
+      sources_(release, tables.items, onnx),
+      weights_(release.blend.signals) {
+  signals_.check(weights_);
 }
 
 void Retrieval::operator()(const Batch& batch) const {
-  auto scores = embeddings_.scores(query_embeddings(batch), batch.size());
-  for (std::size_t i = 0; i < batch.size(); ++i) {
-    find(*batch[i], std::span(scores).subspan(i * tables_.items, tables_.items));
-  }
+  auto scores = sources_(batch);
+  for (std::size_t i = 0; i < batch.size(); ++i) merge(*batch[i], chosen(*batch[i], scores[i]), scores[i]);
 }
 
-std::vector<float> Retrieval::query_embeddings(const Batch& batch) const {
-  std::vector<std::int64_t> codes, recent;
-  std::vector<float> weights;
-  for (const Passage* passage : batch) {
-    append(codes, passage->query.user_codes);
-    append(recent, passage->query.recent_items);
-    append(weights, passage->query.recent_weights);
-  }
-  auto rows = static_cast<std::int64_t>(batch.size());
-  auto shape = [&](std::size_t numbers) { return std::vector{rows, static_cast<std::int64_t>(numbers) / rows}; };
-  return tower_.run({{"user_codes", shape(codes.size()), &codes, nullptr},
-                     {"recent_items", shape(recent.size()), &recent, nullptr},
-                     {"recent_weights", shape(weights.size()), nullptr, &weights}},
-                    "query_embedding", batch.size() * embeddings_.width());
-}
-
-void Retrieval::find(Passage& passage, std::span<const float> two_tower) const {
+Mask Retrieval::chosen(const Passage& passage, const Scores& scores) const {
   const ServeSettings& settings = tables_.serve;
   const Envelope& envelope = passage.envelope;
-  Mask blocked = blocked_items(tables_, popularity_, passage), chosen(tables_.items);
-  auto similar = neighbours_.scores(passage.query.seen_items);
-  choose(two_tower, blocked, settings.two_tower_candidates, chosen);
-  choose(std::span<const double>(similar), blocked, settings.similar_candidates, chosen);
+  Mask blocked = blocked_items(tables_, popularity_, passage), out(tables_.items);
+  for (std::size_t s = 0; s < scores.size(); ++s) {
+    std::visit(
+        [&](const auto& held) {
+          if (!held.empty()) choose(std::span(held), blocked, settings.source_candidates[s], out);
+        },
+        scores[s]);
+  }
   Vector trending = popularity_.trending(envelope.as_of, envelope.region);
-  choose(std::span(*trending), blocked, settings.trending_candidates, chosen);
+  choose(std::span(*trending), blocked, settings.trending_candidates, out);
   if (const auto& half_lives = tables_.features.covisit_half_lives_hours; !half_lives.empty()) {
     std::span newest(passage.query.recent_items.data(), std::min<std::size_t>(1, passage.query.recent_items.size()));
     auto counts = covisits_.counts(envelope.as_of, newest, half_lives.back());
     for (double& count : counts) count = count > 0 ? count : none;
-    choose(std::span<const double>(counts), blocked, settings.covisit_candidates, chosen);
+    choose(std::span<const double>(counts), blocked, settings.covisit_candidates, out);
   }
-  choose_session(passage, blocked, *trending, chosen);
-  passage.candidates = merged(chosen, two_tower, similar, settings.similar_weight);
+  choose_session(passage, blocked, *trending, out);
+  return out;
 }
 
 /// Trending items of the running session's categories; most requests have no session and cost nothing.
-void Retrieval::choose_session(Passage& passage, const Mask& blocked, std::span<const double> trending,
+void Retrieval::choose_session(const Passage& passage, const Mask& blocked, std::span<const double> trending,
                                Mask& chosen) const {
   auto weights = session_weights(tables_, passage.query);
   if (std::all_of(weights.begin(), weights.end(), [](double weight) { return weight == 0; })) return;
@@ -172,6 +104,23 @@ void Retrieval::choose_session(Passage& passage, const Mask& blocked, std::span<
     if (!(scores[i] > 0)) scores[i] = none;
   }
   choose(std::span<const double>(scores), blocked, tables_.serve.session_candidates, chosen);
+}
+
+/// The chosen items, ordered by the merged score; of equals the smaller code is first.
+void Retrieval::merge(Passage& passage, const Mask& chosen, const Scores& scores) const {
+  Candidates& found = passage.candidates;
+  found = {};
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    if (chosen[i]) found.ids.push_back(static_cast<std::int32_t>(i) + first_value);
+  }
+  set_scores(found, scores);
+  auto merged = signals_.sum(passage, weights_);
+  std::vector<std::size_t> order(merged.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return merged[a] > merged[b]; });
+  auto codes = found.ids;
+  for (std::size_t i = 0; i < order.size(); ++i) found.ids[i] = codes[order[i]];
+  set_scores(found, scores);
 }
 
 }  // namespace trireme

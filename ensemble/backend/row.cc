@@ -42,8 +42,8 @@ class Reader {
   /// What is left, as one field that fills it.
   std::string_view whole() {
     auto length = varint();
-    if (length != bytes_.size()) throw Reason(std::to_string(bytes_.size()) + " bytes follow instead of " +
-                                              std::to_string(length));
+    if (length != bytes_.size())
+      throw Reason(std::to_string(bytes_.size()) + " bytes follow instead of " + std::to_string(length));
     return take(length);
   }
 

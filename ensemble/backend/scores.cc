@@ -36,6 +36,8 @@ std::vector<float> log_of_greatest(std::span<const float> scores) {
   return out;
 }
 
-double decay(double hours, double half_life_hours) { return std::exp2(-hours / half_life_hours); }
+double decay(double hours, double half_life_hours) {
+  return std::exp2(-hours / half_life_hours);
+}
 
 }  // namespace trireme

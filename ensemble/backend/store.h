@@ -1,4 +1,4 @@
-// The reader of the online store: one round trip a batch, and what to do when Redis does not answer (ensemble/online.py).
+// The reader of the online store: one round trip a batch, and what to do without an answer (ensemble/online.py).
 #pragma once
 
 #include <chrono>

@@ -24,7 +24,8 @@ const Array& named(const Arrays& arrays, const std::string& name) {
 std::vector<std::int64_t> places(const Array& array, std::int64_t low, std::int64_t end, const std::string& what) {
   auto numbers = array.as<std::int64_t>();
   for (auto number : numbers) {
-    if (number < low || number >= end) throw ArtifactError(what + " names " + std::to_string(number) + ", which is none");
+    if (number < low || number >= end)
+      throw ArtifactError(what + " names " + std::to_string(number) + ", which is none");
   }
   return numbers;
 }
@@ -60,9 +61,8 @@ Buckets buckets_of(const Release& release, std::int64_t end) {
   same_length({number.size(), region.size(), item.size(), count.size()}, "buckets.npz");
   std::vector<std::size_t> order(number.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) {
-    return std::pair(region[a], number[a]) < std::pair(region[b], number[b]);
-  });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](auto a, auto b) { return std::pair(region[a], number[a]) < std::pair(region[b], number[b]); });
   Buckets out{taken(number, order), taken(region, order), taken(item, order), taken(count, order), {}};
   for (std::size_t i = 0; i < names.size(); ++i) out.regions[names[i]] = static_cast<std::int64_t>(i);
   return out;
@@ -116,7 +116,8 @@ Tables::Tables(const Release& release)
     same_length({held.size(), item_ids.size()}, "items.npz");
   }
   auto category = item_codes.find(features.category);
-  item_category = category == item_codes.end() ? std::vector<std::int64_t>(item_ids.size(), null_code) : category->second;
+  item_category =
+      category == item_codes.end() ? std::vector<std::int64_t>(item_ids.size(), null_code) : category->second;
   categories = vocabularies.contains(features.category) ? vocabulary(features.category).codes() : first_value;
   buckets = buckets_of(release, static_cast<std::int64_t>(item_ids.size()));
   covisits = covisits_of(release, static_cast<std::int64_t>(item_ids.size()));

@@ -5,9 +5,9 @@
 
 #include "chain.h"
 #include "error.h"
-#include "triton_metrics.h"
 #include "triton_api.h"
 #include "triton_io.h"
+#include "triton_metrics.h"
 
 #define TRIREME_EXPORTED extern "C" __attribute__((visibility("default"))) TRITONSERVER_Error*
 
@@ -138,6 +138,16 @@ void send(Received& one, const std::vector<Answer>& answers) {
   checked(TRITONBACKEND_ResponseSend(response, TRITONSERVER_RESPONSE_COMPLETE_FINAL, one.error));
 }
 
+/// Requests are ours until they are released, each exactly once: what fails on the way is logged.
+template <class Call>
+void attempt(Call call) {
+  try {
+    call();
+  } catch (const std::exception& error) {
+    TRITONSERVER_LogMessage(TRITONSERVER_LOG_ERROR, __FILE__, __LINE__, error.what());
+  }
+}
+
 void execute(TRITONBACKEND_ModelInstance* handle, TRITONBACKEND_Request** requests, std::uint32_t count) {
   auto started = now_ns();
   auto& instance = *state<Instance>(TRITONBACKEND_ModelInstanceState, handle);
@@ -148,24 +158,30 @@ void execute(TRITONBACKEND_ModelInstance* handle, TRITONBACKEND_Request** reques
   std::vector<Answer> answers;
   try {
     answers = model.chain.answer(asked, instance.store);
-    for (const Answer& answer : answers) model.metrics.count(answer);
-    log_skipped(answers);
   } catch (const std::exception& error) {
     for (Received& one : received) {
       if (!one.error) one.error = error_of(error);
     }
   }
   auto computed = now_ns();
+  attempt([&] {
+    for (const Answer& answer : answers) model.metrics.count(answer);
+    log_skipped(answers);
+  });
   for (Received& one : received) {
-    send(one, answers);
-    checked(TRITONBACKEND_ModelInstanceReportStatistics(handle, one.request, one.error == nullptr, started, computing,
-                                                        computed, now_ns()));
+    attempt([&] { send(one, answers); });
+    attempt([&] {
+      checked(TRITONBACKEND_ModelInstanceReportStatistics(handle, one.request, one.error == nullptr, started, computing,
+                                                          computed, now_ns()));
+    });
     if (one.error) TRITONSERVER_ErrorDelete(one.error);
-    checked(TRITONBACKEND_RequestRelease(one.request, TRITONSERVER_REQUEST_RELEASE_ALL));
+    attempt([&] { checked(TRITONBACKEND_RequestRelease(one.request, TRITONSERVER_REQUEST_RELEASE_ALL)); });
   }
   if (asked.empty()) return;
-  checked(TRITONBACKEND_ModelInstanceReportBatchStatistics(handle, asked.size(), started, computing, computed,
-                                                           now_ns()));
+  attempt([&] {
+    checked(
+        TRITONBACKEND_ModelInstanceReportBatchStatistics(handle, asked.size(), started, computing, computed, now_ns()));
+  });
 }
 
 /// An exception must not reach the server.

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contracts.artifacts import Zones
+from contracts.artifacts import Zones, write_json
 from contracts.buckets import bucket_ms
-from contracts.features import FIRST_VALUE
+from contracts.features import FIRST_VALUE, RETRIEVAL_SIGNALS
 from tests.ensemble.made_up import World, _save, ranker_graph
 
 
@@ -34,6 +34,10 @@ class News(World):
         """The ranker heeds every column, so that one that is computed otherwise is seen in the scores."""
         place = super().write(root)
         _save(f"{place.ranker}/ranker.onnx", ranker_graph(self.config, others=0.1))
+        signals = {name: 0.1 + 0.05 * i for i, name in enumerate(RETRIEVAL_SIGNALS)}
+        knots = {"logit": [-2.0, 0.0, 1.0], "log_odds": [-3.0, -1.0, 1.5]}
+        blend = {"calibration": knots, "signals": signals, "retrieval_weight": 2.0, "spread": 0.4}
+        write_json(f"{place.ranker}/blend.json", blend)
         return place
 
     def _features(self, place: Zones) -> None:
