@@ -22,6 +22,7 @@ class Survey(NamedTuple):
 
     Attributes:
         users: ``user_id`` and ``count`` (interactions before the cut) of the users who have some, sorted.
+        regions: ``region`` and the same count of the regions that the group's events name.
         entry: of every possible row of windows B and C, its place among the group's targets.
         window: 1 = B, 2 = C.
         user: its user's place in ``users``.
@@ -30,6 +31,7 @@ class Survey(NamedTuple):
     """
 
     users: pa.Table
+    regions: pa.Table
     entry: np.ndarray
     window: np.ndarray
     user: np.ndarray

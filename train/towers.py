@@ -14,6 +14,7 @@ from merlin.models.tf.transforms.bias import PopularityLogitsCorrection
 from merlin.schema import ColumnSchema, Schema, Tags
 
 from contracts.features import OUT_OF_VOCABULARY
+from train.negatives import Drawn, DrawnItems
 
 RECENT_ITEMS, RECENT_WEIGHTS = "recent_items", "recent_weights"
 
@@ -28,6 +29,8 @@ class Shape:
         recent_items: length of the recent-items list.
         dim: width of both embeddings.
         widths: column -> width of its embedding, where it is not ``width`` of its codes: a grown model keeps its own.
+        item_numbers: numeric columns of items.
+        context: those of the user columns that are the request's, not the user's.
     """
 
     user_columns: Mapping[str, int]
@@ -35,6 +38,8 @@ class Shape:
     recent_items: int
     dim: int
     widths: Mapping[str, int] = dataclasses.field(default_factory=dict[str, int])
+    item_numbers: tuple[str, ...] = ()
+    context: tuple[str, ...] = ()
 
     def width(self, column: str) -> int:
         """Width of an attribute's embedding: it grows with the root of the number of codes."""
@@ -74,17 +79,22 @@ class ItemTable(mm.EmbeddingTable):
 
 
 def two_tower(
-    shape: Shape, item_frequencies: np.ndarray, temperature: float, item_id_dropout: float = 0.0
+    shape: Shape,
+    item_frequencies: np.ndarray,
+    temperature: float,
+    item_id_dropout: float = 0.0,
+    beside: Drawn | None = None,
 ) -> mm.RetrievalModelV2:
-    """An untrained model: both towers pool through one item table, and the loss is logQ-corrected in-batch softmax.
+    """An untrained model: both towers pool through one item table, and the loss is logQ-corrected softmax.
 
     Args:
         shape: columns and sizes.
-        item_frequencies: float ``[item codes]``, how often each item is a target in training. An item that is often a
-            target is as often a negative of others; subtracting log of its frequency undoes that (Yi et al., RecSys
-            2019). Equal frequencies switch the correction off.
+        item_frequencies: float ``[item codes]``, how often each item is a negative (``train.negatives.expected``, or
+            anything in proportion to it). An item that is often a target is as often a negative of others; subtracting
+            log of its frequency undoes that (Yi et al., RecSys 2019). Equal frequencies switch the correction off.
         temperature: divides the cosine similarities.
         item_id_dropout: share of the items taken whose id is hidden; without attributes none is.
+        beside: negatives beside the other items of the batch; None for those alone.
     """
     query_schema, item_schema = _query_schema(shape), _item_schema(shape)
     items = ItemTable(
@@ -95,10 +105,11 @@ def two_tower(
         embeddings_initializer=tf.keras.initializers.RandomNormal(stddev=0.1),  # pyright: ignore[reportArgumentType]
         name="item_table",
     )
-    items.id_dropout = item_id_dropout if len(shape.item_columns) > 1 else 0.0
+    items.id_dropout = item_id_dropout if len(shape.item_columns) + len(shape.item_numbers) > 1 else 0.0
+    candidate = _tower(shape, item_schema, item_schema.excluding_by_name(["item_id"]), items)
     output = mm.ContrastiveOutput(
         DotProduct(),
-        "in-batch",
+        ["in-batch", *([DrawnItems(beside, candidate)] if beside else [])],
         schema=item_schema.select_by_tag(Tags.ITEM_ID),
         # Merlin divides by the temperature after `post`, so the correction is multiplied by it beforehand.
         post=PopularityLogitsCorrection(
@@ -109,17 +120,20 @@ def two_tower(
     )
     return mm.RetrievalModelV2(  # pyright: ignore[reportReturnType]
         query=_tower(shape, query_schema, query_schema.select_by_tag(Tags.USER), items),
-        candidate=_tower(shape, item_schema, item_schema.excluding_by_name(["item_id"]), items),
+        candidate=candidate,
         output=output,
     )
 
 
 def _tower(shape: Shape, schema: Schema, attributes: Schema, items: mm.EmbeddingTable) -> mm.Encoder:
-    """The item table's part and an embedding per attribute, side by side, through two layers to unit length."""
+    """The item table's part, an embedding by attribute and numbers side by side, through two layers to unit length."""
     branches: dict[str, tf.keras.layers.Layer] = {"items": items}
-    if len(attributes):
-        dims = {column.name: shape.width(column.name) for column in attributes}
-        branches["attributes"] = mm.Embeddings(attributes, dim=dims)
+    categorical, numbers = attributes.select_by_tag(Tags.CATEGORICAL), attributes.select_by_tag(Tags.CONTINUOUS)
+    if len(categorical):
+        dims = {column.name: shape.width(column.name) for column in categorical}
+        branches["attributes"] = mm.Embeddings(categorical, dim=dims)
+    if len(numbers):
+        branches["numbers"] = mm.Continuous(numbers)
     return mm.Encoder(  # pyright: ignore[reportReturnType]
         mm.ParallelBlock(branches, schema=schema, aggregation="concat"),
         mm.MLPBlock([2 * shape.dim, shape.dim], activation="relu", no_activation_last_layer=True),
@@ -142,7 +156,8 @@ def _query_schema(shape: Shape) -> Schema:
 def _item_schema(shape: Shape) -> Schema:
     columns = [_categorical(name, name, codes, Tags.ITEM) for name, codes in shape.item_columns.items()]
     columns[0] = columns[0].with_tags([Tags.ITEM_ID])
-    return Schema(columns)
+    tags = [Tags.CONTINUOUS, Tags.ITEM]
+    return Schema([*columns, *(ColumnSchema(name, dtype=np.float32, tags=tags) for name in shape.item_numbers)])
 
 
 def _categorical(name: str, domain: str, codes: int, tag: Tags) -> ColumnSchema:

@@ -133,7 +133,7 @@ def test_an_epoch_shows_each_pair_once_in_whole_sequences(world):
     learned = sequences.load(world.config, world.zones, held, ("A",))
     seen = [
         (*recent[token:][:1], item)
-        for queries, sequence, tokens, items in learned.batches(100, np.random.default_rng(1))
+        for queries, sequence, tokens, items, _ in learned.batches(100, np.random.default_rng(1))
         for recent, token, item in zip(queries.recent_items[sequence].tolist(), tokens, items)
     ]
     recent = learned.queries.recent_items[learned.sequence]
