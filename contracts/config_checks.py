@@ -112,7 +112,7 @@ def _single_checks(config: Config) -> Iterator[Finding]:
     if config.gate.against_current not in AGAINST_CURRENT:
         text = f"expected one of {', '.join(map(repr, AGAINST_CURRENT))}, got {config.gate.against_current!r}"
         yield Finding("gate.against_current", text)
-    categorical = ("user_categorical", "item_categorical")
+    categorical = ("user_categorical", "item_categorical", "context")
     if config.train.ranker == "dlrm" and not any(getattr(config.features, listed) for listed in categorical):
         also = tuple(f"features.{listed}" for listed in categorical)
         yield Finding("train.ranker", "'dlrm' needs a categorical feature, and there is none; take another", also)
@@ -140,6 +140,10 @@ def _column_checks(config: Config) -> Iterator[Finding]:
         if name not in request_context.COLUMNS:
             known = ", ".join(map(repr, request_context.COLUMNS))
             yield Finding("features.context", f"expected some of {known}, got {name!r}")
+    events = config.source.events.columns
+    if "region" in features.context and "region" not in events:
+        text = f"'region' is not in source.events.columns ({', '.join(events)})"
+        yield Finding("features.context", text, ("source.events.columns",))
     try:
         ZoneInfo(features.timezone)
     except (KeyError, ValueError, OSError):

@@ -50,9 +50,8 @@ def survey(group: str, config: Config, zone: artifacts.Zones, instants: rows.Ins
     users = pa.table({"user_id": pa.array(log.users[counts > 0], pa.string()), "count": counts[counts > 0]})
     there = device.to_host(device.counted(log.region[log.time < instants.cut], len(log.regions)))
     regions = pa.table({"region": pa.array(log.regions, pa.string()), "count": there})
-    return Survey(
-        users, regions, entry, window[entry].astype(np.int8), place[found.user[entry]], found.as_of[entry], asked
-    )
+    place = place[found.user[entry]]
+    return Survey(users, entry, window[entry].astype(np.int8), place, found.as_of[entry], asked, regions)
 
 
 def build(

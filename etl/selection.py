@@ -22,21 +22,21 @@ class Survey(NamedTuple):
 
     Attributes:
         users: ``user_id`` and ``count`` (interactions before the cut) of the users who have some, sorted.
-        regions: ``region`` and the same count of the regions that the group's events name.
         entry: of every possible row of windows B and C, its place among the group's targets.
         window: 1 = B, 2 = C.
         user: its user's place in ``users``.
         as_of: its instant, ms.
         next_events: positions in the log of the interactions that could be asked for (``etl/next_events.py``).
+        regions: ``region`` and ``count`` (the same) of the regions that the group's events name.
     """
 
     users: pa.Table
-    regions: pa.Table
     entry: np.ndarray
     window: np.ndarray
     user: np.ndarray
     as_of: np.ndarray
     next_events: np.ndarray
+    regions: pa.Table
 
 
 class Chosen(NamedTuple):

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from merlin.models.tf.core.prediction import Prediction
 from merlin.models.tf.outputs.sampling.base import Candidate, CandidateSampler
 
 from contracts.features import FIRST_VALUE
@@ -51,6 +53,31 @@ def expected(frequencies: np.ndarray, batch: int, beside: Drawn | None) -> np.nd
     """
     others = frequencies / frequencies.sum() * max(batch - 1, 1)
     return others if beside is None else others + beside.number * beside.chances
+
+
+@tf.keras.utils.register_keras_serializable(package="trireme")
+class CountCorrection(tf.keras.layers.Layer):
+    """Takes log of its expected count off every negative's logit: their sum then stands for that of the catalogue.
+
+    What was taken is there by itself, not by draw, and keeps its logit: with duplicates of it masked, as Merlin does,
+    correcting it as well would weigh the popular down (Khrylchenko et al., "Correcting the LogQ correction", RecSys
+    2025).
+    """
+
+    def __init__(self, counts: np.ndarray, temperature: float, positive: bool = False):
+        """``counts`` of ``expected``. Merlin divides by the temperature afterwards, so the correction is multiplied."""
+        super().__init__()
+        self._taken_off = temperature * np.log(np.maximum(counts, 1e-9)).astype(np.float32)
+        self._positive = positive
+
+    def call(self, outputs: Any, features: Any = None, training: bool = False, **kwargs: Any) -> Any:
+        """Predictions ``[b, 1 + negatives]``, the taken item's first, corrected in training."""
+        if not training or not isinstance(outputs, Prediction):
+            return outputs
+        off = tf.gather(tf.constant(self._taken_off), tf.reshape(outputs.negative_candidate_ids, (1, -1)))
+        first = tf.gather(tf.constant(self._taken_off), features["item_id"]) if self._positive else tf.zeros((tf.shape(outputs.outputs)[0], 1))
+        off = tf.concat([first, tf.repeat(off, tf.shape(first)[0], axis=0)], axis=1)
+        return outputs.copy_with_updates(outputs=outputs.outputs - off)
 
 
 class DrawnItems(CandidateSampler):

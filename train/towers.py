@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from merlin.models.tf.transforms.bias import PopularityLogitsCorrection
 from merlin.schema import ColumnSchema, Schema, Tags
 
 from contracts.features import OUT_OF_VOCABULARY
-from train.negatives import Drawn, DrawnItems
+from train.negatives import CountCorrection, Drawn, DrawnItems
 
 RECENT_ITEMS, RECENT_WEIGHTS = "recent_items", "recent_weights"
 
@@ -111,10 +112,7 @@ def two_tower(
         DotProduct(),
         ["in-batch", *([DrawnItems(beside, candidate)] if beside else [])],
         schema=item_schema.select_by_tag(Tags.ITEM_ID),
-        # Merlin divides by the temperature after `post`, so the correction is multiplied by it beforehand.
-        post=PopularityLogitsCorrection(
-            tf.constant(item_frequencies, tf.float32), reg_factor=temperature, schema=item_schema
-        ),
+        post=CountCorrection(item_frequencies, temperature, bool(int(os.environ.get("TRI_POS", "0")))),
         logits_temperature=temperature,
         store_negative_ids=True,
     )

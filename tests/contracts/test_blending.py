@@ -20,6 +20,22 @@ def test_weights_halve_with_every_half_life_and_the_future_weighs_as_now() -> No
     assert weights == pytest.approx([1, 2**-0.5, 0.5, 0.25, 1])
 
 
+@given(
+    st.lists(st.integers(0, 10 * 365 * 24), min_size=1, max_size=8), st.integers(0, 10**5), st.floats(0.1, 10_000)
+)
+def test_no_weight_is_lost_to_rounding_however_long_ago_it_was(
+    hours: list[int], later: int, half_life_hours: float
+) -> None:
+    """The shares of the pooled mean are those of exact arithmetic, and no number is one that a runtime may flush."""
+    ages = np.array(hours) * MS_PER_HOUR
+    weights = recent_weights(ages, half_life_hours)
+    assert weights.max() == 1
+    assert ((weights == 0) | (weights >= np.finfo(np.float32).tiny)).all()
+    exact = np.exp2(-(ages - ages.min()) / (half_life_hours * MS_PER_HOUR))
+    assert weights / weights.sum() == pytest.approx(exact / exact.sum(), abs=1e-6)
+    assert recent_weights(ages + later * MS_PER_HOUR, half_life_hours).tolist() == weights.tolist()
+
+
 @pytest.mark.parametrize(("weight", "expected"), [(0.0, [1, 2]), (1.0, [5, -3]), (0.5, [3, -0.5])])
 def test_the_weight_goes_from_two_tower_to_similar(weight: float, expected: list[float]) -> None:
     weights = RetrievalWeights(weight, 0.0)
