@@ -21,6 +21,9 @@ from contracts.features import FIRST_VALUE
 
 Embed = Callable[..., tf.Tensor]
 
+#: Keeps the logarithm finite for what is never a negative.
+_LEAST_COUNT = 1e-9
+
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
@@ -59,25 +62,22 @@ def expected(frequencies: np.ndarray, batch: int, beside: Drawn | None) -> np.nd
 class CountCorrection(tf.keras.layers.Layer):
     """Takes log of its expected count off every negative's logit: their sum then stands for that of the catalogue.
 
-    What was taken is there by itself, not by draw, and keeps its logit: with duplicates of it masked, as Merlin does,
-    correcting it as well would weigh the popular down (Khrylchenko et al., "Correcting the LogQ correction", RecSys
-    2025).
+    What was taken is there by itself, not by draw, and keeps its logit: where its other places in the batch are masked,
+    as Merlin does, the loss is then that of the whole catalogue, but for chance (Khrylchenko et al., "Correcting the
+    LogQ correction", RecSys 2025).
     """
 
-    def __init__(self, counts: np.ndarray, temperature: float, positive: bool = False):
+    def __init__(self, counts: np.ndarray, temperature: float):
         """``counts`` of ``expected``. Merlin divides by the temperature afterwards, so the correction is multiplied."""
         super().__init__()
-        self._taken_off = temperature * np.log(np.maximum(counts, 1e-9)).astype(np.float32)
-        self._positive = positive
+        self._off = (temperature * np.log(np.maximum(counts, _LEAST_COUNT))).astype(np.float32)
 
     def call(self, outputs: Any, features: Any = None, training: bool = False, **kwargs: Any) -> Any:
         """Predictions ``[b, 1 + negatives]``, the taken item's first, corrected in training."""
         if not training or not isinstance(outputs, Prediction):
             return outputs
-        off = tf.gather(tf.constant(self._taken_off), tf.reshape(outputs.negative_candidate_ids, (1, -1)))
-        first = tf.gather(tf.constant(self._taken_off), features["item_id"]) if self._positive else tf.zeros((tf.shape(outputs.outputs)[0], 1))
-        off = tf.concat([first, tf.repeat(off, tf.shape(first)[0], axis=0)], axis=1)
-        return outputs.copy_with_updates(outputs=outputs.outputs - off)
+        off = tf.gather(tf.constant(self._off), tf.reshape(outputs.negative_candidate_ids, (1, -1)))
+        return outputs.copy_with_updates(outputs=outputs.outputs - tf.pad(off, ((0, 0), (1, 0))))
 
 
 class DrawnItems(CandidateSampler):

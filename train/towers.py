@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,6 @@ import merlin.models.tf as mm
 import numpy as np
 import tensorflow as tf
 from merlin.models.tf.outputs.base import DotProduct
-from merlin.models.tf.transforms.bias import PopularityLogitsCorrection
 from merlin.schema import ColumnSchema, Schema, Tags
 
 from contracts.features import OUT_OF_VOCABULARY
@@ -81,7 +79,7 @@ class ItemTable(mm.EmbeddingTable):
 
 def two_tower(
     shape: Shape,
-    item_frequencies: np.ndarray,
+    counts: np.ndarray,
     temperature: float,
     item_id_dropout: float = 0.0,
     beside: Drawn | None = None,
@@ -90,9 +88,9 @@ def two_tower(
 
     Args:
         shape: columns and sizes.
-        item_frequencies: float ``[item codes]``, how often each item is a negative (``train.negatives.expected``, or
-            anything in proportion to it). An item that is often a target is as often a negative of others; subtracting
-            log of its frequency undoes that (Yi et al., RecSys 2019). Equal frequencies switch the correction off.
+        counts: float ``[item codes]``, how often each item is expected among a query's negatives
+            (``train.negatives.expected``). An item that is often a target is as often a negative of others; subtracting
+            the log of that undoes it (Yi et al., RecSys 2019). Ones switch the correction off.
         temperature: divides the cosine similarities.
         item_id_dropout: share of the items taken whose id is hidden; without attributes none is.
         beside: negatives beside the other items of the batch; None for those alone.
@@ -108,18 +106,24 @@ def two_tower(
     )
     items.id_dropout = item_id_dropout if len(shape.item_columns) + len(shape.item_numbers) > 1 else 0.0
     candidate = _tower(shape, item_schema, item_schema.excluding_by_name(["item_id"]), items)
-    output = mm.ContrastiveOutput(
-        DotProduct(),
-        ["in-batch", *([DrawnItems(beside, candidate)] if beside else [])],
-        schema=item_schema.select_by_tag(Tags.ITEM_ID),
-        post=CountCorrection(item_frequencies, temperature, bool(int(os.environ.get("TRI_POS", "0")))),
-        logits_temperature=temperature,
-        store_negative_ids=True,
-    )
     return mm.RetrievalModelV2(  # pyright: ignore[reportReturnType]
         query=_tower(shape, query_schema, query_schema.select_by_tag(Tags.USER), items),
         candidate=candidate,
-        output=output,
+        output=sampled_softmax(item_schema, counts, temperature, beside and DrawnItems(beside, candidate)),
+    )
+
+
+def sampled_softmax(
+    item_schema: Schema, counts: np.ndarray, temperature: float, drawn: DrawnItems | None
+) -> mm.ContrastiveOutput:
+    """The loss over dots of embeddings: what was taken among its negatives, in place of the whole catalogue."""
+    return mm.ContrastiveOutput(
+        DotProduct(),
+        ["in-batch", drawn] if drawn else "in-batch",
+        schema=item_schema.select_by_tag(Tags.ITEM_ID),
+        post=CountCorrection(counts, temperature),
+        logits_temperature=temperature,
+        store_negative_ids=True,
     )
 
 

@@ -20,9 +20,7 @@ def test_weights_halve_with_every_half_life_and_the_future_weighs_as_now() -> No
     assert weights == pytest.approx([1, 2**-0.5, 0.5, 0.25, 1])
 
 
-@given(
-    st.lists(st.integers(0, 10 * 365 * 24), min_size=1, max_size=8), st.integers(0, 10**5), st.floats(0.1, 10_000)
-)
+@given(st.lists(st.integers(0, 10 * 365 * 24), min_size=1, max_size=8), st.integers(0, 10**5), st.floats(0.1, 10_000))
 def test_no_weight_is_lost_to_rounding_however_long_ago_it_was(
     hours: list[int], later: int, half_life_hours: float
 ) -> None:

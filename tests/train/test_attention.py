@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from contracts.artifacts import Zones, read_manifest
 from train import pairs, retrieval, sequences, tables
-from train.attention import SEQUENCE, TARGET, TOKEN, SequenceTwoTower
+from train.attention import CONTEXT, SEQUENCE, TARGET, TOKEN, SequenceTwoTower
 from train.towers import RECENT_ITEMS, RECENT_WEIGHTS, Shape, two_tower
 
 ITEMS, RECENT, USERS = 33, 6, 400
@@ -103,6 +103,29 @@ def test_the_loss_of_a_batch_is_the_softmax_of_served_queries_over_the_catalogue
     chance = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     expected = -np.log(chance[np.arange(3), pair[TARGET] - 3]).mean()
     assert untrained.pair_loss(queries(recent) | pair, training=False).numpy() == pytest.approx(expected, rel=1e-4)
+
+
+def test_each_pair_of_a_sequence_is_learned_in_the_context_in_which_it_was_taken():
+    """One sequence, three requests at other hours: the loss is that of the served queries at those hours."""
+    shape = dataclasses.replace(
+        SHAPE, user_columns={**SHAPE.user_columns, "hour": 9}, item_numbers=("price",), context=("hour",)
+    )
+    columns = CODES | {"price": np.linspace(-1, 1, ITEMS).astype(np.float32)}
+    model = SequenceTwoTower(shape, columns)
+    recent, hours = np.array([[7, 9, 4, 0, 0, 0]]), np.array([3, 8, 5])
+    prefixes = np.array([[7, 9, 4, 0, 0, 0], [4, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]])
+    served = queries(prefixes) | {"hour": hours[:, None]}
+    model.query_encoder(served)
+    for weight in model.trainable_variables:
+        weight.assign(tf.random.normal(weight.shape, stddev=0.3, seed=1))
+    pair = {SEQUENCE: np.array([0, 0, 0]), TOKEN: np.array([0, 2, 3]), TARGET: np.array([5, 9, 30])}
+    pair |= {CONTEXT: hours[:, None], "hour": np.array([[3]])}
+    items = model.candidate_encoder({name: values[3:, None] for name, values in columns.items()}).numpy()
+    scores = model.query_encoder(served).numpy() @ items.T
+    losses = np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(3), pair[TARGET] - 3]
+    assert model.pair_loss(queries(recent) | pair, training=False).numpy() == pytest.approx(losses.mean(), rel=1e-4)
+    # With all of them at the hour of the newest it would be another.
+    assert np.abs(scores - model.query_encoder(served | {"hour": np.full((3, 1), 3)}).numpy() @ items.T).max() > 0.1
 
 
 def test_what_lies_after_a_token_and_padding_say_nothing_about_it(untrained):
