@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contracts.config import FeatureSettings
 
@@ -125,7 +126,7 @@ def query_columns(settings: FeatureSettings) -> tuple[str, ...]:
     return ("user_id", *settings.user_categorical, *settings.context)
 
 
-def standardised(values: np.ndarray, statistics: Mapping[str, float]) -> np.ndarray:
+def standardised(values: NDArray[Any], statistics: Mapping[str, float]) -> NDArray[np.float32]:
     """A numeric column as models take it, float32: by the ``mean`` and ``std`` of its encoding, 0 where unknown.
 
     Example:

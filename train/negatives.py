@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from merlin.models.tf.core.prediction import Prediction
 from merlin.models.tf.outputs.sampling.base import Candidate, CandidateSampler
 
 from contracts.features import FIRST_VALUE
@@ -72,12 +71,12 @@ class CountCorrection(tf.keras.layers.Layer):
         super().__init__()
         self._off = (temperature * np.log(np.maximum(counts, _LEAST_COUNT))).astype(np.float32)
 
-    def call(self, outputs: Any, features: Any = None, training: bool = False, **kwargs: Any) -> Any:
-        """Predictions ``[b, 1 + negatives]``, the taken item's first, corrected in training."""
-        if not training or not isinstance(outputs, Prediction):
+    def call(self, outputs: Any, training: bool = False, **kwargs: Any) -> Any:
+        """Merlin's ``Prediction``, logits ``[b, 1 + negatives]`` with the taken item's first, corrected in training."""
+        if not training:
             return outputs
         off = tf.gather(tf.constant(self._off), tf.reshape(outputs.negative_candidate_ids, (1, -1)))
-        return outputs.copy_with_updates(outputs=outputs.outputs - tf.pad(off, ((0, 0), (1, 0))))
+        return outputs.copy_with_updates(outputs=outputs.predictions - tf.pad(off, ((0, 0), (1, 0))))
 
 
 class DrawnItems(CandidateSampler):

@@ -33,8 +33,7 @@ DEPARTMENTS, ITEMS, USERS, DAYS, REGIONS = 8, 240, 80, 60, 4
 FIRST_DAY = 20_000
 BLEND = {"similar_weight": 0.7, "trend_weight": 0.0, "retrieval_weight": 0.3}
 CUT = (FIRST_DAY + DAYS - 5) * MS_PER_DAY
-#: How far the log's times are said to be shifted, ms.
-SHIFT = 3_000 * MS_PER_DAY
+SHIFT = 3_000 * MS_PER_DAY  # of the log's times
 
 
 def config() -> Config:
