@@ -16,6 +16,8 @@ from contracts.features import OUT_OF_VOCABULARY
 from train.negatives import CountCorrection, Drawn, DrawnItems
 
 RECENT_ITEMS, RECENT_WEIGHTS = "recent_items", "recent_weights"
+#: Of the item table's values before training.
+_STDDEV = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +58,19 @@ class RecencyPooling(mm.AverageEmbeddingsByWeightFeature):
         if len(weights.shape) == 2:
             weights = tf.expand_dims(weights, -1)
         return tf.math.divide_no_nan(tf.reduce_sum(inputs * weights, axis=1), tf.reduce_sum(weights, axis=1))
+
+
+@tf.keras.utils.register_keras_serializable(package="trireme")
+class Numbers(tf.keras.layers.Layer):
+    """Standardised columns side by side, as small as embeddings are in the beginning: larger, they drown those out."""
+
+    def __init__(self, names: tuple[str, ...]):
+        super().__init__()
+        self._names = names
+
+    def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Columns float32 ``[b, 1]`` -> ``[b, columns]``."""
+        return _STDDEV * tf.concat([inputs[name] for name in self._names], axis=1)
 
 
 @tf.keras.utils.register_keras_serializable(package="trireme")
@@ -101,7 +116,7 @@ def two_tower(
         item_schema["item_id"],
         query_schema[RECENT_ITEMS],
         sequence_combiner=RecencyPooling(RECENT_WEIGHTS),
-        embeddings_initializer=tf.keras.initializers.RandomNormal(stddev=0.1),  # pyright: ignore[reportArgumentType]
+        embeddings_initializer=tf.keras.initializers.RandomNormal(stddev=_STDDEV),  # pyright: ignore[reportArgumentType]
         name="item_table",
     )
     items.id_dropout = item_id_dropout if len(shape.item_columns) + len(shape.item_numbers) > 1 else 0.0
@@ -135,7 +150,7 @@ def _tower(shape: Shape, schema: Schema, attributes: Schema, items: mm.Embedding
         dims = {column.name: shape.width(column.name) for column in categorical}
         branches["attributes"] = mm.Embeddings(categorical, dim=dims)
     if len(numbers):
-        branches["numbers"] = mm.Continuous(numbers)
+        branches["numbers"] = Numbers(tuple(numbers.column_names))
     return mm.Encoder(  # pyright: ignore[reportReturnType]
         mm.ParallelBlock(branches, schema=schema, aggregation="concat"),
         mm.MLPBlock([2 * shape.dim, shape.dim], activation="relu", no_activation_last_layer=True),
