@@ -30,7 +30,8 @@ def configuration(folder: Path, name: str, events: Path) -> Path:
     text = (ROOT / "configs/smoke.toml").read_text()
     text = text.replace('name = "smoke"', f'name = "{name}"').replace("synthetic:events", str(events))
     text = text.replace("end_at_now", "none").replace("min_item_count = 5", f"min_item_count = {MIN_ITEM_COUNT}")
-    text = text.replace('context = ["region"]', f'context = {[*request_context.COLUMNS]}\ntimezone = "{TIMEZONE}"')
+    context = f'context = {[*request_context.COLUMNS]}\ntimezone = "{TIMEZONE}"'
+    text = text.replace("[features]\n", f"[features]\n{context}\n")
     path = folder / f"{name}.toml"
     path.write_text(text)
     return path

@@ -5,10 +5,13 @@ import shutil
 import fsspec
 import numpy as np
 import onnxruntime
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from contracts.artifacts import Zones, read_manifest
+from contracts.artifacts import Zones, read_json, read_manifest, write_json
+from contracts.request_context import FIXED, Clock, raw_values
 from train import pairs, retrieval, sequences, tables
 from train.attention import CONTEXT, SEQUENCE, TARGET, TOKEN, SequenceTwoTower
 from train.towers import RECENT_ITEMS, RECENT_WEIGHTS, Shape, two_tower
@@ -149,6 +152,27 @@ def test_rows_are_covered_by_later_rows_that_hold_their_recent_items(world):
     assert sorted(zip(newest.tolist(), users.tolist(), learned.item.tolist())) == sorted(own)
     assert (np.diff(learned.sequence) >= 0).all()
     assert len(learned.queries.user_codes) < len(rows.user_codes) / 2
+
+
+def test_the_context_of_a_pair_is_that_of_the_row_in_which_it_was_taken(world, tmp_path):
+    zone = Zones(str(tmp_path / "shop"))
+    shutil.copytree(world.zones.features, zone.features)
+    path = f"{zone.features}/rows/window=A/part-0.parquet"
+    table = pq.read_table(path)
+    hours = raw_values(("hour",), [], table["as_of"].to_numpy(), Clock("Asia/Tokyo", 0))["hour"]
+    pq.write_table(table.append_column("hour", pa.array(hours, pa.string())), path)
+    write_json(f"{zone.features}/encodings.json", read_json(f"{zone.features}/encodings.json") | FIXED)
+    config = dataclasses.replace(world.config, features=dataclasses.replace(world.config.features, context=("hour",)))
+    held = tables.catalogue(config, zone)
+    learned, by_row = (module.load(config, zone, held, ("A",)) for module in (sequences, pairs))
+    newest = learned.queries.recent_items[learned.sequence, learned.token]
+    found = zip(newest.tolist(), learned.item.tolist(), learned.context.tolist())
+    rows = by_row.queries
+    own = zip(rows.recent_items[by_row.row, 0].tolist(), by_row.item.tolist(), rows.user_codes[by_row.row, 2:].tolist())
+    assert sorted(found) == sorted(own)
+    assert len({*map(tuple, learned.context.tolist())}) > 20
+    (batch, *_, context), *_ = learned.batches(100, np.random.default_rng(1))
+    assert context.shape[1] == 1 and batch.user_codes.shape[1] == 3
 
 
 def test_an_epoch_shows_each_pair_once_in_whole_sequences(world):
