@@ -12,20 +12,29 @@ import numpy as np
 #: Below this a calibrated probability says no more; it keeps the logarithm finite.
 _LEAST_PROBABILITY = 1e-9
 
+#: Beyond so many, a weight is less than float32 can add to 1.
+_MOST_HALVINGS = 24
+
 #: A calibration: ``logit``, rising strictly, and the ``log_odds`` that belong to each, two of them at least.
 Knots = Mapping[str, Sequence[float]]
 
 
 def recent_weights(ages_ms: np.ndarray, half_life_hours: float) -> np.ndarray:
-    """Weights of recent items for the query tower, float32 of the shape of ``ages_ms``: halved every half-life.
+    """Weights of recent items (the last axis) for the query tower, float32 of the shape of ``ages_ms``.
+
+    The newest has 1, and every half-life that another is older halves its weight: only parts of the whole matter, and
+    so a user who comes back after years is still known by what he did last. What weighs too little to be seen in a
+    float32 sum beside the newest weighs nothing: denormal numbers are 0 to some runtimes and not to others.
 
     An event of the future (clocks differ) has age 0.
 
     Example:
-        >>> recent_weights(np.array([0, 3_600_000]), 1.0).tolist()
+        >>> recent_weights(np.array([3_600_000, 7_200_000]), 1.0).tolist()
         [1.0, 0.5]
     """
-    return np.exp2(-np.maximum(ages_ms, 0) / (half_life_hours * 3_600_000)).astype(np.float32)
+    ages = np.maximum(ages_ms, 0)
+    halvings = (ages - ages.min(axis=-1, keepdims=True)) / (half_life_hours * 3_600_000)
+    return np.where(halvings <= _MOST_HALVINGS, np.exp2(-halvings), 0.0).astype(np.float32)
 
 
 def retrieval_score(signals: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> np.ndarray:

@@ -17,6 +17,10 @@ class TrainSettings:
     retrieval_batch: int = 2048
     retrieval_max_pairs: int = 250_000
     temperature: float = 0.1
+    #: Negatives of a batch beside its own items, drawn from the whole catalogue by a power of how often each is taken
+    #: (0: evenly). Attention learns by the whole catalogue and needs none.
+    sampled_negatives: int = 0
+    sampled_power: float = 0.0
     learning_rate: float = 0.002
     #: Share of training queries whose user id is hidden, so that a user never seen is served by what he did.
     id_dropout: float = 0.3

@@ -84,7 +84,7 @@ def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
         folder = Path(temporary)
         assemble.write_shared(folder, config, zones)
         assemble.write_retrieval(folder, fit)
-        assemble.write_document(folder, config, "fit", fit)
+        assemble.write_document(folder, config, zones, "fit", fit)
         maker = _Maker(Release.open(folder))
         for window in WINDOWS:
             facts[window.name] = _fill(config, zones, maker, window)
@@ -146,7 +146,7 @@ class _Maker:
         envelopes = [
             self._lookup.envelope(Request(user), row, instant, 0) for user, row, instant in zip(users, rows, as_of)
         ]
-        query = self._lookup.query(users, rows, as_of)
+        query = self._lookup.query(envelopes, rows)
         candidates = self._retrieval(envelopes, query)
         categorical, continuous = self._features(envelopes, query, candidates)
         targets = part["target_item_codes"].to_pylist()

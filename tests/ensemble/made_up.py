@@ -27,12 +27,14 @@ from contracts.features import (
     ranker_categorical,
     ranker_continuous,
 )
+from contracts.request_context import FIXED
 from contracts.user_user import Histories
 
 DEPARTMENTS, ITEMS, USERS, DAYS, REGIONS = 8, 240, 80, 60, 4
 FIRST_DAY = 20_000
 BLEND = {"signals": {"two_tower_score": 0.3, "similar_log": 0.7}, "retrieval_weight": 0.3, "spread": 1.0}
 CUT = (FIRST_DAY + DAYS - 5) * MS_PER_DAY
+SHIFT = 3_000 * MS_PER_DAY  # of the log's times
 
 
 def config() -> Config:
@@ -50,6 +52,8 @@ def config() -> Config:
                 "item_categorical": ["department", "brand"],
                 "item_numeric": ["price"],
                 "category": "department",
+                "context": ["region", "hour"],
+                "timezone": "Europe/Paris",
                 "recent_items": 16,
                 "max_seen_items": 64,
             },
@@ -131,6 +135,8 @@ class World:
             "age": [f"age-{i}" for i in range(4)],
             "department": [f"dep-{i}" for i in range(DEPARTMENTS)],
             "brand": [f"brand-{i}" for i in range(12)],
+            "region": [f"region-{i}" for i in range(REGIONS)],
+            "hour": list(FIXED["hour"]),
             "price": {"mean": 6.0, "std": 4.0},
         }
         write_json(f"{place.features}/encodings.json", encodings)
@@ -159,7 +165,7 @@ class World:
             self._rows(f"{place.features}/rows/window={window}/part-0.parquet", CUT - (10 - 5 * number) * MS_PER_DAY)
         users = [user for user in range(USERS) if self.log(user, CUT)]
         _save_table(f"{place.features}/requests.parquet", self._requests(users))
-        write_manifest(place.features, "features-1")
+        write_manifest(place.features, "features-1", shift_ms=SHIFT)
 
     def _rows(self, url: str, start: int) -> None:
         rows = np.flatnonzero((self.time >= start) & (self.time < start + 5 * MS_PER_DAY))
