@@ -10,6 +10,7 @@ from typing import Any
 from contracts.config import FeatureSettings
 from contracts.features import feature_views, query_columns, ranker_categorical, ranker_continuous
 from contracts.online_layout import fields
+from contracts.request_context import Clock
 
 
 def derived(settings: FeatureSettings) -> dict[str, Any]:
@@ -23,6 +24,7 @@ def derived(settings: FeatureSettings) -> dict[str, Any]:
     return {
         "entity": views[0].entity,
         "row": row,
+        "clock": Clock(settings.timezone, 0).changes() if settings.context else [(0, 0)],
         "query_columns": query_columns(settings),
         "ranker_categorical": ranker_categorical(settings),
         "ranker_continuous": ranker_continuous(settings),

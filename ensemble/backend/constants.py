@@ -9,7 +9,7 @@ import dataclasses
 import sys
 from collections.abc import Iterable, Iterator
 
-from contracts import blending, features, online_layout, requests
+from contracts import blending, features, online_layout, request_context, requests
 from ensemble import online
 from ensemble.steps import covisits, popularity, ranker, scores
 
@@ -33,6 +33,7 @@ _NUMBERS: dict[str, tuple[str, float]] = {
     "store_timeout_seconds": ("double", online._TIMEOUT_SECONDS),
     "store_pause_seconds": ("double", online._PAUSE_SECONDS),
     "least_probability": ("double", blending._LEAST_PROBABILITY),
+    "most_halvings": ("double", blending._MOST_HALVINGS),
     "score_stride": ("std::size_t", scores._STRIDE),
     "least_part": ("double", scores._LEAST_PART),
     "most_kept": ("std::size_t", popularity._MOST_KEPT),
@@ -47,6 +48,7 @@ _NUMBERS: dict[str, tuple[str, float]] = {
 _TEXTS: dict[str, Iterable[str]] = {
     "request_fields": [field.name for field in dataclasses.fields(requests.Request)],
     "sources": features.SOURCES,
+    "weekdays": request_context.FIXED["weekday"],
 }
 
 

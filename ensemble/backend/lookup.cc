@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 
 #include "contracts.h"
+#include "error.h"
 
 namespace trireme {
 namespace {
@@ -21,7 +23,7 @@ double age_ms(std::int64_t as_of, std::int64_t time) {
 }  // namespace
 
 Lookup::Lookup(const Tables& tables, const Release& release)
-    : tables_(tables), unknown_(release.derived.layout.empty()) {
+    : tables_(tables), clock_(release.derived.clock, release.shift_ms), unknown_(release.derived.layout.empty()) {
   const Layout& layout = release.derived.layout;
   at_ = {layout.place("recent_item_ids"), layout.place("recent_event_times"), layout.place("interaction_count"),
          layout.place("last_event_time"), layout.place("session_dwell_ms"),   layout.place("count_categories"),
@@ -32,11 +34,20 @@ Lookup::Lookup(const Tables& tables, const Release& release)
   for (const std::string& name : release.derived.query_columns) columns_.push_back(column(name, layout));
 }
 
-/// Who asks, or an attribute of the row.
+/// Who asks, what is asked beside it (contracts/request_context.py), or an attribute of the row.
 Lookup::Column Lookup::column(const std::string& name, const Layout& layout) const {
   if (name == "user_id") return {name, [](const Envelope& asked, const Row&) { return asked.user_id; }};
-  return {name,
-          [place = layout.place(name)](const Envelope&, const Row& row) { return std::get<std::string>(row[place]); }};
+  const auto& context = tables_.features.context;
+  if (std::find(context.begin(), context.end(), name) == context.end()) {
+    return {name, [place = layout.place(name)](const Envelope&, const Row& row) {
+              return std::get<std::string>(row[place]);
+            }};
+  }
+  if (name == "region") return {name, [](const Envelope& asked, const Row&) { return asked.region; }};
+  if (name == "hour") return {name, [this](const Envelope& asked, const Row&) { return clock_.hour(asked.as_of); }};
+  if (name == "weekday")
+    return {name, [this](const Envelope& asked, const Row&) { return clock_.weekday(asked.as_of); }};
+  throw ArtifactError("the query tower asks for " + name + ", which this backend does not know");
 }
 
 Envelope Lookup::envelope(const Request& request, const Row& row, std::int64_t as_of, std::int64_t started_ms,
@@ -91,10 +102,13 @@ void Lookup::encode_recent(Query& query, const Row& row, std::int64_t as_of) con
   std::size_t held = std::min(width, ids.size());
   query.recent_items.assign(width, pad);
   query.recent_weights.assign(width, 0);
+  double newest = std::numeric_limits<double>::infinity();
+  for (std::size_t i = 0; i < held; ++i) newest = std::min(newest, age_ms(as_of, times[i]));
   for (std::size_t i = 0; i < held; ++i) {
     query.recent_items[i] = tables_.code("item_id", ids[i]);
-    double hours = age_ms(as_of, times[i]) / ms_per_hour;
-    query.recent_weights[i] = static_cast<float>(decay(hours, tables_.recent_half_life_hours));
+    // Relative to the newest; what weighs too little to be seen beside it weighs nothing (contracts.blending).
+    double halvings = (age_ms(as_of, times[i]) - newest) / (tables_.recent_half_life_hours * ms_per_hour);
+    if (halvings <= most_halvings) query.recent_weights[i] = static_cast<float>(std::exp2(-halvings));
   }
 }
 

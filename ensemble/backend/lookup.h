@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "clock.h"
 #include "query.h"
 #include "release.h"
 #include "row.h"
@@ -47,6 +48,7 @@ class Lookup {
   Column column(const std::string& name, const Layout& layout) const;
 
   const Tables& tables_;
+  const Clock clock_;
   std::vector<Column> columns_;
   Places at_;
   Row unknown_;

@@ -25,6 +25,7 @@ FeatureSettings features_of(const Json& raw) {
   FeatureSettings out{};
   raw.at("item_categorical").get_to(out.item_categorical);
   raw.at("item_numeric").get_to(out.item_numeric);
+  raw.at("context").get_to(out.context);
   raw.at("category").get_to(out.category);
   raw.at("recent_items").get_to(out.recent_items);
   raw.at("max_seen_items").get_to(out.max_seen_items);
@@ -72,6 +73,7 @@ Derived derived_of(const Json& raw) {
   raw.at("ranker_categorical").get_to(out.ranker_categorical);
   raw.at("ranker_continuous").get_to(out.ranker_continuous);
   raw.at("entity").get_to(out.layout.entity);
+  raw.at("clock").get_to(out.clock);
   for (const Json& feature : raw.at("row")) {
     std::string field;
     for (int byte : feature.at("field")) field += static_cast<char>(byte);
@@ -100,6 +102,7 @@ Release::Release(const std::filesystem::path& root) : root_(root) {
     blend = blend_of(document.at("blend"));
     derived = derived_of(document.at("derived"));
     document.at("recent_half_life_hours").get_to(recent_half_life_hours);
+    document.at("shift_ms").get_to(shift_ms);
     for (const auto& [name, file] : document.at("files").items()) file.at("sha256").get_to(digests_[name]);
   } catch (const Json::exception& error) {
     throw ArtifactError((root / "release.json").string() + " is no release document (" + error.what() +

@@ -14,7 +14,7 @@ namespace trireme {
 
 /// The part of contracts.config.FeatureSettings that serving reads.
 struct FeatureSettings {
-  std::vector<std::string> item_categorical, item_numeric;
+  std::vector<std::string> item_categorical, item_numeric, context;
   std::string category;
   std::size_t recent_items, max_seen_items;
   std::vector<double> count_half_lives_hours, popularity_half_lives_hours, covisit_half_lives_hours;
@@ -45,6 +45,8 @@ struct Blend {
 /// What the contracts derive from the settings, as the export wrote it down (ensemble/twin.py).
 struct Derived {
   Layout layout;
+  /// When the clock of the data set was set: instants, and how far it is ahead of UTC from then on, ms.
+  std::vector<std::pair<std::int64_t, std::int64_t>> clock;
   std::vector<std::string> query_columns, ranker_categorical, ranker_continuous;
 };
 
@@ -64,6 +66,7 @@ class Release {
   Blend blend;
   Derived derived;
   double recent_half_life_hours;
+  std::int64_t shift_ms;  ///< by which all times of the log are shifted
 
  private:
   std::filesystem::path root_;

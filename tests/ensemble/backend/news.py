@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contracts.artifacts import Zones, write_json
+from contracts.artifacts import Zones, read_json, write_json
 from contracts.buckets import bucket_ms
 from contracts.features import FIRST_VALUE, RETRIEVAL_SIGNALS
+from contracts.request_context import FIXED
 from tests.ensemble.made_up import World, _save, ranker_graph
 
 
@@ -24,6 +25,8 @@ class News(World):
             covisit_half_lives_hours=(1.0, 24.0),
             popularity_half_lives_hours=(0.5, 168.0, 720.0),
             live_items=True,
+            context=("region", "weekday", "hour"),
+            timezone="America/St_Johns",
         )
         serve = dataclasses.replace(
             self.config.serve, ranker_evidence_half=2.0, exclude_seen=False, covisit_candidates=15
@@ -42,6 +45,8 @@ class News(World):
 
     def _features(self, place: Zones) -> None:
         super()._features(place)
+        url = f"{place.features}/encodings.json"
+        write_json(url, {**read_json(url), "weekday": FIXED["weekday"]})
         bucket, item = self.time // bucket_ms(self.config.features), self.item + FIRST_VALUE
         cells = Counter(zip(bucket.tolist(), self.region.tolist(), item.tolist()))
         number, region, code = zip(*sorted(cells))
