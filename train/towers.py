@@ -14,6 +14,7 @@ from merlin.models.tf.transforms.bias import PopularityLogitsCorrection
 from merlin.schema import ColumnSchema, Schema, Tags
 
 from contracts.features import OUT_OF_VOCABULARY
+from train import precision
 
 RECENT_ITEMS, RECENT_WEIGHTS = "recent_items", "recent_weights"
 
@@ -74,7 +75,11 @@ class ItemTable(mm.EmbeddingTable):
 
 
 def two_tower(
-    shape: Shape, item_frequencies: np.ndarray, temperature: float, item_id_dropout: float = 0.0
+    shape: Shape,
+    item_frequencies: np.ndarray,
+    temperature: float,
+    item_id_dropout: float = 0.0,
+    policy: str = precision.WHOLE,
 ) -> mm.RetrievalModelV2:
     """An untrained model: both towers pool through one item table, and the loss is logQ-corrected in-batch softmax.
 
@@ -85,6 +90,7 @@ def two_tower(
             2019). Equal frequencies switch the correction off.
         temperature: divides the cosine similarities.
         item_id_dropout: share of the items taken whose id is hidden; without attributes none is.
+        policy: by which the dense layers compute (``train/precision.py``).
     """
     query_schema, item_schema = _query_schema(shape), _item_schema(shape)
     items = ItemTable(
@@ -108,23 +114,22 @@ def two_tower(
         store_negative_ids=True,
     )
     return mm.RetrievalModelV2(  # pyright: ignore[reportReturnType]
-        query=_tower(shape, query_schema, query_schema.select_by_tag(Tags.USER), items),
-        candidate=_tower(shape, item_schema, item_schema.excluding_by_name(["item_id"]), items),
+        query=_tower(shape, query_schema, query_schema.select_by_tag(Tags.USER), items, policy),
+        candidate=_tower(shape, item_schema, item_schema.excluding_by_name(["item_id"]), items, policy),
         output=output,
     )
 
 
-def _tower(shape: Shape, schema: Schema, attributes: Schema, items: mm.EmbeddingTable) -> mm.Encoder:
+def _tower(shape: Shape, schema: Schema, attributes: Schema, items: mm.EmbeddingTable, policy: str) -> mm.Encoder:
     """The item table's part and an embedding per attribute, side by side, through two layers to unit length."""
     branches: dict[str, tf.keras.layers.Layer] = {"items": items}
     if len(attributes):
         dims = {column.name: shape.width(column.name) for column in attributes}
         branches["attributes"] = mm.Embeddings(attributes, dim=dims)
-    return mm.Encoder(  # pyright: ignore[reportReturnType]
-        mm.ParallelBlock(branches, schema=schema, aggregation="concat"),
-        mm.MLPBlock([2 * shape.dim, shape.dim], activation="relu", no_activation_last_layer=True),
-        post=mm.L2Norm(),
-    )
+    with precision.layers(policy):
+        dense = mm.MLPBlock([2 * shape.dim, shape.dim], activation="relu", no_activation_last_layer=True)
+    columns = mm.ParallelBlock(branches, schema=schema, aggregation="concat")
+    return mm.Encoder(columns, dense, post=mm.L2Norm())  # pyright: ignore[reportReturnType]
 
 
 def _query_schema(shape: Shape) -> Schema:

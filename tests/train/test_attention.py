@@ -1,6 +1,7 @@
 import dataclasses
 import io
 import shutil
+from collections import Counter
 
 import fsspec
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from contracts.artifacts import Zones, read_manifest
-from train import pairs, retrieval, sequences, tables
+from train import inputs, pairs, retrieval, sequences, tables
 from train.attention import SEQUENCE, TARGET, TOKEN, SequenceTwoTower
 from train.towers import RECENT_ITEMS, RECENT_WEIGHTS, Shape, two_tower
 
@@ -131,16 +132,20 @@ def test_rows_are_covered_by_later_rows_that_hold_their_recent_items(world):
 def test_an_epoch_shows_each_pair_once_in_whole_sequences(world):
     held = tables.catalogue(world.config, world.zones)
     learned = sequences.load(world.config, world.zones, held, ("A",))
-    seen = [
-        (*recent[token:][:1], item)
-        for queries, sequence, tokens, items in learned.batches(100, np.random.default_rng(1))
-        for recent, token, item in zip(queries.recent_items[sequence].tolist(), tokens, items)
-    ]
-    recent = learned.queries.recent_items[learned.sequence]
-    assert sorted(seen) == sorted(
-        (*row[token:][:1], item) for row, token, item in zip(recent.tolist(), learned.token, learned.item)
+    train = dataclasses.replace(world.config.train, query_encoder="attention", retrieval_batch=100)
+    batches, steps = inputs.batches(dataclasses.replace(world.config, train=train), held, learned, 1)
+    told = list(batches.as_numpy_iterator())
+    seen = Counter(
+        (*batch[RECENT_ITEMS][sequence].tolist()[token:][:1], item)
+        for batch in told
+        for sequence, token, item in zip(batch[SEQUENCE], batch[TOKEN], batch[TARGET])
     )
-    assert learned.steps(100) == len([*learned.batches(100, np.random.default_rng(1))])
+    recent = learned.queries.recent_items[learned.sequence]
+    there = Counter((*row[token:][:1], item) for row, token, item in zip(recent.tolist(), learned.token, learned.item))
+    assert seen <= there and len(told) == steps == learned.steps(100)
+    # Fewer sequences than there are batches are left over.
+    assert sum(len(batch[RECENT_ITEMS]) for batch in told) > learned.number - steps
+    assert sum(seen.values()) > 0.9 * len(learned.item)
 
 
 @pytest.fixture(scope="module")
