@@ -1,6 +1,6 @@
 """Adam as the models here want it: one operation a variable, whatever kind its gradient is."""
 
-# pyright: reportIncompatibleMethodOverride=false
+# pyright: reportIncompatibleMethodOverride=false, reportAttributeAccessIssue=false
 # (Keras's stubs are not those of its optimizers)
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
 """Which examples come together, drawn within TensorFlow: without Python between two steps, and the same by the seed."""
 
+# pyright: reportAttributeAccessIssue=false
+# (tf.random.experimental is not in TensorFlow's stubs)
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -100,9 +100,11 @@ def _sequences(config: Config, learned: Sequences) -> Gather:
 
 def _constants(queries: Queries) -> Any:
     """Queries whose arrays are tensors."""
-    return Queries(*(constant(getattr(queries, field.name)) for field in dataclasses.fields(queries)))
+    parts: list[Any] = [constant(getattr(queries, field.name)) for field in dataclasses.fields(queries)]
+    return Queries(*parts)
 
 
-def _some(known: Any, rows: tf.Tensor) -> Queries:
+def _some(known: Any, rows: tf.Tensor) -> Any:
     """Some rows of such queries."""
-    return Queries(*(tf.gather(getattr(known, field.name), rows) for field in dataclasses.fields(known)))
+    parts: list[Any] = [tf.gather(getattr(known, field.name), rows) for field in dataclasses.fields(known)]
+    return Queries(*parts)

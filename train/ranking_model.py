@@ -79,11 +79,12 @@ def build(settings: TrainSettings, inputs: Inputs, policy: str = precision.WHOLE
     outputs = mm.OutputBlock(schema, _outputs(settings))
     columns = None if settings.ranker == "dlrm" else _columns(settings, schema)
     embeddings = _embeddings(settings, schema, _DLRM_DIM) if settings.ranker == "dlrm" else None
-    nothing = (np.zeros((1, *spec.shape[1:]), spec.dtype.as_numpy_dtype) for spec in inputs.signature())
     with precision.layers(policy):
         model = _body(settings, schema, columns or embeddings, outputs)
         # The first call makes its variables, and layers that Merlin makes as late as that.
-        model(inputs.split(*nothing))
+        model(
+            inputs.split(np.zeros((1, len(inputs.sizes)), np.int64), np.zeros((1, len(inputs.continuous)), np.float32))
+        )
     return model
 
 

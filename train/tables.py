@@ -59,16 +59,17 @@ def _cudf() -> Any:
 
 
 def _decoded(cudf: Any, data: ds.FileSystemDataset, columns: list[str], where: pc.Expression | None) -> pa.Table:
-    """The same as ``to_table`` would read, decoded on the GPU and of the same types.
+    """The same as ``to_table`` would read, decoded on the GPU; text is never a dictionary.
 
     Rows are chosen on the host: cuDF knows no Arrow expressions, and what these name is only to be had from their text.
     """
     words = {*columns, *re.findall(r"\w+", str(where) if where is not None else "")}
-    schema = pa.schema([field for field in data.schema if field.name in words])
+    kinds = {field.name: field.type for field in data.schema if field.name in words}
+    plain = {name: kind.value_type if pa.types.is_dictionary(kind) else kind for name, kind in kinds.items()}
     local = getattr(data.filesystem, "type_name", "") == "local"
     files = data.files if local else [data.filesystem.open_input_file(path) for path in data.files]
-    table = cudf.read_parquet(files, columns=schema.names).to_arrow(preserve_index=False)
-    table = table.select(schema.names).cast(schema.remove_metadata())
+    table = cudf.read_parquet(files, columns=list(plain)).to_arrow(preserve_index=False)
+    table = table.select(list(plain)).cast(pa.schema(list(plain.items())))
     return (table if where is None else table.filter(where)).select(columns)
 
 

@@ -18,8 +18,8 @@ class Frame:
 
     def to_arrow(self, preserve_index):
         assert preserve_index is False
-        kinds = [f.type.value_type if pa.types.is_dictionary(f.type) else f.type for f in self._table.schema]
-        return self._table.cast(pa.schema(list(zip(self._table.column_names, kinds))))
+        place = self._table.column_names.index("name")
+        return self._table.set_column(place, "name", self._table["name"].cast(pa.string()))
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_a_gpu_reads_the_same_table_as_a_cpu(folder, asked, monkeypatch):
         through = tables.read(folder, ["codes", "row_id", "name"], chosen)
         with monkeypatch.context() as patch:
             patch.setattr(tables, "_cudf", lambda: None)
-            assert through == tables.read(folder, ["codes", "row_id", "name"], chosen)
+            assert through == tables.read(folder, ["codes", "row_id", "name"], chosen).cast(through.schema)
     # What is filtered by is read as well, and nothing else is.
     assert asked == [["codes", "name", "row_id"], ["codes", "name", "row_id", "time"]]
 
