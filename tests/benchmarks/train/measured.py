@@ -101,7 +101,7 @@ def attention(config: Config, held, zone) -> dict:
     config = dataclasses.replace(config, train=settings)
     learned = sequences.load(config, zone, held, ("A",))
     with watched() as clock:
-        model = retrieval.fit(config, held, Lesson(learned, None, _EPOCHS)).model
+        model = retrieval.fit(config, held, Lesson(learned, None, 1)).model
     batches, steps = inputs.batches(config, held, learned, 1)
     return told(model, batches, clock, len(learned.item) // steps)
 
