@@ -27,10 +27,11 @@ from contracts.features import (
     ranker_categorical,
     ranker_continuous,
 )
+from contracts.user_user import Histories
 
 DEPARTMENTS, ITEMS, USERS, DAYS, REGIONS = 8, 240, 80, 60, 4
 FIRST_DAY = 20_000
-BLEND = {"similar_weight": 0.7, "trend_weight": 0.0, "retrieval_weight": 0.3}
+BLEND = {"signals": {"two_tower_score": 0.3, "similar_log": 0.7}, "retrieval_weight": 0.3, "spread": 1.0}
 CUT = (FIRST_DAY + DAYS - 5) * MS_PER_DAY
 
 
@@ -53,10 +54,13 @@ def config() -> Config:
                 "max_seen_items": 64,
             },
             "windows": {"retrieval_end": "2024-01-01", "ranker_end": "2024-02-01", "cut": "2024-03-01"},
-            "train": {},
+            "train": {"als_factors": 4, "user_user_users": USERS},
             "serve": {
                 "two_tower_candidates": 40,
                 "similar_candidates": 40,
+                "als_candidates": 10,
+                "user_user_candidates": 10,
+                "user_user_neighbours": 7,
                 "trending_candidates": 20,
                 "session_candidates": 10,
                 "trending_min_count": 100,
@@ -88,6 +92,7 @@ class World:
         time = FIRST_DAY * MS_PER_DAY + rng.integers(DAYS * MS_PER_DAY, size=number)
         order = np.argsort(time)
         self.user, self.item, self.time = user[order], item[order], time[order]
+        self.factors = rng.normal(0, 0.3, (ITEMS, 4)).astype(np.float32)
         self.region = (self.user + (rng.random(number) < 0.2)) % REGIONS
 
     def log(self, user: int, as_of: int) -> list[folds.Interaction]:
@@ -186,12 +191,18 @@ class World:
         columns["k"] = [100] * len(pairs)
         return columns
 
+    def histories(self, bought: np.ndarray) -> Histories:
+        """Every user's items; the last five users have no code."""
+        users, items = np.nonzero(bought)
+        codes = np.where(np.arange(USERS) < USERS - 5, np.arange(USERS) + FIRST_VALUE, -1)
+        return Histories(codes, np.r_[0, np.cumsum(np.bincount(users, minlength=USERS))], items.astype(np.int32))
+
     def _retrieval(self, folder: str) -> None:
         embeddings = np.eye(DEPARTMENTS, dtype=np.float32)[self.department]
         embeddings += self.rng.normal(0, 0.2, embeddings.shape).astype(np.float32)
         embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
         _save(f"{folder}/query_tower.onnx", query_tower_graph(self.config, embeddings, self.rng))
-        _save_arrays(f"{folder}/item_embeddings.npy", embeddings)
+        np.save(f"{folder}/item_embeddings.npy", embeddings)
         bought = np.zeros((USERS, ITEMS))
         np.add.at(bought, (self.user[self.time < CUT], self.item[self.time < CUT]), 1)
         together = (bought > 0).T.astype(np.float64) @ (bought > 0)
@@ -199,7 +210,9 @@ class World:
         neighbours = np.argsort(-together, axis=1, kind="stable")[:, :20]
         weights = np.take_along_axis(together, neighbours, axis=1).astype(np.float32)
         codes = np.where(weights > 0, neighbours + FIRST_VALUE, 0).astype(np.int32)
-        _save_arrays(f"{folder}/item_item.npz", neighbours=codes, weights=weights / 10)
+        np.savez(f"{folder}/item_item.npz", neighbours=codes, weights=weights / 10)
+        np.save(f"{folder}/als.npy", self.factors)
+        np.savez(f"{folder}/user_user.npz", **self.histories(bought > 0)._asdict())
         write_manifest(folder, f"retrieval-{folder.rsplit('/', 1)[1]}", recent_half_life_hours=240.0, temperature=0.1)
 
 
@@ -285,10 +298,3 @@ def _save_table(url: str, columns: dict) -> None:
     filesystem, path = fsspec.core.url_to_fs(url)
     filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
     pq.write_table(pa.table(columns), path)
-
-
-def _save_arrays(path: str, *single: np.ndarray, **named: np.ndarray) -> None:
-    if named:
-        np.savez(path, **named)
-    else:
-        np.save(path, single[0])
