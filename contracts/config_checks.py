@@ -63,6 +63,7 @@ WORDS = {
     "ranker": ("dcn", "dlrm", "mmoe"),
     "ranker_loss": ("binary", "listwise"),
     "second_task": ("", "value", "dwell"),
+    "mixed_precision": ("auto", "off", "mixed_float16", "mixed_bfloat16"),
 }
 
 #: Settings that are a part of one.

@@ -52,6 +52,8 @@ class TrainSettings:
     ranker_rows: int = 8000
     #: What a row of windows B and C asks for: all that a user takes within so many days; 0: what he takes next.
     horizon_days: int = 0
+    #: Deep layers in half the bits: "auto" where a GPU is made for it, "off", "mixed_float16" or "mixed_bfloat16".
+    mixed_precision: str = "auto"
     #: An update learns from rows of so many days before the cut at most; a resident model older than that is refitted.
     update_days: int = 7
     #: Old rows that an update learns again with each new one, and its small steps.

@@ -20,11 +20,11 @@ from contracts.blending import calibrated, personal_score, retrieval_score
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, RETRIEVAL_SIGNALS, ranker_categorical, ranker_continuous
-from train import blend_tuning, current, ranking_model, ranking_rows, ranks
+from train import blend_tuning, current, precision, ranking_model, ranking_rows, ranks
 from train.blend_tuning import mean_ndcg
 from train.calibration import Calibration, calibrate, folds, platt
 from train.onnx_export import export
-from train.progress import BestEpoch, TrainingBar
+from train.progress import BestEpoch, TrainingBar, together
 from train.ranking_model import Inputs
 from train.ranking_rows import Candidates
 
@@ -127,18 +127,26 @@ def fit(
     """
     settings = config.train
     tf.keras.utils.set_random_seed(settings.seed)
+    policy = precision.policy(settings.mixed_precision)
     model = ranking_model.build(settings, columns)
+    trained = model if policy == precision.WHOLE else ranking_model.build(settings, columns, policy)
     kept, validation = ranking_rows.divided(learned, _VALIDATION_SHARE, settings.seed)
-    batches = ranking_rows.batches(kept.share(*ranks.world()), columns, settings)
-    number, size = ranks.least(int(batches.cardinality())), settings.ranker_batch
-    bar = TrainingBar(settings.ranker, number, size, settings.ranker_epochs)
+    batches, number = ranking_rows.batches(kept.share(*ranks.world()), columns, settings, settings.ranker_epochs)
+    bar = TrainingBar(settings.ranker, number, settings.ranker_batch, settings.ranker_epochs)
     untold = Fitted(model, columns, [], 0, {})
-    best = BestEpoch(lambda: ranks.agreed(judge(untold, validation, bool(settings.second_task))), on_epoch)
-    optimizer = ranks.optimizer(settings.ranker_learning_rate)
+
+    def judged() -> dict[str, float]:
+        precision.take_over(model, trained)
+        return ranks.agreed(judge(untold, validation, bool(settings.second_task)))
+
+    best = BestEpoch(judged, on_epoch)
+    optimizer = precision.optimizer(ranks.optimizer(settings.ranker_learning_rate), policy)
     watched = [*ranks.callbacks(settings.ranker_learning_rate, number * settings.ranker_epochs), bar, best]
-    model.compile(optimizer=optimizer, loss=ranking_model.losses(settings), metrics=[])  # pyright: ignore[reportArgumentType]
+    losses: Any = ranking_model.losses(settings)
+    trained.compile(optimizer=optimizer, loss=losses, metrics=[], steps_per_execution=together(number))
     with bar:
-        model.fit(batches.take(number), epochs=settings.ranker_epochs, verbose=0, callbacks=watched)  # pyright: ignore[reportArgumentType]
+        trained.fit(batches, epochs=settings.ranker_epochs, steps_per_epoch=number, verbose=0, callbacks=watched)  # pyright: ignore[reportArgumentType]
+    precision.take_over(model, trained)
     ranks.check_equal(model)
     return Fitted(model, columns, bar.losses, best.epochs, best.figures)
 

@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 import pyarrow.parquet as pq
 import pytest
-from made_shop import DAY, ENDS, GROUPS, make, write
+from made_shop import DAY, ENDS, GROUPS, write
 
 from contracts.artifacts import read_json, read_manifest, resident, write_json, write_manifest
 from contracts.blending import recent_weights
@@ -19,13 +19,15 @@ CUT, NEW_ITEM, NEW_USER = ENDS["cut"] + 2 * DAY, 63, 153
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory):
+def shop(world, tmp_path_factory):
     """A shop that was fitted until its cut, two days later; steps are as large as a small shop needs."""
-    shop = make(tmp_path_factory.mktemp("shop"))
-    train = dataclasses.replace(shop.config.train, update_learning_rate=0.01)
-    shop = dataclasses.replace(shop, config=dataclasses.replace(shop.config, train=train))
-    for kind in ("fit", "refit"):
-        retrieval.run(shop.config, shop.zones, kind)
+    retrieval.run(world.config, world.zones, "fit")  # there already, where other tests have asked for it
+    root = tmp_path_factory.mktemp("shop") / world.config.name
+    shutil.copytree(world.zones.root, root)
+    zones = type(world.zones)(str(root))
+    retrieval.run(world.config, zones, "refit")
+    train = dataclasses.replace(world.config.train, update_learning_rate=0.01)
+    shop = dataclasses.replace(world, config=dataclasses.replace(world.config, train=train), zones=zones)
     two_days_pass(shop)
     return shop
 
