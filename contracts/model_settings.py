@@ -66,8 +66,5 @@ class ServeSettings:
     trending_half_life_hours: float = 336.0
     #: Interactions of a region below which its trending list falls back to all regions.
     trending_min_count: int = 500
-    #: Interactions at which the personal part weighs one half against trending.
-    evidence_half: float = 1.0
-    ranker_evidence_half: float = 0.0  # the same of the ranker against the two-tower; 0: the ranker alone
     #: Weight of the running session's categories (0 switches session intent off).
     session_weight: float = 0.6

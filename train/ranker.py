@@ -16,11 +16,11 @@ import onnxruntime
 import tensorflow as tf
 
 from contracts.artifacts import Zones, drop_manifest, read_json, write_json, write_manifest
-from contracts.blending import calibrated
+from contracts.blending import calibrated, personal_score, retrieval_score
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, ranker_categorical, ranker_continuous
-from train import current, ranking_model, ranking_rows, ranks
+from train import current, evidence_tuning, ranking_model, ranking_rows, ranks
 from train.blend_tuning import mean_ndcg, retrieval_weight, retrieval_weights
 from train.calibration import Calibration, calibrate, folds, platt
 from train.onnx_export import export
@@ -50,7 +50,7 @@ def run(
         return {}
     drop_manifest(zones.ranker)
     onnx, error = ranker_onnx(fitted, learned)
-    calibration, weights, figures = tune(config, onnx, held_out)
+    calibration, weights, figures = tune(config, zones, onnx, held_out)
     filesystem, path = fsspec.core.url_to_fs(f"{zones.ranker}/ranker.onnx")
     filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
     filesystem.pipe_file(path, onnx)
@@ -172,10 +172,16 @@ def ranker_onnx(fitted: Fitted, learned: Candidates) -> tuple[bytes, float]:
     return export(logit, columns.signature(), "logit", samples, relative=True)
 
 
-def tune(config: Config, onnx: bytes, asked: Candidates) -> tuple[Calibration, dict[str, float], dict[str, float]]:
+def tune(
+    config: Config, zones: Zones, onnx: bytes, asked: Candidates
+) -> tuple[Calibration, dict[str, float], dict[str, Any]]:
     """The calibration and the blend's weights by window C's candidates, and NDCG@10 of each order on C."""
     session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
-    (logits,) = session.run(["logit"], {"categorical": asked.categorical, "continuous": asked.continuous})
+
+    def scored(some: Candidates) -> np.ndarray:
+        return session.run(["logit"], {"categorical": some.categorical, "continuous": some.continuous})[0]
+
+    logits = scored(asked)
     if (slope := platt(logits, asked.label)[0]) <= 0:
         raise ArtifactError(
             f"the ranker's order is worse than chance on window C (Platt slope {slope:.3f}, expected > 0): "
@@ -183,18 +189,30 @@ def tune(config: Config, onnx: bytes, asked: Candidates) -> tuple[Calibration, d
         )
     seed = config.train.seed
     found = calibrate(logits, asked.label, asked.request, seed)
-    names = ranker_continuous(config.features)
-    two_tower, similar, trend = (
-        asked.continuous[:, names.index(name)] for name in ("two_tower_score", "similar_log", "trend")
-    )
-    weights, retrieval = retrieval_weights(two_tower, similar, trend, asked)
+    signals = functools.partial(_signals, config)
+    weights, retrieval = retrieval_weights(*signals(asked), asked)
     weight, blended = retrieval_weight(
         calibrated(logits, found.knots), retrieval, asked, folds(len(asked.relevant), seed)
     )
+
+    def personal(some: Candidates) -> np.ndarray:
+        known = retrieval_score(*signals(some), weights)
+        return personal_score(calibrated(scored(some), found.knots), known, weight)
+
+    little = evidence_tuning.cold(config, zones, personal)
+    halves, curve = evidence_tuning.halves(evidence_tuning.lists(config, zones, "C", asked, personal), little)
     figures = {
         "ndcg_at_10_retrieval": mean_ndcg(retrieval, asked),
         "ndcg_at_10_ranker": mean_ndcg(logits, asked),
         "ndcg_at_10_blend": blended,
     }
     blend = {"retrieval_weight": weight, "similar_weight": weights.similar, "trend_weight": weights.trend}
-    return found, blend, {name: round(value, 5) for name, value in figures.items()}
+    blend |= {"evidence_half": halves.personal, "ranker_evidence_half": halves.ranker}
+    return found, blend, {name: round(value, 5) for name, value in figures.items()} | {"cold_start": curve}
+
+
+def _signals(config: Config, asked: Candidates) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """``retrieval_score``'s inputs among the ranker's."""
+    names = ranker_continuous(config.features)
+    two_tower, similar, trend = (names.index(name) for name in ("two_tower_score", "similar_log", "trend"))
+    return asked.continuous[:, two_tower], asked.continuous[:, similar], asked.continuous[:, trend]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from contracts.blending import RetrievalWeights, personal_score
+from contracts.blending import Evidence, RetrievalWeights, by_evidence, personal_score
 from contracts.features import FIRST_VALUE
 from contracts.requests import Answer, Source
 from ensemble.steps.arrays import Candidates, Query
@@ -28,6 +28,7 @@ class ColdStart:
         self._popularity = popularity
         self._retrieval_weight = float(blend["retrieval_weight"])
         self._weights = RetrievalWeights(float(blend["similar_weight"]), float(blend["trend_weight"]))
+        self._halves = Evidence(float(blend["evidence_half"]), float(blend["ranker_evidence_half"]))
 
     def __call__(
         self, envelopes: Sequence[Envelope], query: Query, candidates: Candidates, ranked: np.ndarray
@@ -44,17 +45,17 @@ class ColdStart:
         valid = ids > 0
         trending = np.stack([self._popularity.trending(x.as_of, x.region) for x in envelopes])
         at = np.maximum(ids - FIRST_VALUE, 0).astype(np.int64)
-        evidence = np.array([[x.evidence] for x in envelopes], np.float64)
-        weight = _trust(evidence, self._tables.serve.evidence_half)
         category = self._tables.item_category[ids]
         in_session = np.take_along_axis(session_weights(self._tables, query), category, axis=1)
-        personal = weight * self._personal(envelopes, candidates, ranked)
+        logged = self._personal(envelopes, candidates, ranked)
+        two_tower, evidence = standardised(scores[..., 0], valid), np.array([[x.evidence] for x in envelopes])
+        demand = np.take_along_axis(trending, at, axis=1)
+        personal, common = by_evidence(logged, two_tower, demand, evidence, self._halves)
         personal += self._tables.serve.session_weight * in_session
-        common = (1 - weight) * np.take_along_axis(trending, at, axis=1)
         final = np.where(valid, personal + common, -np.inf)
         most = max((envelope.k for envelope in envelopes), default=0)
         best = top_k(final, most)
-        similar = standardised(scores[..., 1], valid) > standardised(scores[..., 0], valid)
+        similar = standardised(scores[..., 1], valid) > two_tower
         sources = np.where(common > personal, Source.TRENDING, np.where(similar, Source.SIMILAR, Source.PERSONAL))
         blocked = blocked_items(
             envelopes,
@@ -73,22 +74,13 @@ class ColdStart:
         return answers
 
     def _personal(self, envelopes: Sequence[Envelope], candidates: Candidates, ranked: np.ndarray) -> np.ndarray:
-        """The personal score over its greatest, from 0 to 1, float64 ``[b, m]``; 0 where padded.
-
-        Where the ranker has learned from people of whom much is known (``serve.ranker_evidence_half``), little evidence
-        lies outside what it has seen, and the two-tower, which has seen all beginnings, speaks instead.
-        """
+        """``personal_score`` of the candidates, float64 ``[b, m]``; -inf where padded."""
         ids, scores = candidates
         at = np.maximum(ids - FIRST_VALUE, 0)
         trend = np.stack([self._popularity.trend(x.as_of)[row] for x, row in zip(envelopes, at)])
         merged = merged_score(ids, scores, self._weights, trend)
         logged = personal_score(ranked, merged, self._retrieval_weight).astype(np.float64)
-        evidence = np.array([[x.evidence] for x in envelopes], np.float64)
-        trust = _trust(evidence, self._tables.serve.ranker_evidence_half)
-        logged = trust * logged + (1 - trust) * standardised(scores[..., 0], ids > 0)
-        logged = np.where(ids > 0, logged, -np.inf)
-        greatest = logged.max(axis=1, keepdims=True, initial=-np.inf)
-        return np.exp(logged - np.where(np.isfinite(greatest), greatest, 0.0))
+        return np.where(ids > 0, logged, -np.inf)
 
     def _filled(
         self, k: int, codes: np.ndarray, scores: np.ndarray, sources: list[str], trending: np.ndarray
@@ -117,8 +109,3 @@ class ColdStart:
             feature_age_ms=envelope.feature_age_ms,
             skipped=tuple({"stage": stage, "reason": reason} for stage, reason in envelope.skipped),
         )
-
-
-def _trust(evidence: np.ndarray, half: float) -> np.ndarray:
-    """A weight from 0 to 1 that grows with evidence and is one half at ``half``; 1 throughout where that is 0."""
-    return evidence / (evidence + half) if half else np.ones_like(evidence)

@@ -30,7 +30,13 @@ from contracts.features import (
 
 DEPARTMENTS, ITEMS, USERS, DAYS, REGIONS = 8, 240, 80, 60, 4
 FIRST_DAY = 20_000
-BLEND = {"similar_weight": 0.7, "trend_weight": 0.0, "retrieval_weight": 0.3}
+BLEND = {
+    "similar_weight": 0.7,
+    "trend_weight": 0.0,
+    "retrieval_weight": 0.3,
+    "evidence_half": 1.0,
+    "ranker_evidence_half": 0.0,
+}
 CUT = (FIRST_DAY + DAYS - 5) * MS_PER_DAY
 
 
@@ -151,12 +157,14 @@ class World:
         }
         _save_table(f"{place.features}/buckets.parquet", buckets)
         for number, window in enumerate("BC"):
-            self._rows(f"{place.features}/rows/window={window}/part-0.parquet", CUT - (10 - 5 * number) * MS_PER_DAY)
+            start = CUT - (10 - 5 * number) * MS_PER_DAY
+            _save_table(f"{place.features}/rows/window={window}/part-0.parquet", self._rows(start))
+        _save_table(f"{place.features}/rows/window=cold/part-0.parquet", self._cold(CUT - 5 * MS_PER_DAY))
         users = [user for user in range(USERS) if self.log(user, CUT)]
         _save_table(f"{place.features}/requests.parquet", self._requests(users))
         write_manifest(place.features, "features-1")
 
-    def _rows(self, url: str, start: int) -> None:
+    def _rows(self, start: int) -> dict:
         rows = np.flatnonzero((self.time >= start) & (self.time < start + 5 * MS_PER_DAY))
         pairs, targets = [], []
         for r in rows:
@@ -167,7 +175,24 @@ class World:
         columns = self._raw(pairs)
         columns["row_id"] = np.arange(len(pairs))
         columns["target_item_codes"] = pa.array(targets, pa.list_(pa.int32()))
-        _save_table(url, columns)
+        return columns
+
+    def _cold(self, start: int) -> dict:
+        """Three users as if nobody knew them, who must not be answered what they had."""
+        users = [user for user in range(USERS) if self.log(user, start)][:3]
+        columns = self._raw([(user, start) for user in users])
+        taken = [
+            sorted({int(i) + FIRST_VALUE for i in self.item[(self.user == u) & (self.time >= start)]}) for u in users
+        ]
+        columns["person"] = columns["user_id"]
+        columns["user_id"] = [f"cold:{user}" for user in columns["person"]]
+        columns["exclude_item_ids"] = columns["seen_item_ids"]
+        nobody = {feature.name: feature for view in feature_views(self.config.features) for feature in view.features}
+        for name in ("seen_item_ids", "recent_item_ids", "recent_event_times", "interaction_count"):
+            columns[name] = [nobody[name].default] * len(users)
+        columns["row_id"] = np.arange(len(users))
+        columns["target_item_codes"] = pa.array(taken, pa.list_(pa.int32()))
+        return columns
 
     def _requests(self, users: list[int]) -> dict:
         columns = self._raw([(user, CUT) for user in users])

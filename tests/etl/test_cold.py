@@ -30,3 +30,19 @@ def test_a_cold_request_knows_the_newest_interactions_of_a_user_under_an_id_nobo
     truth = runs.frame("base", "features/truth.parquet").set_index("request_id")["item_ids"].map(list)
     for request_id in cold.index:
         assert truth.get(request_id) == truth.get(request_id.split(":")[2])
+
+
+def test_the_rehearsal_asks_the_same_at_the_beginning_of_window_c(runs: Runs, log: pd.DataFrame) -> None:
+    rows, settings = runs.frame("base", "features/rows/window=cold"), runs.config("base").features
+    start = ENDS_MS["ranker_end"]
+    before = log[log["event_time"] < start].sort_values(["event_time", "event_id"])
+    within = log[(log["event_time"] >= start) & (log["event_time"] < CUT_MS)]
+    assert rows["row_id"].is_unique and (rows["as_of"] == start).all() and len(rows) > len(COLD_STEPS)
+    assert not set(rows["user_id"]) & set(log["user_id"])
+    for row in rows.sample(60, random_state=0).itertuples():
+        own = before[before["user_id"] == row.person]
+        assert len(own) >= max(COLD_STEPS) and row.known_events == row.interaction_count
+        assert_views(row, own.tail(row.known_events), settings, seen=True)
+        assert set(row.exclude_item_ids) == set(own["item_id"])
+        taken = within[within["user_id"] == row.person]["item_id"]
+        assert 0 < len(row.target_item_codes) <= len(set(taken) - set(own["item_id"]))
