@@ -33,21 +33,17 @@ def rows_of(place: Zones, window: str) -> pd.DataFrame:
 
 
 def test_columns_are_those_of_the_contract(made: dict[str, pd.DataFrame], world: World) -> None:
-    own = [
-        "row_id",
-        "user_id",
-        "as_of",
-        "item_code",
-        "label",
-        "two_tower_rank",
-        "similar_rank",
-        "evidence",
-        "in_session",
-    ]
+    own = ["row_id", "user_id", "as_of", "item_code", "label", "two_tower_rank", "similar_rank", "evidence"]
     features = world.config.features
     names = [f"c_{name}" for name in ranker_categorical(features)] + [f"x_{n}" for n in ranker_continuous(features)]
     for table in made.values():
-        assert set(table.columns) == {*own, "trending_score", *names, *(c for c in table.columns if c == "window")}
+        assert set(table.columns) == {
+            *own,
+            "trending_score",
+            "in_session",
+            *names,
+            *(c for c in table.columns if c == "window"),
+        }
         assert table.label.dtype == np.int8
         assert not table.isna().any().any()
 

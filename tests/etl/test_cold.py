@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from contracts import artifacts
 from contracts.evaluation import COLD_STEPS, Kind
 from tests.etl.conftest import CUT_MS, Runs
 from tests.etl.views import assert_views, home_region
@@ -34,7 +35,7 @@ def test_a_cold_request_knows_the_newest_interactions_of_a_user_under_an_id_nobo
 
 def test_the_rehearsal_asks_the_same_at_the_beginning_of_window_c(runs: Runs, log: pd.DataFrame) -> None:
     rows, settings = runs.frame("base", "features/rows/window=cold"), runs.config("base").features
-    start = ENDS_MS["ranker_end"]
+    start = artifacts.read_manifest(runs.zones("base").processed)["ranker_end"]
     before = log[log["event_time"] < start].sort_values(["event_time", "event_id"])
     within = log[(log["event_time"] >= start) & (log["event_time"] < CUT_MS)]
     assert rows["row_id"].is_unique and (rows["as_of"] == start).all() and len(rows) > len(COLD_STEPS)
