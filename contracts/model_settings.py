@@ -64,7 +64,7 @@ class ServeSettings:
     covisit_candidates: int = 60  # of what goes with the user's newest item, where that is counted
     session_candidates: int = 40  # trending items of the running session's categories
     trending_half_life_hours: float = 336.0
-    #: Interactions of a region below which its trending list falls back to all regions.
+    #: Interactions of all regions that join a region's own in its trending list: one that has as many is half its own.
     trending_min_count: int = 500
     #: Weight of the running session's categories (0 switches session intent off).
     session_weight: float = 0.6

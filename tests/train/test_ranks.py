@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -111,3 +112,22 @@ def test_when_one_rank_dies_all_are_ended_and_it_is_named():
     with pytest.raises(TrainError, match="rank 1 of 2 ended with exit code 3"):
         launch.ranks(2, ["-c", code])
     assert time.monotonic() - started < 10
+
+
+@built
+@pytest.mark.parametrize("interruption", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_run_leaves_no_process(tmp_path, interruption):
+    tells = "pathlib.Path(os.environ['HOROVOD_RANK']).write_text(str(os.getpid()))"
+    waits = f"import os, pathlib, time; {tells}; time.sleep(600)"
+    code = f"from train import launch; launch.ranks(2, ['-c', {waits!r}])"
+    environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    launcher = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environ, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not all(told := [file.read_text() for file in tmp_path.glob("[01]")]) or len(told) < 2:
+        assert launcher.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    launcher.send_signal(interruption)
+    assert launcher.wait(timeout=30) != 0
+    for number in map(int, told):
+        with pytest.raises(ProcessLookupError):
+            os.kill(number, 0)
