@@ -25,8 +25,8 @@ from train.tables import numbers, read
 #: The window of ``candidates/`` that holds the requests of whom little is known.
 COLD = "cold"
 #: Halves that are tried; the least answers whoever has done anything as himself.
-PERSONAL = (0.001, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)
-RANKER = (0.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
+PERSONAL = (0.001, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 50.0, 100.0, 200.0)
+RANKER = (0.0, 5.0, 10.0, 20.0, 30.0, 50.0, 100.0)
 #: What NDCG@10 that the curve lacks counts against NDCG@10 of window C's requests.
 _SHORTFALL = 10.0
 
