@@ -46,7 +46,7 @@ class TrainSettings:
     update_days: int = 7
     #: Old rows that an update learns again with each new one, and its small steps.
     update_replay: int = 4
-    update_learning_rate: float = 0.0005
+    update_learning_rate: float = 0.0002
     #: Share of NDCG@10 or recall@100 on rows learned before that an update may cost; beyond it the update is refused.
     update_max_forgetting: float = 0.1
 

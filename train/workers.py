@@ -42,7 +42,8 @@ def connect(workers: int) -> Iterator[Client]:
 
 
 def _cluster(workers: int, folder: str) -> LocalCluster:
-    for name in logging.root.manager.loggerDict:
+    # The second tells to install what nothing here needs, and is there only after the first cluster's start.
+    for name in (*logging.root.manager.loggerDict, "distributed.http.proxy"):
         if name.startswith("distributed."):  # each has a level of its own, and tells of every connection
             logging.getLogger(name).setLevel(logging.ERROR)
     threads = str(max(1, (os.cpu_count() or 1) // workers))
