@@ -120,8 +120,8 @@ class SequenceTwoTower(tf.keras.Model):
         """One step over whole sequences: softmax over the catalogue at every token that something was taken after."""
         with tf.GradientTape() as tape:
             loss = self.pair_loss(data)
-        variables = self.trainable_variables
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
+        # Not `apply_gradients`: Horovod takes the mean over the ranks where an optimizer computes the gradients.
+        self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
         return {"loss_batch": loss}
 
     def pair_loss(self, data: Columns, training: bool = True) -> tf.Tensor:

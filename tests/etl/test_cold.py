@@ -40,10 +40,13 @@ def test_the_rehearsal_asks_the_same_at_the_beginning_of_window_c(runs: Runs, lo
     within = log[(log["event_time"] >= start) & (log["event_time"] < CUT_MS)]
     assert rows["row_id"].is_unique and (rows["as_of"] == start).all() and len(rows) > len(COLD_STEPS)
     assert not set(rows["user_id"]) & set(log["user_id"])
-    for row in rows.sample(60, random_state=0).itertuples():
+    for _, row in rows.sample(60, random_state=0).iterrows():
         own = before[before["user_id"] == row.person]
         assert len(own) >= max(COLD_STEPS) and row.known_events == row.interaction_count
-        assert_views(row, own.tail(row.known_events), settings, seen=True)
+        past = own.tail(row.known_events)
+        row.home_region, home = home_region(past), row.home_region
+        assert_views(row, past, settings, seen=True)
+        assert home == home_region(own)
         assert set(row.exclude_item_ids) == set(own["item_id"])
         taken = within[within["user_id"] == row.person]["item_id"]
         assert 0 < len(row.target_item_codes) <= len(set(taken) - set(own["item_id"]))

@@ -119,7 +119,9 @@ def test_when_one_rank_dies_all_are_ended_and_it_is_named():
 def test_an_interrupted_run_leaves_no_process(tmp_path, interruption):
     tells = "pathlib.Path(os.environ['HOROVOD_RANK']).write_text(str(os.getpid()))"
     waits = f"import os, pathlib, time; {tells}; time.sleep(600)"
-    code = f"from train import launch; launch.ranks(2, ['-c', {waits!r}])"
+    # Who starts the tests in the background of a shell has them ignore SIGINT.
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heeds}; from train import launch; launch.ranks(2, ['-c', {waits!r}])"
     environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     launcher = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environ, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
