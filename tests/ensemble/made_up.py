@@ -27,16 +27,12 @@ from contracts.features import (
     ranker_categorical,
     ranker_continuous,
 )
+from tests.ensemble.beginners import beginners
 
 DEPARTMENTS, ITEMS, USERS, DAYS, REGIONS = 8, 240, 80, 60, 4
 FIRST_DAY = 20_000
-BLEND = {
-    "similar_weight": 0.7,
-    "trend_weight": 0.0,
-    "retrieval_weight": 0.3,
-    "evidence_half": 1.0,
-    "ranker_evidence_half": 0.0,
-}
+BLEND = {"similar_weight": 0.7, "trend_weight": 0.0, "retrieval_weight": 0.3}
+BLEND |= {"evidence_half": 1.0, "ranker_evidence_half": 0.0}
 CUT = (FIRST_DAY + DAYS - 5) * MS_PER_DAY
 
 
@@ -159,7 +155,7 @@ class World:
         for number, window in enumerate("BC"):
             start = CUT - (10 - 5 * number) * MS_PER_DAY
             _save_table(f"{place.features}/rows/window={window}/part-0.parquet", self._rows(start))
-        _save_table(f"{place.features}/rows/window=cold/part-0.parquet", self._cold(CUT - 5 * MS_PER_DAY))
+        _save_table(f"{place.features}/rows/window=cold/part-0.parquet", beginners(self, CUT - 5 * MS_PER_DAY))
         users = [user for user in range(USERS) if self.log(user, CUT)]
         _save_table(f"{place.features}/requests.parquet", self._requests(users))
         write_manifest(place.features, "features-1")
@@ -172,36 +168,19 @@ class World:
             if self.item_ids[self.item[r]] not in self.row(user, as_of)["seen_item_ids"]:
                 pairs.append((user, as_of))
                 targets.append([int(self.item[r]) + FIRST_VALUE])
-        columns = self._raw(pairs)
+        columns = self.raw(pairs)
         columns["row_id"] = np.arange(len(pairs))
         columns["target_item_codes"] = pa.array(targets, pa.list_(pa.int32()))
         return columns
 
-    def _cold(self, start: int) -> dict:
-        """Three users as if nobody knew them, who must not be answered what they had."""
-        users = [user for user in range(USERS) if self.log(user, start)][:3]
-        columns = self._raw([(user, start) for user in users])
-        taken = [
-            sorted({int(i) + FIRST_VALUE for i in self.item[(self.user == u) & (self.time >= start)]}) for u in users
-        ]
-        columns["person"] = columns["user_id"]
-        columns["user_id"] = [f"cold:{user}" for user in columns["person"]]
-        columns["exclude_item_ids"] = columns["seen_item_ids"]
-        nobody = {feature.name: feature for view in feature_views(self.config.features) for feature in view.features}
-        for name in ("seen_item_ids", "recent_item_ids", "recent_event_times", "interaction_count"):
-            columns[name] = [nobody[name].default] * len(users)
-        columns["row_id"] = np.arange(len(users))
-        columns["target_item_codes"] = pa.array(taken, pa.list_(pa.int32()))
-        return columns
-
     def _requests(self, users: list[int]) -> dict:
-        columns = self._raw([(user, CUT) for user in users])
+        columns = self.raw([(user, CUT) for user in users])
         n = len(users)
         nothing = {"exclude_item_ids": pa.array([[]] * n, pa.list_(pa.string()))}
         whole = {"kind": [Kind.TEST] * n, "known_events": np.full(n, WHOLE_HISTORY, np.int32)}
         return {**columns, **whole, "request_id": columns["user_id"], "region": [""] * n, **nothing}
 
-    def _raw(self, pairs: list[tuple[int, int]]) -> dict:
+    def raw(self, pairs: list[tuple[int, int]]) -> dict:
         rows = [self.row(user, as_of) for user, as_of in pairs]
         names = [feature.name for view in feature_views(self.config.features) for feature in view.features]
         columns: dict = {name: [row[name] for row in rows] for name in names}
