@@ -13,46 +13,47 @@ import numpy as np
 #: Below this a calibrated probability says no more; it keeps the logarithm finite.
 _LEAST_PROBABILITY = 1e-9
 
+#: Beyond so many, a weight is less than float32 can add to 1.
+_MOST_HALVINGS = 24
+
 #: A calibration: ``logit``, rising strictly, and the ``log_odds`` that belong to each, two of them at least.
 Knots = Mapping[str, Sequence[float]]
 
 
 def recent_weights(ages_ms: np.ndarray, half_life_hours: float) -> np.ndarray:
-    """Weights of recent items for the query tower, float32 of the shape of ``ages_ms``: halved every half-life.
+    """Weights of recent items (the last axis) for the query tower, float32 of the shape of ``ages_ms``.
+
+    The newest has 1, and every half-life that another is older halves its weight: only parts of the whole matter, and
+    so a user who comes back after years is still known by what he did last. What weighs too little to be seen in a
+    float32 sum beside the newest weighs nothing: denormal numbers are 0 to some runtimes and not to others.
 
     An event of the future (clocks differ) has age 0.
 
     Example:
-        >>> recent_weights(np.array([0, 3_600_000]), 1.0).tolist()
+        >>> recent_weights(np.array([3_600_000, 7_200_000]), 1.0).tolist()
         [1.0, 0.5]
     """
-    return np.exp2(-np.maximum(ages_ms, 0) / (half_life_hours * 3_600_000)).astype(np.float32)
+    ages = np.maximum(ages_ms, 0)
+    halvings = (ages - ages.min(axis=-1, keepdims=True)) / (half_life_hours * 3_600_000)
+    return np.where(halvings <= _MOST_HALVINGS, np.exp2(-halvings), 0.0).astype(np.float32)
 
 
-class RetrievalWeights(NamedTuple):
-    """What retrieval is worth without a ranker.
-
-    Attributes:
-        similar: from 0 (two-tower alone) to 1 (item-item alone).
-        trend: of the trend; an item-item score times the trend's power is a sum of logs.
-    """
-
-    similar: float
-    trend: float
-
-
-def retrieval_score(
-    two_tower: np.ndarray, similar: np.ndarray, trend: np.ndarray | float, weights: RetrievalWeights
-) -> np.ndarray:
-    """One score of what retrieval knows, the ranker's inputs of these names.
+def retrieval_score(signals: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> np.ndarray:
+    """One score of what retrieval knows: the weighted sum of its signals.
 
     Args:
-        two_tower: ``two_tower_score``, standardised.
-        similar: ``similar_log``, the log of a score as a part of the request's greatest.
-        trend: ``trend``, log of the demand of late against that of long.
-        weights: of ``blend.json``.
+        signals: float ``[..., candidates]`` by the names of ``contracts.features.RETRIEVAL_SIGNALS``.
+        weights: of ``blend.json``, for some of these names. An item-item score times a power of the trend is such a
+            sum, of logs.
+
+    Example:
+        >>> retrieval_score({"a": np.array([1.0, 2.0]), "b": np.array([5.0, 0.0])}, {"a": 1.0, "b": 0.5}).tolist()
+        [3.5, 2.0]
     """
-    return (1.0 - weights.similar) * two_tower + weights.similar * similar + weights.trend * trend
+    total = np.zeros(np.broadcast_shapes(*(held.shape for held in signals.values())))
+    for name, weight in weights.items():
+        total += weight * signals[name]
+    return total
 
 
 def calibrated(logits: np.ndarray, knots: Knots) -> np.ndarray:
@@ -71,15 +72,18 @@ def calibrated(logits: np.ndarray, knots: Knots) -> np.ndarray:
     return np.exp(-np.logaddexp(0.0, -(odds[piece - 1] + slope[piece - 1] * (logits - at[piece - 1]))))
 
 
-def personal_score(probability: np.ndarray, retrieval: np.ndarray, retrieval_weight: float) -> np.ndarray:
+def personal_score(
+    probability: np.ndarray, retrieval: np.ndarray, retrieval_weight: float, spread: float = 1.0
+) -> np.ndarray:
     """Log of the calibrated probability, mixed with ``retrieval_score``; NaN probabilities leave retrieval alone.
 
     Args:
         probability: ``calibrated``; NaN where ranking was skipped.
         retrieval: ``retrieval_score`` of the same candidates.
         retrieval_weight: of ``blend.json``.
+        spread: of ``blend.json``, more than 0: makes the sum the logarithm of a probability again, whatever the weight.
     """
-    logged = np.log(np.maximum(probability, _LEAST_PROBABILITY)) + retrieval_weight * retrieval
+    logged = spread * (np.log(np.maximum(probability, _LEAST_PROBABILITY)) + retrieval_weight * retrieval)
     return np.where(np.isnan(probability), retrieval, logged)
 
 

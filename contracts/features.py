@@ -8,13 +8,30 @@ values; encoding happens at serving, with the tables of the release.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from contracts.config import FeatureSettings
 
 #: Codes of every categorical column; the catalogue's values follow from ``FIRST_VALUE`` on.
 PAD, NULL, OUT_OF_VOCABULARY, FIRST_VALUE = 0, 1, 2, 3
+
+#: What scores the whole catalogue for a user, in the order of the last axis of ``candidate_scores``. A source that a
+#: release does not have is one that knows nobody.
+SOURCES = ("two_tower", "similar", "als", "user_user")
+
+#: What sources say of a candidate, computed by ``ensemble/steps/sources.py``: ``_score`` is standardised within the
+#: request, ``_log`` the logarithm of a score as a part of the request's greatest. Cosines of towers have no such parts.
+SOURCE_SIGNALS = tuple(
+    f"{source}_{kind}" for source in SOURCES for kind in ("score", "log") if (source, kind) != ("two_tower", "log")
+)
+
+#: What retrieval's score is the weighted sum of (``contracts.blending.retrieval_score``), by the ranker's names.
+RETRIEVAL_SIGNALS = (*SOURCE_SIGNALS, "trend")
 
 MS_PER_MINUTE = 60_000
 MINUTES_PER_DAY = 1440
@@ -118,8 +135,19 @@ def feature_views(settings: FeatureSettings) -> tuple[FeatureView, ...]:
 
 
 def query_columns(settings: FeatureSettings) -> tuple[str, ...]:
-    """Columns of the query tower's ``user_codes`` ``[batch, len]``: the id first, then the attributes."""
-    return ("user_id", *settings.user_categorical)
+    """Columns of the query tower's ``user_codes`` ``[batch, len]``: the id first, then attributes, then context."""
+    return ("user_id", *settings.user_categorical, *settings.context)
+
+
+def standardised(values: NDArray[Any], statistics: Mapping[str, float]) -> NDArray[np.float32]:
+    """A numeric column as models take it, float32: by the ``mean`` and ``std`` of its encoding, 0 where unknown.
+
+    Example:
+        >>> standardised(np.array([2.0, np.nan]), {"mean": 1.0, "std": 2.0}).tolist()
+        [0.5, 0.0]
+    """
+    scaled = (values.astype(np.float64) - statistics["mean"]) / max(statistics["std"], 1e-9)
+    return np.nan_to_num(scaled, nan=0.0).astype(np.float32)
 
 
 def activity_column(half_life_hours: int) -> str:
@@ -128,15 +156,15 @@ def activity_column(half_life_hours: int) -> str:
 
 
 def ranker_categorical(settings: FeatureSettings) -> tuple[str, ...]:
-    """Columns of the ranker's ``categorical`` int64 ``[candidates, len]``: user attributes, then the item's."""
-    return (*settings.user_categorical, *settings.item_categorical)
+    """Columns of the ranker's ``categorical`` int64 ``[candidates, len]``: the query's but the id, then the item's."""
+    return (*query_columns(settings)[1:], *settings.item_categorical)
 
 
 def ranker_continuous(settings: FeatureSettings) -> tuple[str, ...]:
     """Columns of the ranker's ``continuous`` float32 ``[candidates, len]``, computed by ``ensemble/steps/ranker.py``.
 
-    Scores of retrieval are standardised within the request, or said as parts of its greatest (``similar_log``), so that
-    a refitted retrieval does not shift them.
+    Scores of retrieval are standardised within the request, or said as parts of its greatest (``SOURCE_SIGNALS``), so
+    that a refitted retrieval does not shift them.
     """
     popularity = [popularity_column(hours) for hours in settings.popularity_half_lives_hours]
     counts = [f"category_share_{hours}h" for hours in settings.count_half_lives_hours]
@@ -150,9 +178,7 @@ def ranker_continuous(settings: FeatureSettings) -> tuple[str, ...]:
     trends = [f"trend_{name}" for name in settings.item_categorical]
     activity = [activity_column(hours) for hours in settings.count_half_lives_hours]
     return (
-        "two_tower_score",
-        "similar_score",
-        "similar_log",
+        *SOURCE_SIGNALS,
         *popularity,
         "trend",
         *trends,

@@ -26,7 +26,7 @@ from contracts.artifacts import (
     write_manifest,
 )
 from contracts.config import Config
-from contracts.features import FIRST_VALUE, ranker_categorical, ranker_continuous
+from contracts.features import FIRST_VALUE, SOURCES, ranker_categorical, ranker_continuous
 from contracts.requests import Request
 from ensemble import assemble, raw_rows
 from ensemble.steps.arrays import Candidates
@@ -88,7 +88,7 @@ def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
         folder = Path(temporary)
         assemble.write_shared(folder, config, zones)
         assemble.write_retrieval(folder, fit)
-        assemble.write_document(folder, config, "fit", fit)
+        assemble.write_document(folder, config, zones, "fit", fit)
         maker = _Maker(Release.open(folder))
         for window in WINDOWS:
             facts[window.name] = _fill(config, zones, maker, window)
@@ -157,7 +157,7 @@ class _Maker:
             self._lookup.envelope(Request(user, exclude_ids=tuple(those)), row, instant, 0)
             for user, those, row, instant in zip(users, excluded, rows, as_of)
         ]
-        query = self._lookup.query(users, rows, as_of)
+        query = self._lookup.query(envelopes, rows)
         candidates = self._retrieval(envelopes, query)
         categorical, continuous = self._features(envelopes, query, candidates)
         targets = part["target_item_codes"].to_pylist()
@@ -194,11 +194,11 @@ class _Maker:
 
 
 def _ranks(candidates: Candidates) -> dict[str, np.ndarray]:
-    """Places by either source alone, from 0, int32 ``[b, m]``."""
+    """Places by each source alone, from 0, int32 ``[b, m]``."""
     places = {}
-    for i, name in enumerate(("two_tower_rank", "similar_rank")):
+    for i, name in enumerate(SOURCES):
         order = np.argsort(-candidates.candidate_scores[..., i], axis=1, kind="stable")
-        places[name] = np.argsort(order, axis=1, kind="stable").astype(np.int32)
+        places[f"{name}_rank"] = np.argsort(order, axis=1, kind="stable").astype(np.int32)
     return places
 
 

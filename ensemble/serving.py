@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from contracts.errors import RequestError, StackError
+from contracts.features import SOURCES
 from contracts.requests import DEFAULT_K, Answer, Request, check_request, parse_request
 from ensemble.steps.arrays import Candidates, Query
 from ensemble.steps.blend import ColdStart
@@ -81,11 +82,11 @@ class LookupStep:
         started = self._clock()
         as_of = [started if golden is None else golden["as_of"] for golden in batch["golden"]]
         held = [self._lookup.unknown_row() if isinstance(row, StackError) else row for row in rows]
-        query = self._lookup.query([request.user_id for request in batch["requests"]], held, as_of)
         envelopes = [
             self._lookup.envelope(request, row, instant, started, self._variant)
             for request, row, instant in zip(batch["requests"], held, as_of)
         ]
+        query = self._lookup.query(envelopes, held)
         envelopes = [
             envelope.with_skipped("feature_lookup", str(row)) if isinstance(row, StackError) else envelope
             for envelope, row in zip(envelopes, rows)
@@ -131,7 +132,7 @@ class RetrievalStep:
         return {
             "envelope": _packed(envelopes),
             "candidate_ids": np.zeros(shape, np.int32),
-            "candidate_scores": np.full((*shape, 2), -np.inf, np.float32),
+            "candidate_scores": np.full((*shape, len(SOURCES)), -np.inf, np.float32),
         }
 
 
@@ -187,7 +188,7 @@ class ColdStartStep:
         """Trending, whatever the steps before have found."""
         envelopes = _skipped(batch, "cold_start", error)
         ids = np.zeros_like(batch["candidate_ids"])
-        candidates = Candidates(ids, np.full((*ids.shape, 2), -np.inf, np.float32))
+        candidates = Candidates(ids, np.full((*ids.shape, len(SOURCES)), -np.inf, np.float32))
         query = Query(*(batch[name] for name in Query._fields))
         return {"answers": _objects(self._cold_start(envelopes, query, candidates, np.full(ids.shape, np.nan)))}
 

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from contracts import artifacts
 from contracts.config import Config
 from contracts.features import FIRST_VALUE, MS_PER_DAY, user_profile
+from contracts.request_context import Clock
 from etl import cold, covisits, device, next_events, rows, snapshots, store, timeline
 from etl.history import History
 from etl.selection import ROWS_A_USER, Chosen, Survey
@@ -49,7 +50,10 @@ def survey(group: str, config: Config, zone: artifacts.Zones, instants: rows.Ins
         entry = entry[next_events.continuing(log, found.user[entry], found.as_of[entry], config)]
         asked = next_events.possible(log, instants, config)
     users = pa.table({"user_id": pa.array(log.users[counts > 0], pa.string()), "count": counts[counts > 0]})
-    return Survey(users, entry, window[entry].astype(np.int8), place[found.user[entry]], found.as_of[entry], asked)
+    there = device.to_host(device.counted(log.region[log.time < instants.cut], len(log.regions)))
+    regions = pa.table({"region": pa.array(log.regions, pa.string()), "count": there})
+    place = place[found.user[entry]]
+    return Survey(users, entry, window[entry].astype(np.int8), place, found.as_of[entry], asked, regions)
 
 
 def build(
@@ -61,6 +65,7 @@ def build(
     found = rows.targets(log, item_codes)
     users = timeline.read(zone.processed, "users", config.features.user_categorical)
     users = users.of(pa.array(log.users, pa.string()))
+    clock = Clock(config.features.timezone, artifacts.read_manifest(zone.processed)["shift_ms"])
     newest = (found.as_of >= instants.cut - config.train.update_days * MS_PER_DAY) & (found.as_of < instants.cut)
     first, (b, c) = np.flatnonzero(instants.window(found.as_of) == 0), chosen.entries
     spans = snapshots.asked(log, found, item_codes, instants, config.train)
@@ -69,6 +74,7 @@ def build(
     for window, (whole, part) in made.items():
         ids = _row_ids(whole, first_rows)
         tables = rows.training_rows(log, whole, part, ids, item_codes, config, users, seen=window != "A")
+        tables = (rows.with_context(table, config.features, clock) for table in tables)
         store.write_parts(tables, f"{zone.features}/rows/window={window}/part-{number:05d}.parquet")
     rehearsal = cold.rehearsal(log, found, chosen.cold, first_rows, instants, config, users)
     store.write(rehearsal, f"{zone.features}/rows/window={COLD}/part-{number:05d}.parquet")

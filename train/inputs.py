@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from contracts.config import Config
 from contracts.features import query_columns
-from train.attention import SEQUENCE, TARGET, TOKEN
+from train.attention import CONTEXT, SEQUENCE, TARGET, TOKEN
 from train.pairs import Pairs, Queries
 from train.sequences import Sequences
 from train.tables import Catalogue
@@ -28,6 +28,8 @@ def shape(config: Config, held: Catalogue, widths: Mapping[str, int]) -> Shape:
         config.features.recent_items,
         config.train.embedding_dim,
         widths,
+        tuple(held.item_numbers),
+        config.features.context,
     )
 
 
@@ -38,8 +40,8 @@ def query_inputs(queries: Queries, names: tuple[str, ...]) -> Columns:
 
 
 def item_inputs(held: Catalogue, codes: np.ndarray) -> Columns:
-    """The item tower's inputs for item codes: a column each, int64 ``[batch, 1]``."""
-    return {name: by_code[codes][:, None] for name, by_code in held.item_codes.items()}
+    """The item tower's inputs for item codes: a column each, ``[batch, 1]``, of codes int64 and of numbers float32."""
+    return {name: by_code[codes][:, None] for name, by_code in held.item_columns.items()}
 
 
 def epochs(config: Config, held: Catalogue, learned: Pairs | Sequences, generator: np.random.Generator) -> Epoch:
@@ -48,8 +50,9 @@ def epochs(config: Config, held: Catalogue, learned: Pairs | Sequences, generato
 
     def of_sequences() -> Iterator[Columns]:
         assert isinstance(learned, Sequences)
-        for queries, sequence, token, target in learned.batches(settings.retrieval_batch, generator):
-            yield query_inputs(queries, names) | {SEQUENCE: sequence, TOKEN: token, TARGET: target}
+        for queries, sequence, token, target, context in learned.batches(settings.retrieval_batch, generator):
+            taken = {SEQUENCE: sequence, TOKEN: token, TARGET: target, CONTEXT: context}
+            yield query_inputs(queries, names) | taken
 
     def of_pairs() -> Iterator[Columns]:
         assert isinstance(learned, Pairs)

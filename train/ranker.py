@@ -19,9 +19,9 @@ from contracts.artifacts import Zones, drop_manifest, read_json, write_json, wri
 from contracts.blending import calibrated, personal_score, retrieval_score
 from contracts.config import Config
 from contracts.errors import ArtifactError
-from contracts.features import FIRST_VALUE, ranker_categorical, ranker_continuous
-from train import current, evidence_tuning, ranking_model, ranking_rows, ranks
-from train.blend_tuning import mean_ndcg, retrieval_weight, retrieval_weights
+from contracts.features import FIRST_VALUE, RETRIEVAL_SIGNALS, ranker_categorical, ranker_continuous
+from train import blend_tuning, current, evidence_tuning, ranking_model, ranking_rows, ranks
+from train.blend_tuning import mean_ndcg
 from train.calibration import Calibration, calibrate, folds, platt
 from train.onnx_export import export
 from train.progress import BestEpoch, TrainingBar
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 _VALIDATION_SHARE = 0.15
 #: Candidates that are scored at once, so that memory stays bounded.
 _CHUNK = 65_536
+#: The blend's order is kept even where window C knows of no hit in it.
+_LEAST_SPREAD = 0.01
 
 
 def run(
@@ -174,7 +176,7 @@ def ranker_onnx(fitted: Fitted, learned: Candidates) -> tuple[bytes, float]:
 
 def tune(
     config: Config, zones: Zones, onnx: bytes, asked: Candidates
-) -> tuple[Calibration, dict[str, float], dict[str, Any]]:
+) -> tuple[Calibration, dict[str, Any], dict[str, Any]]:
     """The calibration and the blend's weights by window C's candidates, and NDCG@10 of each order on C."""
     session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
 
@@ -189,30 +191,35 @@ def tune(
         )
     seed = config.train.seed
     found = calibrate(logits, asked.label, asked.request, seed)
-    signals = functools.partial(_signals, config)
-    weights, retrieval = retrieval_weights(*signals(asked), asked)
-    weight, blended = retrieval_weight(
-        calibrated(logits, found.knots), retrieval, asked, folds(len(asked.relevant), seed)
-    )
+    signals = _signals(config, asked)
+    probability = calibrated(logits, found.knots)
+    chosen = blend_tuning.tune(probability, signals, asked, folds(len(asked.relevant), seed))
+    mixed = personal_score(probability, retrieval_score(signals, chosen.signals), chosen.retrieval_weight)
+    # The slope that makes the sum the log odds of what was taken: a sum of many parts is wider than each of them.
+    spread = round(max(platt(mixed, asked.label)[0], _LEAST_SPREAD), 4)
 
     def personal(some: Candidates) -> np.ndarray:
-        known = retrieval_score(*signals(some), weights)
-        return personal_score(calibrated(scored(some), found.knots), known, weight)
+        known = retrieval_score(_signals(config, some), chosen.signals)
+        return personal_score(calibrated(scored(some), found.knots), known, chosen.retrieval_weight, spread)
 
     little = evidence_tuning.cold(config, zones, personal)
     halves, curve = evidence_tuning.halves(evidence_tuning.lists(config, zones, "C", asked, personal), little)
-    figures = {
-        "ndcg_at_10_retrieval": mean_ndcg(retrieval, asked),
-        "ndcg_at_10_ranker": mean_ndcg(logits, asked),
-        "ndcg_at_10_blend": blended,
+    blend = {
+        "retrieval_weight": chosen.retrieval_weight,
+        "signals": chosen.signals,
+        "spread": spread,
+        "evidence_half": halves.personal,
+        "ranker_evidence_half": halves.ranker,
     }
-    blend = {"retrieval_weight": weight, "similar_weight": weights.similar, "trend_weight": weights.trend}
-    blend |= {"evidence_half": halves.personal, "ranker_evidence_half": halves.ranker}
+    figures = {
+        "ndcg_at_10_retrieval": chosen.retrieval_ndcg,
+        "ndcg_at_10_ranker": mean_ndcg(logits, asked),
+        "ndcg_at_10_blend": chosen.ndcg,
+    }
     return found, blend, {name: round(value, 5) for name, value in figures.items()} | {"cold_start": curve}
 
 
-def _signals(config: Config, asked: Candidates) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """``retrieval_score``'s inputs among the ranker's."""
+def _signals(config: Config, asked: Candidates) -> dict[str, np.ndarray]:
+    """``retrieval_score``'s signals among the ranker's inputs."""
     names = ranker_continuous(config.features)
-    two_tower, similar, trend = (names.index(name) for name in ("two_tower_score", "similar_log", "trend"))
-    return asked.continuous[:, two_tower], asked.continuous[:, similar], asked.continuous[:, trend]
+    return {name: asked.continuous[:, names.index(name)] for name in RETRIEVAL_SIGNALS}

@@ -15,7 +15,7 @@ from contracts.artifacts import Zones, exists, read_json
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.events import INTERACTIONS
-from contracts.features import FIRST_VALUE, NULL, OUT_OF_VOCABULARY, query_columns
+from contracts.features import FIRST_VALUE, NULL, OUT_OF_VOCABULARY, query_columns, standardised
 
 
 def read(url: str, columns: Sequence[str], where: pc.Expression | None = None) -> pa.Table:
@@ -68,6 +68,7 @@ class Catalogue:
     Attributes:
         item_ids: string ``[catalogue]``; place i has code i + 3.
         item_codes: column -> int64 ``[catalogue + 3]``, by item code; ``item_id`` first.
+        item_numbers: numeric column -> float32 ``[catalogue + 3]``, by item code, standardised.
         user_ids: strings, sorted.
         vocabularies: query column -> its values by code, from code 3 on.
         query_sizes: query column -> number of codes that serving may send, reserved ones included.
@@ -75,6 +76,7 @@ class Catalogue:
 
     item_ids: np.ndarray
     item_codes: dict[str, np.ndarray]
+    item_numbers: dict[str, np.ndarray]
     user_ids: np.ndarray
     vocabularies: dict[str, pa.Array]
     query_sizes: dict[str, int]
@@ -84,17 +86,31 @@ class Catalogue:
         """Number of items."""
         return len(self.item_ids)
 
+    @property
+    def item_columns(self) -> dict[str, np.ndarray]:
+        """The item tower's columns by item code, codes and numbers."""
+        return {**self.item_codes, **self.item_numbers}
+
     def users(self, user_ids: np.ndarray) -> np.ndarray:
         """Places of users in ``user_ids``; -1 for one that is not there."""
         place = np.minimum(np.searchsorted(self.user_ids, user_ids), max(len(self.user_ids) - 1, 0))
         return np.where(self.user_ids[place] == user_ids, place, -1)
 
+    def codes_of_users(self) -> np.ndarray:
+        """By places in ``user_ids``, the codes that serving gives them, int64."""
+        return _codes(pa.array(self.user_ids.tolist(), pa.string()), self.vocabularies["user_id"])
+
     def user_codes(self, rows: pa.Table) -> np.ndarray:
-        """Codes of the users of training rows as they were then, int64 ``[rows, query columns]``."""
-        return np.stack([_codes(rows[name], known) for name, known in self.vocabularies.items()], axis=1)
+        """Codes of the users and requests of training rows as they were then, int64 ``[rows, query columns]``."""
+        return self.codes(rows, tuple(self.vocabularies))
+
+    def codes(self, rows: pa.Table, names: Sequence[str]) -> np.ndarray:
+        """Codes of some query columns of training rows, int64 ``[rows, names]``."""
+        codes = [_codes(rows[name], self.vocabularies[name]) for name in names]
+        return np.stack(codes, axis=1) if codes else np.empty((rows.num_rows, 0), np.int64)
 
 
-def _codes(values: pa.ChunkedArray, vocabulary: pa.Array) -> np.ndarray:
+def _codes(values: pa.ChunkedArray | pa.Array, vocabulary: pa.Array) -> np.ndarray:
     """Codes of raw values; null for "", out of vocabulary for what has none."""
     found = pc.fill_null(pc.add(pc.index_in(values, value_set=vocabulary), FIRST_VALUE), OUT_OF_VOCABULARY)
     return pc.if_else(pc.equal(values, ""), NULL, found).to_numpy().astype(np.int64)
@@ -106,8 +122,9 @@ def catalogue(config: Config, zones: Zones) -> Catalogue:
     Raises:
         ArtifactError: when the items are not in the order of their codes.
     """
-    attributes = config.features.item_categorical
-    items = read(f"{zones.features}/items.parquet", ["item_id", "item_code", *(f"{name}_code" for name in attributes)])
+    attributes, numeric = config.features.item_categorical, config.features.item_numeric
+    names = ["item_id", "item_code", *(f"{name}_code" for name in attributes), *numeric]
+    items = read(f"{zones.features}/items.parquet", names)
     codes = numbers(items, "item_code")
     if not np.array_equal(codes, np.arange(FIRST_VALUE, FIRST_VALUE + len(codes))):
         raise ArtifactError(f"{zones.features}/items.parquet: expected item_code = row + {FIRST_VALUE}; run etl again")
@@ -118,18 +135,33 @@ def catalogue(config: Config, zones: Zones) -> Catalogue:
     users = read(f"{zones.features}/users.parquet", ["user_id"])
     ids = np.sort(np.asarray(users["user_id"].to_pylist(), str))
     encodings = read_json(f"{zones.features}/encodings.json")
+    scaled = {name: standardised(numbers(items, name), encodings[name]) for name in numeric}
+    by_number = {name: np.r_[np.zeros(FIRST_VALUE, np.float32), values] for name, values in scaled.items()}
     known = {name: pa.array(encodings[name], pa.string()) for name in query_columns(config.features)}
     sizes = {name: FIRST_VALUE + len(values) for name, values in known.items()}
-    return Catalogue(np.asarray(items["item_id"].to_pylist(), str), by_column, ids, known, sizes)
+    return Catalogue(np.asarray(items["item_id"].to_pylist(), str), by_column, by_number, ids, known, sizes)
 
 
 def first_interactions(zones: Zones, held: Catalogue, until_ms: int) -> tuple[np.ndarray, np.ndarray]:
     """Every (user, catalogue item) that interacted before an instant, once: places of users and of items, int64."""
-    kinds = pa.array(sorted(kind.value for kind in INTERACTIONS))
-    where = (ds.field("event_time") < until_ms) & ds.field("event_type").isin(kinds)
-    table = read(f"{zones.processed}/events", ["user_id", "item_id"], where)
+    table = _interactions(zones, until_ms, ["user_id", "item_id"])
     users = pc.index_in(table["user_id"], value_set=pa.array(held.user_ids.tolist()))
     items = pc.index_in(table["item_id"], value_set=pa.array(held.item_ids.tolist()))
     known = pc.and_(pc.is_valid(users), pc.is_valid(items))
     pairs = users.filter(known).to_numpy().astype(np.int64) * held.size + items.filter(known).to_numpy()
     return np.divmod(np.unique(pairs), held.size)
+
+
+def last_seen(zones: Zones, held: Catalogue, until_ms: int) -> np.ndarray:
+    """The newest interaction of every user before an instant, ms, int64 by places of users; -1 without one."""
+    table = _interactions(zones, until_ms, ["user_id", "event_time"])
+    places = held.users(np.asarray(table["user_id"].to_pylist(), str))
+    latest = np.full(len(held.user_ids) + 1, -1)  # of whoever is not there, the last
+    np.maximum.at(latest, places, numbers(table, "event_time"))
+    return latest[:-1]
+
+
+def _interactions(zones: Zones, until_ms: int, columns: list[str]) -> pa.Table:
+    kinds = pa.array(sorted(kind.value for kind in INTERACTIONS))
+    where = (ds.field("event_time") < until_ms) & ds.field("event_type").isin(kinds)
+    return read(f"{zones.processed}/events", columns, where)

@@ -111,7 +111,9 @@ def mixed(config: Config, zones: Zones, held: Catalogue, since: int) -> Pairs | 
     again = old.take(np.sort(generator.choice(old.num_rows, number, replace=False)))
     learned = pairs.of_rows(config, held, pa.concat_tables([new, again]))
     if config.train.query_encoder == "attention":
-        return Sequences(learned.queries, learned.row, np.zeros_like(learned.row), learned.item)
+        user_codes = learned.queries.user_codes[learned.row]
+        context = user_codes[:, user_codes.shape[1] - len(config.features.context) :]
+        return Sequences(learned.queries, learned.row, np.zeros_like(learned.row), learned.item, context)
     return learned
 
 
