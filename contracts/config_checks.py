@@ -45,7 +45,6 @@ _MAY_BE_ZERO = frozenset(
         "covisit_candidates",
         "session_candidates",
         "session_weight",
-        "ranker_evidence_half",
         "min_ratio",
         "max_loss",
         "max_slice_loss",

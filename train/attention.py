@@ -135,6 +135,7 @@ class SequenceTwoTower(tf.keras.Model):
         """One step over whole sequences: softmax over the catalogue at every token that something was taken after."""
         with tf.GradientTape() as tape:
             loss = self.pair_loss(data)
+        # Not `apply_gradients`: Horovod takes the mean over the ranks where an optimizer computes the gradients.
         self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
         self._loss.update_state(loss)
         return {"loss": self._loss.result()}
