@@ -13,9 +13,10 @@ namespace {
 
 constexpr double none = -std::numeric_limits<double>::infinity();
 
-/// A weight from 0 to 1 that grows with evidence and is one half at `half`; 1 throughout where that is 0.
+/// A weight from 0 to 1 that grows with the square of evidence and is one half at `half`; 1 throughout where that is 0.
 double trust(double evidence, double half) {
-  return half == 0 ? 1 : evidence / (evidence + half);
+  double square = evidence * evidence;
+  return half == 0 ? 1 : square / (square + half * half);
 }
 
 /// contracts.blending.personal_score of one candidate.
@@ -50,10 +51,10 @@ Answer ColdStart::operator()(const Passage& passage) const {
   return answer;
 }
 
-/// The personal score over its greatest, from 0 to 1.
+/// The personal part of contracts.blending.by_evidence, before its weight: the score over its greatest, from 0 to 1.
 std::vector<double> ColdStart::personal(const Passage& passage, const Column& two_tower) const {
   auto retrieval = signals_.sum(passage, blend_.signals);
-  double weight = trust(static_cast<double>(passage.envelope.evidence), tables_.serve.ranker_evidence_half);
+  double weight = trust(static_cast<double>(passage.envelope.evidence), blend_.ranker_evidence_half);
   std::vector<double> mixed(retrieval.size());
   for (std::size_t i = 0; i < mixed.size(); ++i) {
     double logged = personal_score(passage.ranked[i], retrieval[i], blend_);
@@ -67,7 +68,7 @@ std::vector<double> ColdStart::personal(const Passage& passage, const Column& tw
 ColdStart::Listed ColdStart::listed(const Passage& passage, const std::vector<double>& trending) const {
   const Candidates& found = passage.candidates;
   const ServeSettings& settings = tables_.serve;
-  double weight = trust(static_cast<double>(passage.envelope.evidence), settings.evidence_half);
+  double weight = trust(static_cast<double>(passage.envelope.evidence), blend_.evidence_half);
   Column two_tower = standardised(found.scores[source_place("two_tower")]);
   Column similar = standardised(found.scores[source_place("similar")]);
   auto score = personal(passage, two_tower), in_session = session_weights(tables_, passage.query);

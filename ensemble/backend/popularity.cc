@@ -79,16 +79,14 @@ Vector Popularity::trending(std::int64_t as_of, const std::string& region) const
   return keep({"trending", "", now, 0, index}, [&] { return trending_at(now, index); });
 }
 
-/// A region's own counts are joined by those of all, scaled to `trending_min_count`; of too few it has all's.
+/// A region's own counts are joined by those of all, scaled to `trending_min_count`.
 std::vector<double> Popularity::trending_at(std::int64_t now, std::int64_t region) const {
   double half_life = tables_.serve.trending_half_life_hours;
   std::vector<double> total = *counts_at(now, half_life, everywhere);
-  if (region != everywhere) {
+  if (double whole = sum(total); region != everywhere && whole > 0) {
     Vector own = counts_at(now, half_life, region);
-    if (double least = tables_.serve.trending_min_count; sum(*own) >= least) {
-      double scale = least / sum(total);
-      for (std::size_t i = 0; i < total.size(); ++i) total[i] = (*own)[i] + total[i] * scale;
-    }
+    double scale = tables_.serve.trending_min_count / whole;
+    for (std::size_t i = 0; i < total.size(); ++i) total[i] = (*own)[i] + total[i] * scale;
   }
   double most = total.empty() ? 0 : *std::max_element(total.begin(), total.end());
   for (double& demand : total) demand = most > 0 ? demand / most : demand;

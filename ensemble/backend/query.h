@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <iterator>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -12,6 +13,14 @@
 #include "scores.h"
 
 namespace trireme {
+
+/// Where a source is in contracts.features.SOURCES, known when this is compiled.
+consteval std::size_t source_place(std::string_view name) {
+  for (std::size_t i = 0; i < std::size(sources); ++i) {
+    if (name == sources[i]) return i;
+  }
+  throw "no such source";
+}
 
 /// ensemble.steps.envelope.Envelope: one request under way.
 struct Envelope {

@@ -47,8 +47,6 @@ ServeSettings serve_of(const Json& raw) {
   raw.at("session_candidates").get_to(out.session_candidates);
   raw.at("trending_half_life_hours").get_to(out.trending_half_life_hours);
   raw.at("trending_min_count").get_to(out.trending_min_count);
-  raw.at("evidence_half").get_to(out.evidence_half);
-  raw.at("ranker_evidence_half").get_to(out.ranker_evidence_half);
   raw.at("session_weight").get_to(out.session_weight);
   return out;
 }
@@ -60,6 +58,8 @@ Blend blend_of(const Json& raw) {
   raw.at("retrieval_weight").get_to(out.retrieval_weight);
   raw.at("signals").get_to(out.signals);
   raw.at("spread").get_to(out.spread);
+  raw.at("evidence_half").get_to(out.evidence_half);
+  raw.at("ranker_evidence_half").get_to(out.ranker_evidence_half);
   bool rising = std::adjacent_find(out.logit.begin(), out.logit.end(), std::greater_equal()) == out.logit.end();
   if (out.logit.size() < 2 || out.logit.size() != out.log_odds.size() || !rising) {
     throw ArtifactError("expected a calibration of at least two rising knots");

@@ -32,7 +32,7 @@ struct ServeSettings {
   bool exclude_seen;
   std::vector<std::size_t> source_candidates;  ///< in the order of contracts.features.SOURCES
   std::size_t user_user_neighbours, trending_candidates, covisit_candidates, session_candidates;
-  double trending_half_life_hours, trending_min_count, evidence_half, ranker_evidence_half, session_weight;
+  double trending_half_life_hours, trending_min_count, session_weight;
 };
 
 /// blend.json: what was tuned on window C (contracts/blending.py).
@@ -40,6 +40,7 @@ struct Blend {
   std::vector<double> logit, log_odds;    ///< knots of the calibration
   std::map<std::string, double> signals;  ///< weights of what retrieval knows
   double retrieval_weight, spread;
+  double evidence_half, ranker_evidence_half;
 };
 
 /// What the contracts derive from the settings, as the export wrote it down (ensemble/twin.py).

@@ -1,16 +1,8 @@
 #include "signals.h"
 
-#include <algorithm>
-
 #include "error.h"
 
 namespace trireme {
-
-std::size_t source_place(const std::string& name) {
-  auto found = std::find(std::begin(sources), std::end(sources), name);
-  if (found == std::end(sources)) throw ArtifactError("there is no source " + name);
-  return found - std::begin(sources);
-}
 
 Signals::Signals(const Popularity& popularity) {
   for (std::size_t i = 0; i < std::size(sources); ++i) {

@@ -16,9 +16,6 @@ namespace trireme {
 using Column = std::vector<float>;
 using Columns = std::map<std::string, std::function<Column(const Passage&)>>;
 
-/// Where a source is in contracts.features.SOURCES.
-std::size_t source_place(const std::string& name);
-
 /// contracts.features.RETRIEVAL_SIGNALS.
 class Signals {
  public:

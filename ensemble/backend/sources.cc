@@ -51,8 +51,9 @@ Sources::Sources(const Release& release, std::size_t items, std::shared_ptr<cons
 }
 
 std::vector<std::array<SourceScores, std::size(sources)>> Sources::operator()(const Batch& batch) const {
-  static const std::size_t two_tower = source_place("two_tower"), similar = source_place("similar");
-  static const std::size_t als = source_place("als"), user_user = source_place("user_user");
+  constexpr auto two_tower = source_place("two_tower"), similar = source_place("similar");
+  constexpr auto als = source_place("als"), user_user = source_place("user_user");
+  static_assert(std::size(sources) == 4, "a source without its scores would be one that knows nobody");
   auto cosines = embeddings_.scores(query_embeddings(batch), batch.size());
   std::vector<std::array<SourceScores, std::size(sources)>> out(batch.size());
   for (std::size_t i = 0; i < batch.size(); ++i) {

@@ -13,7 +13,8 @@ from contracts.artifacts import Zones, read_json, write_json
 from contracts.buckets import bucket_ms
 from contracts.features import FIRST_VALUE, RETRIEVAL_SIGNALS
 from contracts.request_context import FIXED
-from tests.ensemble.made_up import World, _save, ranker_graph
+from tests.ensemble.graphs import ranker_graph
+from tests.ensemble.made_up import World, _save
 
 
 class News(World):
@@ -28,9 +29,7 @@ class News(World):
             context=("region", "weekday", "hour"),
             timezone="America/St_Johns",
         )
-        serve = dataclasses.replace(
-            self.config.serve, ranker_evidence_half=2.0, exclude_seen=False, covisit_candidates=15
-        )
+        serve = dataclasses.replace(self.config.serve, exclude_seen=False, covisit_candidates=15)
         self.config = dataclasses.replace(self.config, features=features, serve=serve)
 
     def write(self, root: str) -> Zones:
@@ -39,7 +38,8 @@ class News(World):
         _save(f"{place.ranker}/ranker.onnx", ranker_graph(self.config, others=0.1))
         signals = {name: 0.1 + 0.05 * i for i, name in enumerate(RETRIEVAL_SIGNALS)}
         knots = {"logit": [-2.0, 0.0, 1.0], "log_odds": [-3.0, -1.0, 1.5]}
-        blend = {"calibration": knots, "signals": signals, "retrieval_weight": 2.0, "spread": 0.4}
+        halves = {"evidence_half": 3.0, "ranker_evidence_half": 2.0}
+        blend = {"calibration": knots, "signals": signals, "retrieval_weight": 2.0, "spread": 0.4, **halves}
         write_json(f"{place.ranker}/blend.json", blend)
         return place
 
