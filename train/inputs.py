@@ -12,7 +12,7 @@ import tensorflow as tf
 from contracts.config import Config
 from contracts.features import OUT_OF_VOCABULARY, query_columns
 from train import ranks
-from train.attention import SEQUENCE, TARGET, TOKEN
+from train.attention import CONTEXT, SEQUENCE, TARGET, TOKEN
 from train.batches import batches as drawn
 from train.batches import constant
 from train.pairs import Pairs, Queries
@@ -29,10 +29,12 @@ def shape(config: Config, held: Catalogue, widths: Mapping[str, int]) -> Shape:
     """Sizes of the towers for a catalogue; tables have room for every code that serving may send."""
     return Shape(
         held.query_sizes,
-        {name: int(codes.max()) + 1 for name, codes in held.item_codes.items()},
+        {name: int(codes.max()) + 1 for name, codes in held.item_columns.items()},
         config.features.recent_items,
         config.train.embedding_dim,
         widths,
+        tuple(held.item_numbers),
+        config.features.context,
     )
 
 
@@ -43,8 +45,8 @@ def query_inputs(queries: Queries, names: tuple[str, ...]) -> Columns:
 
 
 def item_inputs(held: Catalogue, codes: np.ndarray) -> Columns:
-    """The item tower's inputs for item codes: a column each, int64 ``[batch, 1]``."""
-    return {name: by_code[codes][:, None] for name, by_code in held.item_codes.items()}
+    """The item tower's inputs for item codes: a column each, ``[batch, 1]``, of codes int64 and of numbers float32."""
+    return {name: by_code[codes][:, None] for name, by_code in held.item_columns.items()}
 
 
 def batches(config: Config, held: Catalogue, learned: Pairs | Sequences, epochs: int) -> tuple[tf.data.Dataset, int]:
@@ -65,7 +67,7 @@ def _pairs(config: Config, held: Catalogue, learned: Pairs) -> Gather:
     settings, names = config.train, query_columns(config.features)
     rows, row = np.unique(learned.row, return_inverse=True)
     known, places, items = _constants(learned.queries.take(rows)), constant(row), constant(learned.item)
-    by_code = {name: constant(codes) for name, codes in held.item_codes.items()}
+    by_code = {name: constant(codes) for name, codes in held.item_columns.items()}
 
     def gather(step, chosen):
         columns = query_inputs(_some(known, tf.gather(places, chosen)), names)
@@ -83,6 +85,7 @@ def _sequences(config: Config, learned: Sequences) -> Gather:
     names = query_columns(config.features)
     starts = constant(np.searchsorted(learned.sequence, np.arange(learned.number + 1)))
     known, tokens, items = _constants(learned.queries), constant(learned.token), constant(learned.item)
+    contexts = constant(learned.context)
 
     def gather(_step, chosen):
         queries = _some(known, chosen)
@@ -93,7 +96,8 @@ def _sequences(config: Config, learned: Sequences) -> Gather:
         longest = tf.reduce_max(tf.math.count_nonzero(queries.recent_items, axis=1)) + 1
         columns = query_inputs(queries, names)
         cut = {name: columns[name][:, :longest] for name in (RECENT_ITEMS, RECENT_WEIGHTS)}
-        return columns | cut | {SEQUENCE: sequence, TOKEN: tf.gather(tokens, pair), TARGET: tf.gather(items, pair)}
+        taken = {TOKEN: tf.gather(tokens, pair), TARGET: tf.gather(items, pair), CONTEXT: tf.gather(contexts, pair)}
+        return columns | cut | {SEQUENCE: sequence, **taken}
 
     return gather
 

@@ -20,7 +20,19 @@ from contracts.artifacts import Zones, drop_manifest, is_current, read_manifest,
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, OUT_OF_VOCABULARY, query_columns
-from train import collaborative, current, inputs, pairs, precision, ranks, sequences, stored, validation, weights
+from train import (
+    collaborative,
+    current,
+    inputs,
+    negatives,
+    pairs,
+    precision,
+    ranks,
+    sequences,
+    stored,
+    validation,
+    weights,
+)
 from train.attention import SequenceTwoTower
 from train.inputs import item_inputs, query_inputs, shape
 from train.onnx_export import export
@@ -189,10 +201,13 @@ def build(config: Config, held: Catalogue, lesson: Lesson, policy: str = precisi
     settings, start = config.train, lesson.start
     sizes = shape(config, held, start.widths if start else {})
     if settings.query_encoder == "attention":
-        model: Any = SequenceTwoTower(sizes, held.item_codes, settings.item_id_dropout, policy)
+        model: Any = SequenceTwoTower(sizes, held.item_columns, settings.item_id_dropout, policy)
     else:
         frequencies = np.bincount(lesson.pairs.item, minlength=held.size + FIRST_VALUE) + _SMOOTHING
-        model = two_tower(sizes, frequencies, settings.temperature, settings.item_id_dropout, policy)
+        number, power = settings.sampled_negatives, settings.sampled_power
+        beside = negatives.drawn(number, power, frequencies, held.item_columns) if number else None
+        met = negatives.expected(frequencies, min(settings.retrieval_batch, len(lesson.pairs.item)), beside)
+        model = two_tower(sizes, met, settings.temperature, settings.item_id_dropout, beside, policy)
     # The first call makes its variables.
     model.query_encoder(query_inputs(pairs.blank(config), query_columns(config.features)))
     model.candidate_encoder(item_inputs(held, np.array([OUT_OF_VOCABULARY])))

@@ -26,12 +26,14 @@ class Sequences:
         sequence: int64 ``[pairs]`` into ``queries``, rising.
         token: int64 ``[pairs]`` into its recent items, newest first. One behind them all is a user without any.
         item: int64 ``[pairs]``, the code taken.
+        context: int64 ``[pairs, context columns]``, codes of the request by which it was taken: a sequence has many.
     """
 
     queries: Queries
     sequence: np.ndarray
     token: np.ndarray
     item: np.ndarray
+    context: np.ndarray
 
     @property
     def number(self) -> int:
@@ -46,7 +48,8 @@ class Sequences:
         """Every ``size``-th sequence from the ``rank``-th on."""
         kept = self.sequence % size == rank
         queries = self.queries.take(np.arange(rank, self.number, size))
-        return Sequences(queries, self.sequence[kept] // size, self.token[kept], self.item[kept])
+        own = self.token[kept], self.item[kept], self.context[kept]
+        return Sequences(queries, self.sequence[kept] // size, *own)
 
 
 def load(config: Config, zones: Zones, held: Catalogue, windows: Sequence[str]) -> Sequences:
@@ -55,7 +58,7 @@ def load(config: Config, zones: Zones, held: Catalogue, windows: Sequence[str]) 
     Raises:
         ArtifactError: when the windows hold nothing to learn from.
     """
-    columns = ["row_id", "user_id", "interaction_count", "target_item_codes"]
+    columns = ["row_id", "user_id", "interaction_count", "target_item_codes", *config.features.context]
     parts = [read(f"{zones.features}/rows/window={window}", columns) for window in windows]
     window = np.repeat(np.arange(len(parts)), [part.num_rows for part in parts])
     table = pa.concat_tables(parts)
@@ -77,7 +80,8 @@ def load(config: Config, zones: Zones, held: Catalogue, windows: Sequence[str]) 
     ]
     fields = [field.name for field in dataclasses.fields(Queries)]
     whole = Queries(*(np.concatenate([getattr(part, name) for part in known]) for name in fields))
-    return Sequences(whole, sequence[row], token[row], taken[pair].astype(np.int64))
+    context = held.codes(table, config.features.context)[row]
+    return Sequences(whole, sequence[row], token[row], taken[pair].astype(np.int64), context)
 
 
 def stretches(user: np.ndarray, count: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ from contracts.config import Config, load
 from contracts.features import FIRST_VALUE, query_columns
 from contracts.stack import stack_settings
 from tests.benchmarks.train import plain_keras
-from train import inputs, pairs, ranker, ranking_rows, retrieval, sequences, validation
+from train import inputs, negatives, pairs, ranker, ranking_rows, retrieval, sequences, validation
 from train.progress import TrainingBar
 from train.retrieval import Lesson
 from train.tables import catalogue, first_interactions
@@ -84,7 +84,8 @@ def two_tower(config: Config, held, learned, plain: bool) -> dict:
     frequencies = np.bincount(learned.item, minlength=held.size + FIRST_VALUE) + 0.5
     if plain:
         shape = inputs.shape(config, held, {})
-        model = plain_keras.two_tower(shape, frequencies, settings.temperature, settings.learning_rate)
+        counts = negatives.expected(frequencies, settings.retrieval_batch, None)
+        model = plain_keras.two_tower(shape, counts, settings.temperature, settings.learning_rate)
         wanted = (settings.retrieval_batch, settings.id_dropout, settings.seed)
         batches, clock = plain_keras.pairs(learned, held.item_codes, names, *wanted), Clock()
         model.fit(batches, epochs=_EPOCHS, verbose=0, callbacks=[clock])
@@ -195,6 +196,7 @@ def main(kind: str, path: str, target: str = "0") -> dict:
     config = load(path)
     zone = zones(stack_settings().root, config)
     settings = dataclasses.replace(config.train, query_encoder="pooling", ranker="dcn", second_task="", ranker_epochs=2)
+    settings = dataclasses.replace(settings, sampled_negatives=0, item_id_dropout=0.0)  # the twin has neither
     config = dataclasses.replace(config, train=settings)
     if kind.startswith("ranker"):
         return ranked(config, zone, kind.endswith("keras"))
