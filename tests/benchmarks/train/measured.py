@@ -195,9 +195,7 @@ def main(kind: str, path: str, target: str = "0") -> dict:
     """One measurement."""
     config = load(path)
     zone = zones(stack_settings().root, config)
-    # What the twins in plain Keras are.
-    alike = {"query_encoder": "pooling", "sampled_negatives": 0, "ranker": "dcn", "second_task": "", "ranker_epochs": 2}
-    settings = dataclasses.replace(config.train, **alike)
+    settings = dataclasses.replace(config.train, query_encoder="pooling", ranker="dcn", second_task="", ranker_epochs=2)
     settings = dataclasses.replace(settings, sampled_negatives=0, item_id_dropout=0.0)  # the twin has neither
     config = dataclasses.replace(config, train=settings)
     if kind.startswith("ranker"):
