@@ -39,11 +39,16 @@ def each_candidate(asked: Answered):
 
 def test_categorical_columns_are_the_users_then_the_items(world: World, features, asked: Answered) -> None:
     names = ranker_categorical(world.config.features)
-    assert features[0].shape[2] == len(names) == 3
+    assert features[0].shape[2] == len(names) == 5
     for i, j, item, user in each_candidate(asked):
         age = user % 5 + FIRST_VALUE if user % 5 < 4 else 2
-        wanted = [age, world.department[item] + FIRST_VALUE, world.brand[item] + FIRST_VALUE]
-        assert features[0][i, j].tolist() == wanted
+        known = asked.query.user_codes[i, 1:].tolist()  # with the request's region and hour
+        assert known[0] == age
+        assert features[0][i, j].tolist() == [
+            *known,
+            world.department[item] + FIRST_VALUE,
+            world.brand[item] + FIRST_VALUE,
+        ]
 
 
 def test_category_share_is_the_categorys_part_of_the_decayed_counts(world: World, features, asked: Answered) -> None:
