@@ -6,7 +6,6 @@ Pure numpy over ``[..., candidates]``; everything is monotone in its inputs, so 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -38,30 +37,22 @@ def recent_weights(ages_ms: np.ndarray, half_life_hours: float) -> np.ndarray:
     return np.where(halvings <= _MOST_HALVINGS, np.exp2(-halvings), 0.0).astype(np.float32)
 
 
-class RetrievalWeights(NamedTuple):
-    """What retrieval is worth without a ranker.
-
-    Attributes:
-        similar: from 0 (two-tower alone) to 1 (item-item alone).
-        trend: of the trend; an item-item score times the trend's power is a sum of logs.
-    """
-
-    similar: float
-    trend: float
-
-
-def retrieval_score(
-    two_tower: np.ndarray, similar: np.ndarray, trend: np.ndarray | float, weights: RetrievalWeights
-) -> np.ndarray:
-    """One score of what retrieval knows, the ranker's inputs of these names.
+def retrieval_score(signals: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> np.ndarray:
+    """One score of what retrieval knows: the weighted sum of its signals.
 
     Args:
-        two_tower: ``two_tower_score``, standardised.
-        similar: ``similar_log``, the log of a score as a part of the request's greatest.
-        trend: ``trend``, log of the demand of late against that of long.
-        weights: of ``blend.json``.
+        signals: float ``[..., candidates]`` by the names of ``contracts.features.RETRIEVAL_SIGNALS``.
+        weights: of ``blend.json``, for some of these names. An item-item score times a power of the trend is such a
+            sum, of logs.
+
+    Example:
+        >>> retrieval_score({"a": np.array([1.0, 2.0]), "b": np.array([5.0, 0.0])}, {"a": 1.0, "b": 0.5}).tolist()
+        [3.5, 2.0]
     """
-    return (1.0 - weights.similar) * two_tower + weights.similar * similar + weights.trend * trend
+    total = np.zeros(np.broadcast_shapes(*(held.shape for held in signals.values())))
+    for name, weight in weights.items():
+        total += weight * signals[name]
+    return total
 
 
 def calibrated(logits: np.ndarray, knots: Knots) -> np.ndarray:
@@ -80,13 +71,16 @@ def calibrated(logits: np.ndarray, knots: Knots) -> np.ndarray:
     return np.exp(-np.logaddexp(0.0, -(odds[piece - 1] + slope[piece - 1] * (logits - at[piece - 1]))))
 
 
-def personal_score(probability: np.ndarray, retrieval: np.ndarray, retrieval_weight: float) -> np.ndarray:
+def personal_score(
+    probability: np.ndarray, retrieval: np.ndarray, retrieval_weight: float, spread: float = 1.0
+) -> np.ndarray:
     """Log of the calibrated probability, mixed with ``retrieval_score``; NaN probabilities leave retrieval alone.
 
     Args:
         probability: ``calibrated``; NaN where ranking was skipped.
         retrieval: ``retrieval_score`` of the same candidates.
         retrieval_weight: of ``blend.json``.
+        spread: of ``blend.json``, more than 0: makes the sum the logarithm of a probability again, whatever the weight.
     """
-    logged = np.log(np.maximum(probability, _LEAST_PROBABILITY)) + retrieval_weight * retrieval
+    logged = spread * (np.log(np.maximum(probability, _LEAST_PROBABILITY)) + retrieval_weight * retrieval)
     return np.where(np.isnan(probability), retrieval, logged)

@@ -36,7 +36,11 @@ _MAY_BE_ZERO = frozenset(
         "update_max_forgetting",
         "two_tower_candidates",
         "similar_candidates",
-        "similar_weight",
+        "als_candidates",
+        "als_factors",
+        "item_item_regularization_power",
+        "user_user_candidates",
+        "user_user_users",
         "ranker_l2",
         "covisit_candidates",
         "session_candidates",
@@ -66,7 +70,6 @@ _SHARES = (
     "train.id_dropout",
     "train.item_id_dropout",
     "train.update_max_forgetting",
-    "serve.similar_weight",
     "quality.hold_null_shift",
     "gate.max_calibration_error",
 )
@@ -112,6 +115,10 @@ def _single_checks(config: Config) -> Iterator[Finding]:
     if config.gate.against_current not in AGAINST_CURRENT:
         text = f"expected one of {', '.join(map(repr, AGAINST_CURRENT))}, got {config.gate.against_current!r}"
         yield Finding("gate.against_current", text)
+    for wanted, source in (("als_candidates", "als_factors"), ("user_user_candidates", "user_user_users")):
+        if getattr(config.serve, wanted) and not getattr(config.train, source):
+            text = f"expected train.{source} of more than 0 where candidates are asked of this source"
+            yield Finding(f"serve.{wanted}", text, (f"train.{source}",))
     categorical = ("user_categorical", "item_categorical", "context")
     if config.train.ranker == "dlrm" and not any(getattr(config.features, listed) for listed in categorical):
         also = tuple(f"features.{listed}" for listed in categorical)

@@ -20,6 +20,19 @@ from contracts.config import FeatureSettings
 #: Codes of every categorical column; the catalogue's values follow from ``FIRST_VALUE`` on.
 PAD, NULL, OUT_OF_VOCABULARY, FIRST_VALUE = 0, 1, 2, 3
 
+#: What scores the whole catalogue for a user, in the order of the last axis of ``candidate_scores``. A source that a
+#: release does not have is one that knows nobody.
+SOURCES = ("two_tower", "similar", "als", "user_user")
+
+#: What sources say of a candidate, computed by ``ensemble/steps/sources.py``: ``_score`` is standardised within the
+#: request, ``_log`` the logarithm of a score as a part of the request's greatest. Cosines of towers have no such parts.
+SOURCE_SIGNALS = tuple(
+    f"{source}_{kind}" for source in SOURCES for kind in ("score", "log") if (source, kind) != ("two_tower", "log")
+)
+
+#: What retrieval's score is the weighted sum of (``contracts.blending.retrieval_score``), by the ranker's names.
+RETRIEVAL_SIGNALS = (*SOURCE_SIGNALS, "trend")
+
 MS_PER_MINUTE = 60_000
 MINUTES_PER_DAY = 1440
 MS_PER_HOUR = 3_600_000
@@ -150,8 +163,8 @@ def ranker_categorical(settings: FeatureSettings) -> tuple[str, ...]:
 def ranker_continuous(settings: FeatureSettings) -> tuple[str, ...]:
     """Columns of the ranker's ``continuous`` float32 ``[candidates, len]``, computed by ``ensemble/steps/ranker.py``.
 
-    Scores of retrieval are standardised within the request, or said as parts of its greatest (``similar_log``), so that
-    a refitted retrieval does not shift them.
+    Scores of retrieval are standardised within the request, or said as parts of its greatest (``SOURCE_SIGNALS``), so
+    that a refitted retrieval does not shift them.
     """
     popularity = [popularity_column(hours) for hours in settings.popularity_half_lives_hours]
     counts = [f"category_share_{hours}h" for hours in settings.count_half_lives_hours]
@@ -165,9 +178,7 @@ def ranker_continuous(settings: FeatureSettings) -> tuple[str, ...]:
     trends = [f"trend_{name}" for name in settings.item_categorical]
     activity = [activity_column(hours) for hours in settings.count_half_lives_hours]
     return (
-        "two_tower_score",
-        "similar_score",
-        "similar_log",
+        *SOURCE_SIGNALS,
         *popularity,
         "trend",
         *trends,

@@ -31,6 +31,12 @@ class TrainSettings:
     item_item_items: int = 20_000  # at most, those of most users: 4 bytes each squared
     item_item_neighbours: int = 300
     item_item_regularization: float = 500.0
+    #: By which that of an item grows with the users who took it: 0 holds all back alike, as EASE was published.
+    item_item_regularization_power: float = 0.0
+    als_factors: int = 0  # of matrix factorisation as a source of candidates; 0: none
+    als_regularization: float = 10.0
+    #: Users whose histories a release holds, so that it finds who is alike: those of late; 0: none.
+    user_user_users: int = 0
     ranker: str = "dcn"  # or "dlrm", "mmoe"
     #: "binary" looks at every candidate by itself, "listwise" at those of a request together.
     ranker_loss: str = "binary"
@@ -62,9 +68,10 @@ class ServeSettings:
     exclude_seen: bool = True
     two_tower_candidates: int = 200
     similar_candidates: int = 200
+    als_candidates: int = 0  # as all of these, of the source's best; a source may score those of others with none
+    user_user_candidates: int = 0
+    user_user_neighbours: int = 100  # users alike whose items count
     trending_candidates: int = 100
-    #: Weight of item-item against two-tower in the order in which candidates leave retrieval; answers' is tuned.
-    similar_weight: float = 0.7
     covisit_candidates: int = 60  # of what goes with the user's newest item, where that is counted
     session_candidates: int = 40  # trending items of the running session's categories
     trending_half_life_hours: float = 336.0

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from contracts.features import SOURCES
+
 MAX_BATCH_SIZE = 64
 
 
@@ -51,7 +53,7 @@ QUERY = (
 )
 CANDIDATES = (
     TensorSpec("candidate_ids", "INT32", (-1,), "Item codes, padded with 0."),
-    TensorSpec("candidate_scores", "FP32", (-1, 2), "Two-tower and item-item scores; -inf where a source has none."),
+    TensorSpec("candidate_scores", "FP32", (-1, len(SOURCES)), "By contracts.features.SOURCES; -inf: it has none."),
 )
 RANKED = TensorSpec(
     "ranker_scores", "FP32", (-1,), "Calibrated probability per candidate; NaN when ranking was skipped."
@@ -73,7 +75,7 @@ STEPS: tuple[StepSpec, ...] = (
     ),
     StepSpec(
         "retrieval",
-        "Two-tower, item-item, trending and session candidates, seen items removed.",
+        "Candidates of several sources, seen items removed.",
         (ENVELOPE, *QUERY),
         (ENVELOPE, *CANDIDATES),
     ),

@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contracts.artifacts import Zones, read_json, read_manifest, write_json
+from contracts.artifacts import Zones, exists, read_json, read_manifest, write_json
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, query_columns, standardised
-from ensemble.steps import ranker, retrieval
+from ensemble.steps import ranker, sources
 from ensemble.steps.release import DOCUMENT
 from ensemble.steps.tables import BUCKETS, COVISITS, ITEMS, VOCABULARY
 
@@ -67,9 +67,11 @@ def write_shared(folder: Path, config: Config, zones: Zones) -> None:
 
 
 def write_retrieval(folder: Path, source: str) -> None:
-    """Query tower, item embeddings and item-item table of a folder of ``models/retrieval``."""
-    for name in (retrieval.QUERY_TOWER, retrieval.ITEM_EMBEDDINGS, retrieval.ITEM_ITEM):
-        _write(folder / name, _read(f"{source}/{Path(name).name}"))
+    """What sources score by, of a folder of ``models/retrieval``; two of them it need not have."""
+    for name in (sources.QUERY_TOWER, sources.ITEM_EMBEDDINGS, sources.ITEM_ITEM, sources.ALS, sources.USER_USER):
+        url = f"{source}/{Path(name).name}"
+        if name not in (sources.ALS, sources.USER_USER) or exists(url):
+            _write(folder / name, _read(url))
 
 
 def write_ranker(folder: Path, source: str) -> None:

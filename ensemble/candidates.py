@@ -26,7 +26,7 @@ from contracts.artifacts import (
     write_manifest,
 )
 from contracts.config import Config
-from contracts.features import FIRST_VALUE, ranker_categorical, ranker_continuous
+from contracts.features import FIRST_VALUE, SOURCES, ranker_categorical, ranker_continuous
 from contracts.requests import Request
 from ensemble import assemble, raw_rows
 from ensemble.steps.arrays import Candidates
@@ -181,11 +181,11 @@ class _Maker:
 
 
 def _ranks(candidates: Candidates) -> dict[str, np.ndarray]:
-    """Places by either source alone, from 0, int32 ``[b, m]``."""
+    """Places by each source alone, from 0, int32 ``[b, m]``."""
     places = {}
-    for i, name in enumerate(("two_tower_rank", "similar_rank")):
+    for i, name in enumerate(SOURCES):
         order = np.argsort(-candidates.candidate_scores[..., i], axis=1, kind="stable")
-        places[name] = np.argsort(order, axis=1, kind="stable").astype(np.int32)
+        places[f"{name}_rank"] = np.argsort(order, axis=1, kind="stable").astype(np.int32)
     return places
 
 

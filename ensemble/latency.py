@@ -26,7 +26,7 @@ def measured(
     for request, row, instant in zip(requests, rows, as_of):
         found, seconds = _timed(lambda: chain.answer([request], [row], [instant], 0))  # noqa: B023 (called at once)
         taken["chain"].append(seconds)
-        taken["two_tower"].append(_timed(lambda: chain.retrieval.two_tower(found.query))[1])  # noqa: B023
+        taken["two_tower"].append(_timed(lambda: chain.retrieval.sources.two_tower(found.query))[1])  # noqa: B023
         inputs = found.envelopes, found.query, found.candidates
         taken["ranker"].append(_timed(lambda: chain.ranker(*inputs))[1])  # noqa: B023
     return {

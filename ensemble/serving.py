@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from contracts.errors import RequestError, StackError
+from contracts.features import SOURCES
 from contracts.requests import DEFAULT_K, Answer, Request, check_request, parse_request
 from ensemble.steps.arrays import Candidates, Query
 from ensemble.steps.blend import ColdStart
@@ -131,7 +132,7 @@ class RetrievalStep:
         return {
             "envelope": _packed(envelopes),
             "candidate_ids": np.zeros(shape, np.int32),
-            "candidate_scores": np.full((*shape, 2), -np.inf, np.float32),
+            "candidate_scores": np.full((*shape, len(SOURCES)), -np.inf, np.float32),
         }
 
 
@@ -187,7 +188,7 @@ class ColdStartStep:
         """Trending, whatever the steps before have found."""
         envelopes = _skipped(batch, "cold_start", error)
         ids = np.zeros_like(batch["candidate_ids"])
-        candidates = Candidates(ids, np.full((*ids.shape, 2), -np.inf, np.float32))
+        candidates = Candidates(ids, np.full((*ids.shape, len(SOURCES)), -np.inf, np.float32))
         query = Query(*(batch[name] for name in Query._fields))
         return {"answers": _objects(self._cold_start(envelopes, query, candidates, np.full(ids.shape, np.nan)))}
 

@@ -16,12 +16,12 @@ import onnxruntime
 import tensorflow as tf
 
 from contracts.artifacts import Zones, drop_manifest, read_json, write_json, write_manifest
-from contracts.blending import calibrated
+from contracts.blending import calibrated, personal_score, retrieval_score
 from contracts.config import Config
 from contracts.errors import ArtifactError
-from contracts.features import FIRST_VALUE, ranker_categorical, ranker_continuous
-from train import current, ranking_model, ranking_rows, ranks
-from train.blend_tuning import mean_ndcg, retrieval_weight, retrieval_weights
+from contracts.features import FIRST_VALUE, RETRIEVAL_SIGNALS, ranker_categorical, ranker_continuous
+from train import blend_tuning, current, ranking_model, ranking_rows, ranks
+from train.blend_tuning import mean_ndcg
 from train.calibration import Calibration, calibrate, folds, platt
 from train.onnx_export import export
 from train.progress import BestEpoch, TrainingBar
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 _VALIDATION_SHARE = 0.15
 #: Candidates that are scored at once, so that memory stays bounded.
 _CHUNK = 65_536
+#: The blend's order is kept even where window C knows of no hit in it.
+_LEAST_SPREAD = 0.01
 
 
 def run(
@@ -172,7 +174,7 @@ def ranker_onnx(fitted: Fitted, learned: Candidates) -> tuple[bytes, float]:
     return export(logit, columns.signature(), "logit", samples, relative=True)
 
 
-def tune(config: Config, onnx: bytes, asked: Candidates) -> tuple[Calibration, dict[str, float], dict[str, float]]:
+def tune(config: Config, onnx: bytes, asked: Candidates) -> tuple[Calibration, dict[str, Any], dict[str, float]]:
     """The calibration and the blend's weights by window C's candidates, and NDCG@10 of each order on C."""
     session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
     (logits,) = session.run(["logit"], {"categorical": asked.categorical, "continuous": asked.continuous})
@@ -184,17 +186,19 @@ def tune(config: Config, onnx: bytes, asked: Candidates) -> tuple[Calibration, d
     seed = config.train.seed
     found = calibrate(logits, asked.label, asked.request, seed)
     names = ranker_continuous(config.features)
-    two_tower, similar, trend = (
-        asked.continuous[:, names.index(name)] for name in ("two_tower_score", "similar_log", "trend")
-    )
-    weights, retrieval = retrieval_weights(two_tower, similar, trend, asked)
-    weight, blended = retrieval_weight(
-        calibrated(logits, found.knots), retrieval, asked, folds(len(asked.relevant), seed)
-    )
-    figures = {
-        "ndcg_at_10_retrieval": mean_ndcg(retrieval, asked),
-        "ndcg_at_10_ranker": mean_ndcg(logits, asked),
-        "ndcg_at_10_blend": blended,
+    signals = {name: asked.continuous[:, names.index(name)] for name in RETRIEVAL_SIGNALS}
+    probability = calibrated(logits, found.knots)
+    chosen = blend_tuning.tune(probability, signals, asked, folds(len(asked.relevant), seed))
+    mixed = personal_score(probability, retrieval_score(signals, chosen.signals), chosen.retrieval_weight)
+    blend = {
+        "retrieval_weight": chosen.retrieval_weight,
+        "signals": chosen.signals,
+        # The slope that makes the sum the log odds of what was taken: a sum of many parts is wider than each of them.
+        "spread": round(max(platt(mixed, asked.label)[0], _LEAST_SPREAD), 4),
     }
-    blend = {"retrieval_weight": weight, "similar_weight": weights.similar, "trend_weight": weights.trend}
+    figures = {
+        "ndcg_at_10_retrieval": chosen.retrieval_ndcg,
+        "ndcg_at_10_ranker": mean_ndcg(logits, asked),
+        "ndcg_at_10_blend": chosen.ndcg,
+    }
     return found, blend, {name: round(value, 5) for name, value in figures.items()}

@@ -1,4 +1,4 @@
-"""The retrieval half of a release: the two-tower model and the item-item table, fitted on whole windows.
+"""The retrieval half of a release: the two-tower model and collaborative filtering, fitted on whole windows.
 
 ``fit`` takes window A, so that windows B and C hold what retrieval has not memorised and the ranker can learn from its
 candidates; ``refit`` takes everything before the cut, and is what serves.
@@ -7,13 +7,11 @@ candidates; ``refit`` takes everything before the cut, and is what serves.
 from __future__ import annotations
 
 import dataclasses
-import io
 import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
-import fsspec
 import merlin.models.tf as mm
 import numpy as np
 import tensorflow as tf
@@ -22,14 +20,14 @@ from contracts.artifacts import Zones, drop_manifest, is_current, read_manifest,
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, OUT_OF_VOCABULARY, query_columns
-from train import current, inputs, item_item, negatives, pairs, ranks, sequences, validation, weights
+from train import collaborative, current, inputs, negatives, pairs, ranks, sequences, stored, validation, weights
 from train.attention import SequenceTwoTower
 from train.inputs import item_inputs, query_inputs, shape
 from train.onnx_export import export
 from train.pairs import Pairs, Queries
 from train.progress import BestEpoch, TrainingBar
 from train.sequences import Sequences
-from train.tables import Catalogue, catalogue, first_interactions
+from train.tables import Catalogue, catalogue
 from train.towers import RECENT_ITEMS, RECENT_WEIGHTS, two_tower
 from train.validation import HeldOut
 from train.weights import Trained
@@ -73,25 +71,13 @@ def run(
 def write(
     config: Config, zones: Zones, zone: str, held: Catalogue, lesson: Lesson, fitted: Fitted, until: int
 ) -> dict[str, Any]:
-    """Write all of a retrieval zone but its manifest, the item-item table as of an instant among it; its figures."""
-    started = time.monotonic()
-    users, items = first_interactions(zones, held, until)
-    log.info("item-item: %d pairs of %d items", len(users), held.size)
+    """Write all of a retrieval zone but its manifest, collaborative filtering as of an instant too; its figures."""
     settings = config.train
-    codes, strengths = item_item.neighbours(
-        users,
-        items,
-        held.size,
-        settings.item_item_regularization,
-        settings.item_item_neighbours,
-        settings.item_item_items,
-    )
-    item_item_seconds = time.monotonic() - started
+    items, collaborative_facts = collaborative.write(config, zones, zone, held, until)
     onnx, error = query_onnx(fitted.model, config, lesson.pairs.queries)
-    _write(zone, "query_tower.onnx", onnx)
-    _write(zone, "item_embeddings.npy", _saved(np.save, item_embeddings(fitted.model, met_only(config, held, items))))
-    _write(zone, "item_item.npz", _saved(np.savez, neighbours=codes, weights=strengths))
-    _write(zone, weights.FILE, _saved(np.savez, **weights.arrays(fitted.model)))  # pyright: ignore[reportArgumentType]
+    stored.write(zone, "query_tower.onnx", onnx)
+    stored.write_array(zone, "item_embeddings.npy", item_embeddings(fitted.model, met_only(config, held, items)))
+    stored.write_arrays(zone, weights.FILE, **weights.arrays(fitted.model))
     return {
         "fitted_until": until,
         "temperature": settings.temperature,
@@ -99,13 +85,12 @@ def write(
         **weights.described(config, zones, shape(config, held, lesson.start.widths if lesson.start else {})),
         "query_columns": list(query_columns(config.features)),
         "pairs": len(lesson.pairs.item),
-        "interactions": len(users),
         "losses": fitted.losses,
         "epochs": fitted.epochs,
         "validation": fitted.validation,
         "ranks": ranks.world().size,
         "onnx_error": error,
-        "item_item_seconds": round(item_item_seconds, 1),
+        **collaborative_facts,
     }
 
 
@@ -271,15 +256,3 @@ def query_onnx(model: TwoTower, config: Config, known: Queries) -> tuple[bytes, 
         for rows in (*some, pairs.blank(config))
     ]
     return export(embed, specs, "query_embedding", samples)
-
-
-def _saved(save, *arrays: np.ndarray, **named: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    save(buffer, *arrays, **named)
-    return buffer.getvalue()
-
-
-def _write(zone: str, name: str, content: bytes) -> None:
-    filesystem, path = fsspec.core.url_to_fs(f"{zone}/{name}")
-    filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-    filesystem.pipe_file(path, content)

@@ -96,6 +96,10 @@ class Catalogue:
         place = np.minimum(np.searchsorted(self.user_ids, user_ids), max(len(self.user_ids) - 1, 0))
         return np.where(self.user_ids[place] == user_ids, place, -1)
 
+    def codes_of_users(self) -> np.ndarray:
+        """By places in ``user_ids``, the codes that serving gives them, int64."""
+        return _codes(pa.array(self.user_ids.tolist(), pa.string()), self.vocabularies["user_id"])
+
     def user_codes(self, rows: pa.Table) -> np.ndarray:
         """Codes of the users and requests of training rows as they were then, int64 ``[rows, query columns]``."""
         return self.codes(rows, tuple(self.vocabularies))
@@ -106,7 +110,7 @@ class Catalogue:
         return np.stack(codes, axis=1) if codes else np.empty((rows.num_rows, 0), np.int64)
 
 
-def _codes(values: pa.ChunkedArray, vocabulary: pa.Array) -> np.ndarray:
+def _codes(values: pa.ChunkedArray | pa.Array, vocabulary: pa.Array) -> np.ndarray:
     """Codes of raw values; null for "", out of vocabulary for what has none."""
     found = pc.fill_null(pc.add(pc.index_in(values, value_set=vocabulary), FIRST_VALUE), OUT_OF_VOCABULARY)
     return pc.if_else(pc.equal(values, ""), NULL, found).to_numpy().astype(np.int64)
@@ -140,11 +144,24 @@ def catalogue(config: Config, zones: Zones) -> Catalogue:
 
 def first_interactions(zones: Zones, held: Catalogue, until_ms: int) -> tuple[np.ndarray, np.ndarray]:
     """Every (user, catalogue item) that interacted before an instant, once: places of users and of items, int64."""
-    kinds = pa.array(sorted(kind.value for kind in INTERACTIONS))
-    where = (ds.field("event_time") < until_ms) & ds.field("event_type").isin(kinds)
-    table = read(f"{zones.processed}/events", ["user_id", "item_id"], where)
+    table = _interactions(zones, until_ms, ["user_id", "item_id"])
     users = pc.index_in(table["user_id"], value_set=pa.array(held.user_ids.tolist()))
     items = pc.index_in(table["item_id"], value_set=pa.array(held.item_ids.tolist()))
     known = pc.and_(pc.is_valid(users), pc.is_valid(items))
     pairs = users.filter(known).to_numpy().astype(np.int64) * held.size + items.filter(known).to_numpy()
     return np.divmod(np.unique(pairs), held.size)
+
+
+def last_seen(zones: Zones, held: Catalogue, until_ms: int) -> np.ndarray:
+    """The newest interaction of every user before an instant, ms, int64 by places of users; -1 without one."""
+    table = _interactions(zones, until_ms, ["user_id", "event_time"])
+    places = held.users(np.asarray(table["user_id"].to_pylist(), str))
+    latest = np.full(len(held.user_ids) + 1, -1)  # of whoever is not there, the last
+    np.maximum.at(latest, places, numbers(table, "event_time"))
+    return latest[:-1]
+
+
+def _interactions(zones: Zones, until_ms: int, columns: list[str]) -> pa.Table:
+    kinds = pa.array(sorted(kind.value for kind in INTERACTIONS))
+    where = (ds.field("event_time") < until_ms) & ds.field("event_type").isin(kinds)
+    return read(f"{zones.processed}/events", columns, where)

@@ -33,7 +33,7 @@ class Candidates(NamedTuple):
 
     Attributes:
         candidate_ids: int32 ``[b, m]``, 0 pads.
-        candidate_scores: float32 ``[b, m, 2]``, two-tower and item-item; -inf where padded or where a source has none.
+        candidate_scores: float32 ``[b, m, contracts.features.SOURCES]``; -inf where padded or where a source has none.
     """
 
     candidate_ids: np.ndarray

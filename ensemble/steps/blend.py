@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from contracts.blending import RetrievalWeights, personal_score
+from contracts.blending import personal_score, retrieval_score
 from contracts.features import FIRST_VALUE
 from contracts.requests import Answer, Source
 from ensemble.steps.arrays import Candidates, Query
 from ensemble.steps.envelope import Envelope
 from ensemble.steps.lookup import catalogue_mask
 from ensemble.steps.popularity import Popularity
-from ensemble.steps.retrieval import blocked_items, merged_score, session_weights
-from ensemble.steps.scores import standardised, top_k
+from ensemble.steps.retrieval import blocked_items, session_weights
+from ensemble.steps.scores import top_k
+from ensemble.steps.sources import signals
 from ensemble.steps.tables import Tables
 
 
@@ -27,7 +28,8 @@ class ColdStart:
         self._tables = tables
         self._popularity = popularity
         self._retrieval_weight = float(blend["retrieval_weight"])
-        self._weights = RetrievalWeights(float(blend["similar_weight"]), float(blend["trend_weight"]))
+        self._spread = float(blend["spread"])
+        self._weights: Mapping[str, float] = blend["signals"]
 
     def __call__(
         self, envelopes: Sequence[Envelope], query: Query, candidates: Candidates, ranked: np.ndarray
@@ -40,21 +42,22 @@ class ColdStart:
             candidates: of retrieval; all padding when retrieval was skipped.
             ranked: float32 ``[b, m]``, calibrated probabilities; NaN where ranking was skipped.
         """
-        ids, scores = candidates
+        ids = candidates.candidate_ids
         valid = ids > 0
+        known = signals(envelopes, candidates, self._popularity)
         trending = np.stack([self._popularity.trending(x.as_of, x.region) for x in envelopes])
         at = np.maximum(ids - FIRST_VALUE, 0).astype(np.int64)
         evidence = np.array([[x.evidence] for x in envelopes], np.float64)
         weight = _trust(evidence, self._tables.serve.evidence_half)
         category = self._tables.item_category[ids]
         in_session = np.take_along_axis(session_weights(self._tables, query), category, axis=1)
-        personal = weight * self._personal(envelopes, candidates, ranked)
+        personal = weight * self._personal(evidence, valid, known, ranked)
         personal += self._tables.serve.session_weight * in_session
         common = (1 - weight) * np.take_along_axis(trending, at, axis=1)
         final = np.where(valid, personal + common, -np.inf)
         most = max((envelope.k for envelope in envelopes), default=0)
         best = top_k(final, most)
-        similar = standardised(scores[..., 1], valid) > standardised(scores[..., 0], valid)
+        similar = known["similar_score"] > known["two_tower_score"]
         sources = np.where(common > personal, Source.TRENDING, np.where(similar, Source.SIMILAR, Source.PERSONAL))
         blocked = blocked_items(
             envelopes,
@@ -72,21 +75,18 @@ class ColdStart:
             answers.append(self._answer(envelope, *listed))
         return answers
 
-    def _personal(self, envelopes: Sequence[Envelope], candidates: Candidates, ranked: np.ndarray) -> np.ndarray:
+    def _personal(
+        self, evidence: np.ndarray, valid: np.ndarray, known: Mapping[str, np.ndarray], ranked: np.ndarray
+    ) -> np.ndarray:
         """The personal score over its greatest, from 0 to 1, float64 ``[b, m]``; 0 where padded.
 
         Where the ranker has learned from people of whom much is known (``serve.ranker_evidence_half``), little evidence
         lies outside what it has seen, and the two-tower, which has seen all beginnings, speaks instead.
         """
-        ids, scores = candidates
-        at = np.maximum(ids - FIRST_VALUE, 0)
-        trend = np.stack([self._popularity.trend(x.as_of)[row] for x, row in zip(envelopes, at)])
-        merged = merged_score(ids, scores, self._weights, trend)
-        logged = personal_score(ranked, merged, self._retrieval_weight).astype(np.float64)
-        evidence = np.array([[x.evidence] for x in envelopes], np.float64)
+        merged = retrieval_score(known, self._weights)
+        logged = personal_score(ranked, merged, self._retrieval_weight, self._spread).astype(np.float64)
         trust = _trust(evidence, self._tables.serve.ranker_evidence_half)
-        logged = trust * logged + (1 - trust) * standardised(scores[..., 0], ids > 0)
-        logged = np.where(ids > 0, logged, -np.inf)
+        logged = np.where(valid, trust * logged + (1 - trust) * known["two_tower_score"], -np.inf)
         greatest = logged.max(axis=1, keepdims=True, initial=-np.inf)
         return np.exp(logged - np.where(np.isfinite(greatest), greatest, 0.0))
 

@@ -6,12 +6,13 @@ in. Vectors are kept by bucket: they change when one closes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from contracts.buckets import bucket_ms
 from contracts.features import FIRST_VALUE, MS_PER_DAY
+from ensemble.steps.envelope import Envelope
 from ensemble.steps.tables import Tables
 
 #: Most numbers kept, 8 bytes each: 128 MiB; a vector is as long as the catalogue.
@@ -71,6 +72,13 @@ class Popularity:
         now = as_of // self._length
         age = (now - self._appears) * self._hours
         return self._keep(("age", now), lambda: np.where(self._appears < now, age, 0.0))
+
+    def at_candidates(
+        self, envelopes: Sequence[Envelope], ids: np.ndarray, values: Callable[[int], np.ndarray]
+    ) -> np.ndarray:
+        """A catalogue vector of each request's instant, at its candidates, float64 ``[b, m]``."""
+        index = np.maximum(ids - FIRST_VALUE, 0)
+        return np.stack([values(envelope.as_of)[row] for envelope, row in zip(envelopes, index)])
 
     def trending(self, as_of: int, region: str) -> np.ndarray:
         """What is in demand in a region, from 0 to 1 (the first of the list).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -22,8 +22,8 @@ from ensemble.steps.covisits import Covisits
 from ensemble.steps.envelope import Envelope
 from ensemble.steps.popularity import Popularity
 from ensemble.steps.release import Release
-from ensemble.steps.scores import log_of_greatest, standardised
 from ensemble.steps.sessions import session
+from ensemble.steps.sources import signals
 from ensemble.steps.tables import Tables
 
 MODEL = "ranker/1/ranker.onnx"
@@ -60,16 +60,12 @@ class RankerFeatures:
         return features
 
     def _continuous(self, envelopes: Sequence[Envelope], query: Query, candidates: Candidates) -> np.ndarray:
-        ids, scores = candidates
-        valid = ids > 0
+        ids = candidates.candidate_ids
         settings = self._tables.features
         evidence = np.log1p([envelope.evidence for envelope in envelopes])
         dwell_minutes = np.array([envelope.session_dwell_ms for envelope in envelopes]) / _MS_PER_MINUTE
         named = {
-            "two_tower_score": standardised(scores[..., 0], valid),
-            "similar_score": standardised(scores[..., 1], valid),
-            "similar_log": log_of_greatest(scores[..., 1], valid),
-            "trend": self._as_of(envelopes, ids, self._popularity.trend),
+            **signals(envelopes, candidates, self._popularity),
             "evidence": np.broadcast_to(evidence[:, None], ids.shape),
             "session_dwell": np.broadcast_to(np.log1p(dwell_minutes)[:, None], ids.shape),
             **self._category_shares(query, ids),
@@ -77,7 +73,9 @@ class RankerFeatures:
         }
         for hours in settings.popularity_half_lives_hours:
             named[popularity_column(hours)] = np.log1p(
-                self._as_of(envelopes, ids, functools.partial(self._popularity.counts, half_life_hours=hours))
+                self._popularity.at_candidates(
+                    envelopes, ids, functools.partial(self._popularity.counts, half_life_hours=hours)
+                )
             )
         named |= self._moment(envelopes, query, ids)
         recent = query.recent_items, query.recent_weights
@@ -87,20 +85,17 @@ class RankerFeatures:
             named[f"recent_share_{name}"] = self._value_shares(name, *recent, ids)
             named[f"seen_share_{name}"] = share = self._value_shares(name, *seen, ids)
             named[f"seen_count_{name}"] = np.log1p(share * number)
-            named[f"trend_{name}"] = self._as_of(envelopes, ids, functools.partial(self._popularity.trend_of, name))
+            named[f"trend_{name}"] = self._popularity.at_candidates(
+                envelopes, ids, functools.partial(self._popularity.trend_of, name)
+            )
         return np.stack([named[name] for name in ranker_continuous(settings)], axis=2, dtype=np.float32)
-
-    def _as_of(self, envelopes: Sequence[Envelope], ids: np.ndarray, values: Callable[[int], np.ndarray]) -> np.ndarray:
-        """A catalogue vector of each request's instant, at the candidates."""
-        index = np.maximum(ids - FIRST_VALUE, 0)
-        return np.stack([values(envelope.as_of)[row] for envelope, row in zip(envelopes, index)])
 
     def _moment(self, envelopes: Sequence[Envelope], query: Query, ids: np.ndarray) -> dict[str, np.ndarray]:
         """What changes from minute to minute, where the data set's settings ask for it."""
         settings = self._tables.features
         named = self._covisits.features(envelopes, query, ids) if settings.covisit_half_lives_hours else {}
         if settings.live_items:
-            named["item_age"] = np.log1p(self._as_of(envelopes, ids, self._popularity.age_hours))
+            named["item_age"] = np.log1p(self._popularity.at_candidates(envelopes, ids, self._popularity.age_hours))
         if settings.bucket_minutes < MINUTES_PER_DAY:
             index = np.maximum(ids - FIRST_VALUE, 0)
             trending = [self._popularity.trending(x.as_of, x.region)[row] for x, row in zip(envelopes, index)]

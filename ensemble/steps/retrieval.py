@@ -1,26 +1,22 @@
-"""Candidates: two-tower, item-item, trending and the running session's trending items, without what is seen."""
+"""Candidates: the best of each source, trending and the running session's trending items, without what is seen."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from contracts.blending import RetrievalWeights, retrieval_score
-from contracts.features import FIRST_VALUE
+from contracts.blending import retrieval_score
+from contracts.features import FIRST_VALUE, SOURCES
 from ensemble.steps.arrays import Candidates, Query
 from ensemble.steps.covisits import Covisits
 from ensemble.steps.envelope import Envelope
 from ensemble.steps.lookup import catalogue_mask
 from ensemble.steps.popularity import Popularity
 from ensemble.steps.release import Release
-from ensemble.steps.scores import log_of_greatest, standardised, top_k
-from ensemble.steps.sessions import session
+from ensemble.steps.scores import top_k
+from ensemble.steps.sources import Sources, signals
 from ensemble.steps.tables import Tables
-
-QUERY_TOWER = "retrieval/1/query_tower.onnx"
-ITEM_EMBEDDINGS = "retrieval/1/item_embeddings.npy"
-ITEM_ITEM = "retrieval/1/item_item.npz"
 
 
 class Retrieval:
@@ -30,21 +26,23 @@ class Retrieval:
         self._tables = tables
         self._popularity = popularity
         self._covisits = Covisits(tables, popularity)
-        self._tower = session(release.read(QUERY_TOWER))
-        self._embeddings = release.array(ITEM_EMBEDDINGS)
-        table = release.arrays(ITEM_ITEM)
-        # Of the types bincount works with, padding moved to a bin of its own: half the time per request.
-        codes = table["neighbours"].astype(np.int64)
-        self._neighbours = np.where(codes >= FIRST_VALUE, codes - FIRST_VALUE, tables.items)
-        self._weights = table["weights"].astype(np.float64)
+        self.sources = Sources(tables, release)
+        # A release that finds the ranker's candidates has no blend yet: they come in the order of codes.
+        self._weights = release.document.get("blend", {}).get("signals", {})
+
+    @property
+    def _numbers(self) -> dict[str, int]:
+        """By source, how many of its best become candidates."""
+        serve = self._tables.serve
+        numbers = serve.two_tower_candidates, serve.similar_candidates, serve.als_candidates, serve.user_user_candidates
+        return dict(zip(SOURCES, numbers, strict=True))
 
     @property
     def width(self) -> int:
         """Candidates a request, padding among them."""
         settings = self._tables.serve
         return (
-            settings.two_tower_candidates
-            + settings.similar_candidates
+            sum(self._numbers.values())
             + settings.trending_candidates
             + settings.session_candidates
             + (settings.covisit_candidates if self._tables.features.covisit_half_lives_hours else 0)
@@ -55,15 +53,16 @@ class Retrieval:
         settings = self._tables.serve
         seen = catalogue_mask(query.seen_items, self._tables.items)
         blocked = blocked_items(envelopes, seen, settings.exclude_seen, self._popularity)
-        two_tower, similar = self.two_tower(query), self.similar(seen)
+        scores = self.sources(query, seen)
         chosen = np.zeros_like(blocked)
-        for scores, number in ((two_tower, settings.two_tower_candidates), (similar, settings.similar_candidates)):
-            best = top_k(np.where(blocked, -np.inf, scores), number)
-            chosen[np.nonzero(best >= 0)[0], best[best >= 0]] = True
+        for source, number in self._numbers.items():
+            if number:
+                best = top_k(np.where(blocked, -np.inf, scores[source]), number)
+                chosen[np.nonzero(best >= 0)[0], best[best >= 0]] = True
         self._add_trending(chosen, envelopes, blocked)
         self._add_covisits(chosen, envelopes, query, blocked)
         self._add_session(chosen, envelopes, query, blocked)
-        return self._merged(chosen, two_tower, similar)
+        return self._merged(envelopes, chosen, scores)
 
     def _add_trending(self, chosen: np.ndarray, envelopes: Sequence[Envelope], blocked: np.ndarray) -> None:
         """The first of each request's trending list that are not blocked."""
@@ -92,49 +91,21 @@ class Retrieval:
             (best,) = top_k(scores[None], self._tables.serve.session_candidates)
             chosen[i, best[best >= 0]] = True
 
-    def two_tower(self, query: Query) -> np.ndarray:
-        """Scores of the whole catalogue, float32 ``[b, items]``."""
-        inputs = {name: getattr(query, name) for name in ("user_codes", "recent_items", "recent_weights")}
-        (embedding,) = self._tower.run(["query_embedding"], inputs)
-        return embedding @ self._embeddings.T
-
-    def similar(self, seen: np.ndarray) -> np.ndarray:
-        """Item-item scores ``[b, items]``: the sum of the weights by which seen items name an item.
-
-        -inf everywhere for a user without a seen item. A loop over users; each flows from all seen items at once.
-        """
-        scores = np.full((len(seen), self._tables.items + 1), -np.inf)
-        for i, mask in enumerate(seen):
-            held = np.flatnonzero(mask)
-            if len(held):
-                neighbours, weights = self._neighbours[held].ravel(), self._weights[held].ravel()
-                scores[i] = np.bincount(neighbours, weights, self._tables.items + 1)
-        return scores[:, :-1]
-
-    def _merged(self, chosen: np.ndarray, two_tower: np.ndarray, similar: np.ndarray) -> Candidates:
+    def _merged(
+        self, envelopes: Sequence[Envelope], chosen: np.ndarray, by_source: Mapping[str, np.ndarray]
+    ) -> Candidates:
         """The chosen items as rows of equal width, ordered by the merged score; of equals the smaller code is first."""
         rows, columns = np.nonzero(chosen)
         numbers = chosen.sum(axis=1)
         place = np.arange(len(rows)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
         ids = np.zeros((len(chosen), self.width), np.int32)
         ids[rows, place] = columns + FIRST_VALUE
-        scores = np.full((*ids.shape, 2), -np.inf, np.float32)
-        scores[rows, place, 0] = two_tower[rows, columns]
-        scores[rows, place, 1] = similar[rows, columns]
-        merged = np.where(
-            ids > 0, merged_score(ids, scores, RetrievalWeights(self._tables.serve.similar_weight, 0.0)), -np.inf
-        )
-        order = np.argsort(-merged, axis=1, kind="stable")
+        scores = np.full((*ids.shape, len(SOURCES)), -np.inf, np.float32)
+        for i, source in enumerate(SOURCES):
+            scores[rows, place, i] = by_source[source][rows, columns]
+        merged = retrieval_score(signals(envelopes, Candidates(ids, scores), self._popularity), self._weights)
+        order = np.argsort(-np.where(ids > 0, merged, -np.inf), axis=1, kind="stable")
         return Candidates(np.take_along_axis(ids, order, axis=1), np.take_along_axis(scores, order[..., None], axis=1))
-
-
-def merged_score(
-    ids: np.ndarray, scores: np.ndarray, weights: RetrievalWeights, trend: np.ndarray | float = 0.0
-) -> np.ndarray:
-    """``contracts.blending.retrieval_score`` of candidates, float ``[b, m]``."""
-    valid = ids > 0
-    two_tower, similar = standardised(scores[..., 0], valid), log_of_greatest(scores[..., 1], valid)
-    return retrieval_score(two_tower, similar, trend, weights)
 
 
 def blocked_items(

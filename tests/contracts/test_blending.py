@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.blending import RetrievalWeights, personal_score, recent_weights, retrieval_score
+from contracts.blending import personal_score, recent_weights, retrieval_score
 from contracts.features import MS_PER_HOUR
 
 probabilities = st.lists(st.floats(0, 1), min_size=2, max_size=20).map(np.array)
@@ -34,16 +34,30 @@ def test_no_weight_is_lost_to_rounding_however_long_ago_it_was(
     assert recent_weights(ages + later * MS_PER_HOUR, half_life_hours).tolist() == weights.tolist()
 
 
-@pytest.mark.parametrize(("weight", "expected"), [(0.0, [1, 2]), (1.0, [5, -3]), (0.5, [3, -0.5])])
-def test_the_weight_goes_from_two_tower_to_similar(weight: float, expected: list[float]) -> None:
-    weights = RetrievalWeights(weight, 0.0)
-    assert retrieval_score(np.array([1, 2]), np.array([5, -3]), np.array([9, 9]), weights).tolist() == expected
+def test_a_signal_without_a_weight_says_nothing_and_weights_of_nothing_leave_all_equal() -> None:
+    signals = {"two_tower_score": np.array([[1.0, 2.0]]), "als_score": np.array([[5.0, -3.0]])}
+    assert retrieval_score(signals, {"als_score": 0.5}).tolist() == [[2.5, -1.5]]
+    assert retrieval_score(signals, {}).tolist() == [[0.0, 0.0]]
 
 
 def test_an_item_item_score_times_a_power_of_the_trend_is_their_order() -> None:
     similar, ratio = np.array([0.2, 0.5, 0.4]), np.array([3.0, 0.5, 1.0])
-    scores = retrieval_score(np.zeros(3), np.log(similar), np.log(ratio), RetrievalWeights(1.0, 0.7))
+    signals = {"similar_log": np.log(similar), "trend": np.log(ratio)}
+    scores = retrieval_score(signals, {"similar_log": 1.0, "trend": 0.7})
     assert np.exp(scores) == pytest.approx(similar * ratio**0.7)
+
+
+@given(probabilities, st.floats(0, 100), st.floats(0.01, 100))
+def test_the_spread_changes_no_order(probability: np.ndarray, weight: float, spread: float) -> None:
+    retrieval = np.cos(np.arange(len(probability)))
+    plain = personal_score(probability, retrieval, weight)
+    assert personal_score(probability, retrieval, weight, spread) == pytest.approx(spread * plain)
+
+
+def test_a_huge_weight_is_retrieval_alone() -> None:
+    probability, retrieval = np.linspace(0.9, 0.1, 20), np.cos(np.arange(20.0))
+    scores = personal_score(probability, retrieval, 1e9, 1e-9)
+    assert scores == pytest.approx(retrieval, abs=1e-6)
 
 
 @given(probabilities)

@@ -84,9 +84,14 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
     "a negative batch": ({"train__retrieval_batch": -1}, "train.retrieval_batch: expected a number", ("got -1",)),
     "a temperature of NaN": ({"train__temperature": float("nan")}, "train.temperature: expected a number", ("nan",)),
     "a share beyond one": (
-        {"serve__similar_weight": 1.5},
-        "serve.similar_weight: expected a share from 0 to 1",
+        {"train__id_dropout": 1.5},
+        "train.id_dropout: expected a share from 0 to 1",
         ("1.5",),
+    ),
+    "candidates of a source that is off": (
+        {"serve__als_candidates": 5},
+        "serve.als_candidates: expected train.als_factors of more than 0",
+        (),
     ),
     "a next event within a horizon": (
         {"windows__next_events": 10, "train__horizon_days": 30},

@@ -10,10 +10,8 @@ from collections import Counter
 
 import fsspec
 import numpy as np
-import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
-from onnx import TensorProto, helper, numpy_helper
 
 from contracts import folds
 from contracts.artifacts import Zones, write_json, write_manifest, zones
@@ -23,15 +21,14 @@ from contracts.features import (
     FIRST_VALUE,
     MS_PER_DAY,
     feature_views,
-    query_columns,
-    ranker_categorical,
-    ranker_continuous,
 )
 from contracts.request_context import FIXED
+from contracts.user_user import Histories
+from tests.ensemble.made_graphs import query_tower_graph, ranker_graph
 
 DEPARTMENTS, ITEMS, USERS, DAYS, REGIONS = 8, 240, 80, 60, 4
 FIRST_DAY = 20_000
-BLEND = {"similar_weight": 0.7, "trend_weight": 0.0, "retrieval_weight": 0.3}
+BLEND = {"signals": {"two_tower_score": 0.3, "similar_log": 0.7}, "retrieval_weight": 0.3, "spread": 1.0}
 CUT = (FIRST_DAY + DAYS - 5) * MS_PER_DAY
 SHIFT = 3_000 * MS_PER_DAY  # of the log's times
 
@@ -57,10 +54,13 @@ def config() -> Config:
                 "max_seen_items": 64,
             },
             "windows": {"retrieval_end": "2024-01-01", "ranker_end": "2024-02-01", "cut": "2024-03-01"},
-            "train": {},
+            "train": {"als_factors": 4, "user_user_users": USERS},
             "serve": {
                 "two_tower_candidates": 40,
                 "similar_candidates": 40,
+                "als_candidates": 10,
+                "user_user_candidates": 10,
+                "user_user_neighbours": 7,
                 "trending_candidates": 20,
                 "session_candidates": 10,
                 "trending_min_count": 100,
@@ -92,6 +92,7 @@ class World:
         time = FIRST_DAY * MS_PER_DAY + rng.integers(DAYS * MS_PER_DAY, size=number)
         order = np.argsort(time)
         self.user, self.item, self.time = user[order], item[order], time[order]
+        self.factors = rng.normal(0, 0.3, (ITEMS, 4)).astype(np.float32)
         self.region = (self.user + (rng.random(number) < 0.2)) % REGIONS
 
     def log(self, user: int, as_of: int) -> list[folds.Interaction]:
@@ -192,12 +193,18 @@ class World:
         columns["k"] = [100] * len(pairs)
         return columns
 
+    def histories(self, bought: np.ndarray) -> Histories:
+        """Every user's items; the last five users have no code."""
+        users, items = np.nonzero(bought)
+        codes = np.where(np.arange(USERS) < USERS - 5, np.arange(USERS) + FIRST_VALUE, -1)
+        return Histories(codes, np.r_[0, np.cumsum(np.bincount(users, minlength=USERS))], items.astype(np.int32))
+
     def _retrieval(self, folder: str) -> None:
         embeddings = np.eye(DEPARTMENTS, dtype=np.float32)[self.department]
         embeddings += self.rng.normal(0, 0.2, embeddings.shape).astype(np.float32)
         embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-        _save(f"{folder}/query_tower.onnx", query_tower_graph(self.config, embeddings, self.rng))
-        _save_arrays(f"{folder}/item_embeddings.npy", embeddings)
+        _save(f"{folder}/query_tower.onnx", query_tower_graph(self.config, embeddings, USERS, self.rng))
+        np.save(f"{folder}/item_embeddings.npy", embeddings)
         bought = np.zeros((USERS, ITEMS))
         np.add.at(bought, (self.user[self.time < CUT], self.item[self.time < CUT]), 1)
         together = (bought > 0).T.astype(np.float64) @ (bought > 0)
@@ -205,80 +212,10 @@ class World:
         neighbours = np.argsort(-together, axis=1, kind="stable")[:, :20]
         weights = np.take_along_axis(together, neighbours, axis=1).astype(np.float32)
         codes = np.where(weights > 0, neighbours + FIRST_VALUE, 0).astype(np.int32)
-        _save_arrays(f"{folder}/item_item.npz", neighbours=codes, weights=weights / 10)
+        np.savez(f"{folder}/item_item.npz", neighbours=codes, weights=weights / 10)
+        np.save(f"{folder}/als.npy", self.factors)
+        np.savez(f"{folder}/user_user.npz", **self.histories(bought > 0)._asdict())
         write_manifest(folder, f"retrieval-{folder.rsplit('/', 1)[1]}", recent_half_life_hours=240.0, temperature=0.1)
-
-
-def query_tower_graph(config: Config, embeddings: np.ndarray, rng: np.random.Generator) -> bytes:
-    """Mean of the recent items' embeddings by weight, and a little of the user's own, to unit length."""
-    size = embeddings.shape[1]
-    table = np.concatenate([np.zeros((FIRST_VALUE, size), np.float32), embeddings])
-    users = rng.normal(0, 0.05, (USERS + FIRST_VALUE, size)).astype(np.float32)
-    constants = {
-        "items": table,
-        "users": users,
-        "first": np.array([0], np.int64),
-        "one": np.array([1], np.int64),
-        "two": np.array([2], np.int64),
-        "tiny": np.array([1e-6], np.float32),
-    }
-    nodes = [
-        helper.make_node("Gather", ["items", "recent_items"], ["held"]),
-        helper.make_node("Unsqueeze", ["recent_weights", "two"], ["weights"]),
-        helper.make_node("Mul", ["held", "weights"], ["weighted"]),
-        helper.make_node("ReduceSum", ["weighted", "one"], ["pooled"], keepdims=0),
-        helper.make_node("Gather", ["user_codes", "first"], ["user"], axis=1),
-        helper.make_node("Gather", ["users", "user"], ["user_row"]),
-        helper.make_node("ReduceSum", ["user_row", "one"], ["own"], keepdims=0),
-        helper.make_node("Add", ["pooled", "own"], ["sum"]),
-        helper.make_node("ReduceL2", ["sum", "one"], ["length"], keepdims=1),
-        helper.make_node("Add", ["length", "tiny"], ["safe"]),
-        helper.make_node("Div", ["sum", "safe"], ["query_embedding"]),
-    ]
-    recent = ["b", config.features.recent_items]
-    inputs = [
-        helper.make_tensor_value_info("user_codes", TensorProto.INT64, ["b", len(query_columns(config.features))]),
-        helper.make_tensor_value_info("recent_items", TensorProto.INT64, recent),
-        helper.make_tensor_value_info("recent_weights", TensorProto.FLOAT, recent),
-    ]
-    return _graph(
-        nodes, inputs, helper.make_tensor_value_info("query_embedding", TensorProto.FLOAT, ["b", size]), constants
-    )
-
-
-def ranker_graph(config: Config, brands: int = 12) -> bytes:
-    """A linear ranker: retrieval, popularity, what lately was bought, and a little by brand."""
-    names = ranker_continuous(config.features)
-    wanted = {"two_tower_score": 0.5, "similar_score": 0.8, "popularity_720h": 0.2, "recent_share_department": 1.5}
-    wanted |= {"category_share_720h": 0.5, "seen_share_brand": 0.7, "price": 0.05}
-    weights = np.array([[wanted.get(name, 0.01)] for name in names], np.float32)
-    brand = len(ranker_categorical(config.features)) - 1
-    constants = {
-        "w": weights,
-        "column": np.array(brand, np.int64),
-        "by_brand": np.linspace(-0.2, 0.2, brands + FIRST_VALUE, dtype=np.float32),
-        "one": np.array([1], np.int64),
-    }
-    nodes = [
-        helper.make_node("MatMul", ["continuous", "w"], ["linear"]),
-        helper.make_node("Squeeze", ["linear", "one"], ["flat"]),
-        helper.make_node("Gather", ["categorical", "column"], ["brand"], axis=1),
-        helper.make_node("Gather", ["by_brand", "brand"], ["effect"]),
-        helper.make_node("Add", ["flat", "effect"], ["logit"]),
-    ]
-    inputs = [
-        helper.make_tensor_value_info("categorical", TensorProto.INT64, ["n", brand + 1]),
-        helper.make_tensor_value_info("continuous", TensorProto.FLOAT, ["n", len(names)]),
-    ]
-    return _graph(nodes, inputs, helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["n"]), constants)
-
-
-def _graph(nodes: list, inputs: list, output: onnx.ValueInfoProto, constants: dict[str, np.ndarray]) -> bytes:
-    tensors = [numpy_helper.from_array(value, name) for name, value in constants.items()]
-    graph = helper.make_graph(nodes, "made_up", inputs, [output], tensors)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.checker.check_model(model)
-    return model.SerializeToString()
 
 
 def _save(url: str, data: bytes) -> None:
@@ -291,10 +228,3 @@ def _save_table(url: str, columns: dict) -> None:
     filesystem, path = fsspec.core.url_to_fs(url)
     filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
     pq.write_table(pa.table(columns), path)
-
-
-def _save_arrays(path: str, *single: np.ndarray, **named: np.ndarray) -> None:
-    if named:
-        np.savez(path, **named)
-    else:
-        np.save(path, single[0])

@@ -32,7 +32,7 @@ def test_answers_are_those_of_the_release_with_the_single_stages_beside(
     assert list(found.item_ids) == list(wanted.answers[0].item_ids)
     ids = wanted.candidates.candidate_ids[0]
     assert list(found.candidate_ids) == chain.tables.item_ids[ids[ids > 0]].tolist()
-    scores = chain.retrieval.two_tower(wanted.query)[0]
+    scores = chain.retrieval.sources.two_tower(wanted.query)[0]
     seen = set(world.row(user, int(row.as_of))["seen_item_ids"])
     best = [world.item_ids[i] for i in np.argsort(-scores) if world.item_ids[i] not in seen]
     wide = world.config.serve.two_tower_candidates
@@ -65,8 +65,8 @@ def test_the_current_release_answers_the_very_same_requests(
 ) -> None:
     monkeypatch.setattr(answer, "_TIMED", 1)
     write_manifest(place.processed, "processed-1", cut=CUT)
-    other = {**release.document["serve"], "similar_weight": 0.0}
-    promoted_copy(place, release, "earlier", serve=other, fitted_until=CUT)
+    other = {**release.document["blend"], "signals": {"two_tower_score": 1.0}}
+    promoted_copy(place, release, "earlier", blend=other, fitted_until=CUT)
     assert answer.run(world.config, place, force=True)["current"] == {"release": "earlier", "reason": ""}
     ours, theirs = answers(place, "answers"), answers(place, "answers_current")
     assert ours.index.tolist() == theirs.index.tolist()

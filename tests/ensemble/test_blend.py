@@ -116,6 +116,29 @@ def test_without_the_ranker_the_answer_is_in_retrievals_order(chain: Chain, worl
     assert codes(answer) == answered.candidates.candidate_ids[0, :30].tolist()
 
 
+@pytest.mark.parametrize("weight", [0.3, 1e6])
+def test_of_two_blends_of_one_order_the_wider_leans_on_the_personal_part(
+    chain: Chain, world: World, weight: float
+) -> None:
+    """The order among the personal scores is the blend's; how far they lie apart is the spread's."""
+    answered = ask(chain, world, [4], k=60)
+    inputs = answered.query, answered.candidates, answered.ranked
+
+    def answer(evidence: int, spread: float) -> list[int]:
+        step = ColdStart(chain.tables, chain.popularity, {**BLEND, "retrieval_weight": weight, "spread": spread})
+        (found,) = step([dataclasses.replace(answered.envelopes[0], evidence=evidence)], *inputs)
+        return codes(found)
+
+    known = 10**9
+    assert answer(known, 1.0 / weight) == answer(known, 0.5 / weight)
+    if weight == 1e6:
+        assert answer(known, 1.0 / weight)[:40] == answered.candidates.candidate_ids[0, :40].tolist()
+    narrow, wide = (answer(2, spread / weight) for spread in (0.01, 0.3))
+    trending = np.argsort(-chain.popularity.trending(CUT, "region-0"), kind="stable") + FIRST_VALUE
+    first = {*trending[np.isin(trending, answered.candidates.candidate_ids)][:10]}
+    assert len(first & {*narrow[:10]}) > len(first & {*wide[:10]})
+
+
 def test_without_candidates_the_answer_is_trending_less_what_is_seen_or_excluded(chain: Chain, world: World) -> None:
     answered = ask(chain, world, [4], k=40, exclude_ids=tuple(world.item_ids[:9]))
     none = answered.candidates._replace(candidate_ids=np.zeros_like(answered.candidates.candidate_ids))
@@ -161,7 +184,8 @@ def test_a_trend_weight_moves_what_is_in_demand_of_late_up(chain: Chain, world: 
     trend = dict(zip(world.item_ids, chain.popularity.trend(CUT)))
 
     def mean_trend(weight: float) -> float:
-        step = type(chain.cold_start)(chain.tables, chain.popularity, {**BLEND, "trend_weight": weight})
+        blend = {**BLEND, "signals": {**BLEND["signals"], "trend": weight}}
+        step = type(chain.cold_start)(chain.tables, chain.popularity, blend)
         (answer,) = step(answered.envelopes, answered.query, answered.candidates, skipped)
         return float(np.mean([trend[item] for item in answer.item_ids[:10]]))
 

@@ -12,7 +12,7 @@ import pytest
 
 from contracts.artifacts import Zones, read_manifest
 from contracts.errors import ArtifactError
-from contracts.features import ranker_categorical, ranker_continuous
+from contracts.features import SOURCE_SIGNALS, SOURCES, ranker_categorical, ranker_continuous
 from contracts.requests import Request
 from ensemble import candidates
 from ensemble.candidates import Window, _sampled
@@ -33,7 +33,7 @@ def rows_of(place: Zones, window: str) -> pd.DataFrame:
 
 
 def test_columns_are_those_of_the_contract(made: dict[str, pd.DataFrame], world: World) -> None:
-    own = ["row_id", "user_id", "as_of", "item_code", "label", "two_tower_rank", "similar_rank", "evidence"]
+    own = ["row_id", "user_id", "as_of", "item_code", "label", "evidence", *(f"{source}_rank" for source in SOURCES)]
     features = world.config.features
     names = [f"c_{name}" for name in ranker_categorical(features)] + [f"x_{n}" for n in ranker_continuous(features)]
     for table in made.values():
@@ -76,13 +76,13 @@ def test_features_are_those_that_serving_computes(
     common = [i for i, code in enumerate(ids) if code in mine.index]
     assert len(common) > 20
     for j, name in enumerate(ranker_continuous(world.config.features)):
-        if name not in ("two_tower_score", "similar_score"):
+        if name not in SOURCE_SIGNALS or name == "similar_log":
             assert np.allclose(x[common, j], mine.loc[ids[common], f"x_{name}"], atol=1e-6), name
 
 
-def test_ranks_are_places_by_either_source_alone(made: dict[str, pd.DataFrame]) -> None:
+def test_ranks_are_places_by_each_source_alone(made: dict[str, pd.DataFrame]) -> None:
     for _, row in list(made["C"].groupby("row_id"))[:5]:
-        for name, score in (("two_tower_rank", "x_two_tower_score"), ("similar_rank", "x_similar_score")):
+        for name, score in ((f"{source}_rank", f"x_{source}_score") for source in SOURCES):
             assert sorted(row[name]) == list(range(len(row)))
             assert row.sort_values(name)[score].is_monotonic_decreasing
 

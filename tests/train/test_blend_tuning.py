@@ -3,7 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from train.blend_tuning import mean_ndcg, retrieval_weight, retrieval_weights
+from contracts.blending import retrieval_score
+from train.blend_tuning import mean_ndcg, tune
 from train.metrics import ndcg
 
 
@@ -30,38 +31,64 @@ def test_requests_in_which_nothing_was_taken_do_not_count():
     assert mean_ndcg(np.array([2.0, 1.0, 2.0, 1.0]), flat) == 1.0
 
 
-@pytest.mark.parametrize(("truth", "expected"), [("ranker", 0.0), ("retrieval", 3.0)])
-def test_the_weight_goes_to_whom_window_c_believes(truth, expected):
+def test_of_equal_scores_the_first_row_is_first():
+    flat = Requests(np.zeros(12, int), np.arange(12) == 10, np.array([1]))
+    assert mean_ndcg(np.zeros(12), flat) == 0.0
+    assert mean_ndcg(np.r_[-1.0, np.zeros(11)], flat) == pytest.approx(1 / np.log2(11))
+
+
+def made(generator, signals, number=300, width=40):
+    """Requests whose first ten by a sum of signals were taken."""
+    request = np.repeat(np.arange(number), width)
+    known = {name: generator.normal(0, 1, len(request)) for name in ("a_score", "b_log", "trend")}
+    score = retrieval_score(known, signals)
+    label = score >= -np.sort(-score.reshape(number, width), axis=1)[:, 9].repeat(width)
+    return known, Requests(request, label, np.full(number, 10))
+
+
+@pytest.mark.parametrize(
+    "signals", [{"b_log": 1.0, "trend": 0.5}, {"a_score": 0.5, "b_log": 1.0, "trend": 0.2}, {"a_score": 1.0}]
+)
+def test_retrieval_s_weights_are_those_that_made_the_labels(signals):
+    known, flat = made(np.random.default_rng(5), signals)
+    fold = np.arange(300) % 5
+    found = tune(np.full(len(flat.request), 0.1), known, flat, fold)
+    total = sum(signals.values())
+    assert found.signals == pytest.approx({name: weight / total for name, weight in signals.items()}, abs=0.05)
+    assert found.retrieval_ndcg > 0.99
+    assert found == tune(np.full(len(flat.request), 0.1), known, flat, fold), "the search draws nothing by chance"
+
+
+def test_a_source_that_is_not_there_gets_no_weight():
+    known, flat = made(np.random.default_rng(6), {"a_score": 1.0, "trend": 0.5})
+    known["als_score"] = np.zeros(len(flat.request))
+    assert "als_score" not in tune(np.full(len(flat.request), 0.1), known, flat, np.arange(300) % 5).signals
+
+
+def test_the_weight_goes_to_whom_window_c_believes():
     generator = np.random.default_rng(3)
-    request = np.repeat(np.arange(200), 40)
-    signal = {name: generator.normal(0, 1, len(request)) for name in ("ranker", "retrieval")}
-    label = signal[truth] > 1.5
-    flat = Requests(request, label, np.maximum(np.bincount(request[label], minlength=200), 0))
-    # A ranker that says next to nothing leaves the order to retrieval at any weight: the largest is then as good.
-    probability = 1 / (1 + np.exp(-signal["ranker"]))
-    weight, _ = retrieval_weight(probability, signal["retrieval"], flat, np.arange(200) % 5)
-    assert weight == pytest.approx(expected)
+    known, flat = made(generator, {"a_score": 1.0, "trend": 0.5})
+    truth, fold = retrieval_score(known, {"a_score": 1.0, "trend": 0.5}), np.arange(300) % 5
+    noise = 1 / (1 + np.exp(-generator.normal(0, 1, len(truth))))
+    assert tune(noise, known, flat, fold).retrieval_weight >= 5.0
+    knowing = 1 / (1 + np.exp(-truth))
+    useless = {name: generator.normal(0, 1, len(truth)) for name in known}
+    assert tune(knowing, useless, flat, fold).retrieval_weight == 0.0
 
 
-def test_the_weight_s_worth_is_measured_on_requests_that_did_not_choose_it():
-    """Ranker and retrieval are noise: whatever weight looks best on some requests is worth no more than chance."""
+def test_of_weights_that_are_as_good_within_noise_the_smallest_is_taken():
+    """Ranker and retrieval know the same: leaning on retrieval gains nothing, and is left."""
+    known, flat = made(np.random.default_rng(4), {"a_score": 1.0})
+    probability = 1 / (1 + np.exp(-known["a_score"]))
+    assert tune(probability, known, flat, np.arange(300) % 5).retrieval_weight == 0.0
+
+
+def test_weights_worth_is_measured_on_requests_that_did_not_choose_them():
+    """Ranker and signals are noise: whatever weights look best on some requests are worth no more than chance."""
     generator = np.random.default_rng(7)
     request = np.repeat(np.arange(60), 30)
     label = generator.random(len(request)) < 0.1
     flat = Requests(request, label, np.bincount(request[label], minlength=60))
-    probability, retrieval = generator.random(len(request)), generator.normal(0, 1, len(request))
-    chosen, worth = retrieval_weight(probability, retrieval, flat, np.arange(60) % 5)
-    at_best = mean_ndcg(np.log(probability) + chosen * retrieval, flat)
-    assert worth <= at_best
-
-
-@pytest.mark.parametrize(("similar", "trend"), [(1.0, 0.6), (0.5, 0.3), (0.0, 0.0)])
-def test_retrieval_s_weights_are_those_that_made_the_labels(similar, trend):
-    generator = np.random.default_rng(5)
-    request = np.repeat(np.arange(300), 40)
-    known = [generator.normal(0, 1, len(request)) for _ in range(3)]
-    score = (1 - similar) * known[0] + similar * known[1] + trend * known[2]
-    label = score >= -np.sort(-score.reshape(300, 40), axis=1)[:, 9].repeat(40)
-    weights, scores = retrieval_weights(*known, Requests(request, label, np.full(300, 10)))
-    assert weights == (similar, trend)
-    assert scores == pytest.approx(score)
+    known = {name: generator.normal(0, 1, len(request)) for name in ("a_score", "b_log", "trend")}
+    found = tune(generator.random(len(request)), known, flat, np.arange(60) % 5)
+    assert found.retrieval_ndcg < mean_ndcg(retrieval_score(known, found.signals), flat)

@@ -89,8 +89,10 @@ def test_training_tells_of_every_epoch_keeps_the_best_and_can_be_ended(world):
 
 def test_blend_json_holds_what_serving_reads(world, ranked):
     blend = read_json(f"{world.zones.ranker}/blend.json")
-    assert set(blend) == {"calibration", "retrieval_weight", "similar_weight", "trend_weight"}
+    assert set(blend) == {"calibration", "retrieval_weight", "signals", "spread"}
     assert np.diff(blend["calibration"]["log_odds"]).min() > 0
+    assert sum(blend["signals"].values()) == pytest.approx(1, abs=1e-3)
+    assert blend["spread"] > 0
 
 
 def test_calibrated_probabilities_are_as_frequent_as_they_say(world, ranked, session):

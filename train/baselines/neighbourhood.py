@@ -9,11 +9,9 @@ import numpy as np
 from scipy import sparse
 
 from contracts.artifacts import Zones, resident
+from contracts.user_user import Alike, Histories
 from train import item_item
 from train.baselines.task import Scores, Task
-
-#: Requests compared with all users in one go: hardly a user shares nothing with another.
-_USERS_AT_ONCE = 64
 
 
 def item_knn_cosine(task: Task, neighbours: int) -> Scores:
@@ -60,27 +58,16 @@ def released(task: Task, zones: Zones) -> Scores:
 
 
 def user_knn(task: Task, neighbours: int) -> Scores:
-    """What the users with the most similar histories (cosine) took, by similarity; the asking user is none of them."""
-    histories, others = _unit(task.histories), _unit(task.interactions).T.tocsr()
+    """What the users with the most similar histories took, as a release has it; the asking user is none of them."""
+    taken, histories = task.interactions, task.histories
+    numbered = np.arange(taken.shape[0])
+    alike = Alike(Histories(numbered, taken.indptr.astype(np.int64), taken.indices), taken.shape[1])
 
     def scores(rows: np.ndarray) -> np.ndarray:
-        parts = np.array_split(rows, -(-len(rows) // _USERS_AT_ONCE))
-        links = [_nearest(histories[part] @ others, task.users[part], neighbours) for part in parts]
-        return (sparse.vstack(links) @ task.interactions).toarray()
+        held = (histories.indices[histories.indptr[row] : histories.indptr[row + 1]] for row in rows)
+        return np.stack([alike.scores(items, own, int(neighbours)) for items, own in zip(held, task.users[rows])])
 
     return scores
-
-
-def _nearest(similar: sparse.csr_matrix, own: np.ndarray, number: int) -> sparse.csr_matrix:
-    """The strongest ``number`` entries of each row, all but the one at its place ``own``."""
-    kept = []
-    for row, (start, end) in enumerate(zip(similar.indptr, similar.indptr[1:])):
-        entries = start + np.flatnonzero(similar.indices[start:end] != own[row])
-        if len(entries) > number:
-            entries = entries[np.argpartition(-similar.data[entries], number)[:number]]
-        kept.append(entries)
-    chosen, ends = np.concatenate(kept), np.cumsum([0, *map(len, kept)])
-    return sparse.csr_matrix((similar.data[chosen], similar.indices[chosen], ends), similar.shape)
 
 
 def _linked(task: Task, weights: sparse.spmatrix, neighbours: int) -> Scores:
@@ -89,9 +76,3 @@ def _linked(task: Task, weights: sparse.spmatrix, neighbours: int) -> Scores:
 
     similarity = all_pairs_knn(weights.T.tocsr(), neighbours, show_progress=False).tocsr()
     return lambda rows: (task.histories[rows] @ similarity).toarray()
-
-
-def _unit(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Rows of length 1."""
-    lengths = np.sqrt(np.asarray(matrix.power(2).sum(axis=1)).ravel())
-    return (sparse.diags(1.0 / np.maximum(lengths, 1.0)) @ matrix).tocsr()
