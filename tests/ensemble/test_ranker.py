@@ -37,7 +37,7 @@ def each_candidate(asked: Answered):
             yield i, int(j), int(ids[j]) - FIRST_VALUE, user
 
 
-def test_categorical_columns_are_the_users_then_the_requests_then_the_items(
+def test_categorical_columns_are_the_users_the_requests_and_the_items(
     world: World, features, asked: Answered
 ) -> None:
     names = ranker_categorical(world.config.features)
