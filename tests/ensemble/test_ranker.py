@@ -37,9 +37,7 @@ def each_candidate(asked: Answered):
             yield i, int(j), int(ids[j]) - FIRST_VALUE, user
 
 
-def test_categorical_columns_are_the_users_the_requests_and_the_items(
-    world: World, features, asked: Answered
-) -> None:
+def test_categorical_columns_are_the_users_the_requests_and_the_items(world: World, features, asked: Answered) -> None:
     names = ranker_categorical(world.config.features)
     assert features[0].shape[2] == len(names) == 5
     for i, j, item, user in each_candidate(asked):
