@@ -6,6 +6,7 @@ Pure numpy over ``[..., candidates]``; everything is monotone in its inputs, so 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -84,3 +85,45 @@ def personal_score(
     """
     logged = spread * (np.log(np.maximum(probability, _LEAST_PROBABILITY)) + retrieval_weight * retrieval)
     return np.where(np.isnan(probability), retrieval, logged)
+
+
+class Evidence(NamedTuple):
+    """How many interactions of a user it takes until something weighs one half; 0: it always weighs all.
+
+    Attributes:
+        personal: the personal part, against trending.
+        ranker: the ranker within it, against the two-tower. Where the ranker has learned from people of whom much is
+            known, little evidence lies outside what it has seen; the two-tower has seen all beginnings.
+    """
+
+    personal: float
+    ranker: float
+
+
+def by_evidence(
+    logged: np.ndarray, two_tower: np.ndarray, trending: np.ndarray, evidence: np.ndarray, halves: Evidence
+) -> tuple[np.ndarray, np.ndarray]:
+    """The personal and the common part of the final score, each from 0 to 1; their sum is what ranks.
+
+    Args:
+        logged: ``personal_score`` ``[b, m]``; -inf where padded.
+        two_tower: the standardised scores ``[b, m]``.
+        trending: from 0 to 1 ``[b, m]``.
+        evidence: the user's interactions ever, ``[b, 1]``.
+        halves: of ``blend.json``.
+    """
+    held = np.where(np.isfinite(logged), logged, 0.0)
+    ranker = _trust(evidence, halves.ranker)
+    mixed = np.where(np.isfinite(logged), ranker * held + (1 - ranker) * two_tower, -np.inf)
+    greatest = mixed.max(axis=1, keepdims=True, initial=-np.inf)
+    personal = _trust(evidence, halves.personal)
+    return personal * np.exp(mixed - np.where(np.isfinite(greatest), greatest, 0.0)), (1 - personal) * trending
+
+
+def _trust(evidence: np.ndarray, half: float) -> np.ndarray:
+    """A weight from 0 to 1 that grows with evidence and is one half at ``half``; 1 throughout where that is 0.
+
+    Of squares (Hill, 1910, of molecules that bind in pairs): small for the first few, nearly all for who is known well.
+    """
+    square = evidence.astype(np.float64) ** 2
+    return square / (square + half**2) if half else np.ones(evidence.shape)

@@ -45,7 +45,6 @@ _MAY_BE_ZERO = frozenset(
         "covisit_candidates",
         "session_candidates",
         "session_weight",
-        "ranker_evidence_half",
         "min_ratio",
         "max_loss",
         "max_slice_loss",
@@ -63,6 +62,7 @@ WORDS = {
     "ranker": ("dcn", "dlrm", "mmoe"),
     "ranker_loss": ("binary", "listwise"),
     "second_task": ("", "value", "dwell"),
+    "mixed_precision": ("auto", "off", "mixed_float16", "mixed_bfloat16"),
 }
 
 #: Settings that are a part of one.

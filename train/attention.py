@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from contracts.features import FIRST_VALUE, OUT_OF_VOCABULARY, PAD
+from train import precision
 from train.towers import RECENT_ITEMS, Shape
 
 Columns = Mapping[str, Any]
@@ -33,12 +34,13 @@ _STDDEV = 0.02
 class Block(tf.keras.layers.Layer):
     """Masked self-attention, then two dense layers, each added to its input after layer normalisation."""
 
-    def __init__(self, dim: int):
+    def __init__(self, dim: int, policy: str):
         super().__init__()
         layers = tf.keras.layers
         self._normal, self._normal_wide = (layers.LayerNormalization(epsilon=1e-6) for _ in range(2))
-        self._projections, self._out = layers.Dense(3 * dim, use_bias=False), layers.Dense(dim)
-        self._wide, self._narrow = layers.Dense(2 * dim, activation="gelu"), layers.Dense(dim)
+        with precision.layers(policy):
+            self._projections, self._out = layers.Dense(3 * dim, use_bias=False), layers.Dense(dim)
+            self._wide, self._narrow = layers.Dense(2 * dim, activation="gelu"), layers.Dense(dim)
         self._dropout = layers.Dropout(_DROPOUT)
         self._dim = dim
 
@@ -51,8 +53,9 @@ class Block(tf.keras.layers.Layer):
             return tf.transpose(tf.reshape(values, (size, length, _HEADS, width)), (0, 2, 1, 3))
 
         query, key, value = map(heads, tf.split(self._projections(self._normal(tokens)), 3, axis=-1))
-        weights = tf.nn.softmax(tf.matmul(query, key, transpose_b=True) / width**0.5 + mask)
-        mixed = tf.matmul(self._dropout(weights, training=training), value)
+        # Only products are taken in the policy's bits: the mask would be infinite in float16.
+        weights = tf.nn.softmax(tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32) / width**0.5 + mask)
+        mixed = tf.matmul(tf.cast(self._dropout(weights, training=training), value.dtype), value)
         mixed = tf.reshape(tf.transpose(mixed, (0, 2, 1, 3)), (size, length, self._dim))
         tokens += self._dropout(self._out(mixed), training=training)
         wide = self._narrow(self._wide(self._normal_wide(tokens)))
@@ -62,13 +65,20 @@ class Block(tf.keras.layers.Layer):
 class SequenceTwoTower(tf.keras.Model):
     """Both towers over one item table; an embedding is the sum of an id's and its attributes', and a dot the logit."""
 
-    def __init__(self, shape: Shape, item_columns: Mapping[str, np.ndarray], item_id_dropout: float = 0.0):
+    def __init__(
+        self,
+        shape: Shape,
+        item_columns: Mapping[str, np.ndarray],
+        item_id_dropout: float = 0.0,
+        policy: str = precision.WHOLE,
+    ):
         """An untrained model.
 
         Args:
             shape: columns and sizes; of the users' columns the id is not used: who he is, is what he did.
             item_columns: item column -> values by item code (``train.tables.Catalogue.item_columns``).
             item_id_dropout: share of the catalogue whose ids a step hides; without attributes none is.
+            policy: by which the blocks' dense layers compute (``train/precision.py``).
         """
         super().__init__()
         dim = shape.dim
@@ -85,10 +95,11 @@ class SequenceTwoTower(tf.keras.Model):
         self._positions = table("positions", shape.recent_items)
         self._item_columns = dict(item_columns)
         self._item_id_dropout = item_id_dropout if len(item_columns) > 1 else 0.0
-        self._blocks = [Block(dim) for _ in range(_BLOCKS)]
+        self._blocks = [Block(dim, policy) for _ in range(_BLOCKS)]
         self._normal = tf.keras.layers.LayerNormalization(epsilon=1e-6)
         self._dropout = tf.keras.layers.Dropout(_DROPOUT)
         self._scale = dim**0.5
+        self._loss = tf.keras.metrics.Mean()
 
     def candidate_encoder(self, columns: Columns) -> tf.Tensor:
         """Item embeddings float32 ``[b, dim]`` of columns ``[b, 1]``."""
@@ -124,9 +135,10 @@ class SequenceTwoTower(tf.keras.Model):
         """One step over whole sequences: softmax over the catalogue at every token that something was taken after."""
         with tf.GradientTape() as tape:
             loss = self.pair_loss(data)
-        variables = self.trainable_variables
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
-        return {"loss_batch": loss}
+        # Not `apply_gradients`: Horovod takes the mean over the ranks where an optimizer computes the gradients.
+        self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
+        self._loss.update_state(loss)
+        return {"loss": self._loss.result()}
 
     def pair_loss(self, data: Columns, training: bool = True) -> tf.Tensor:
         """Mean cross-entropy of a batch's pairs."""

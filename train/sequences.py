@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -35,38 +35,19 @@ class Sequences:
     item: np.ndarray
     context: np.ndarray
 
-    def batches(
-        self, pairs: int, generator: np.random.Generator
-    ) -> Iterator[tuple[Queries, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-        """One epoch of whole sequences in random order, about ``pairs`` pairs a batch.
-
-        Yields:
-            Queries, and of every pair the sequence in the batch, the token, the item and the context. Lists are cut to
-            the longest.
-        """
-        count = len(self.queries.user_codes)
-        starts = np.searchsorted(self.sequence, np.arange(count + 1))
-        for chosen in np.array_split(generator.permutation(count), self.steps(pairs)):
-            sizes = (starts[1:] - starts[:-1])[chosen]
-            ends = np.cumsum(sizes)
-            index = np.repeat(starts[chosen] - ends + sizes, sizes) + np.arange(sizes.sum())
-            rows = self.queries.take(chosen)
-            # A token more than the longest list: where a user without any has his.
-            longest = min(int((rows.recent_items > 0).sum(axis=1).max(initial=0)) + 1, rows.recent_items.shape[1])
-            cut = dataclasses.replace(
-                rows, recent_items=rows.recent_items[:, :longest], recent_weights=rows.recent_weights[:, :longest]
-            )
-            sequence = np.repeat(np.arange(len(chosen)), sizes)
-            yield cut, sequence, self.token[index], self.item[index], self.context[index]
+    @property
+    def number(self) -> int:
+        """Of the sequences."""
+        return len(self.queries.user_codes)
 
     def steps(self, pairs: int) -> int:
         """Batches of an epoch."""
-        return min(max(1, round(len(self.item) / pairs)), len(self.queries.user_codes))
+        return min(max(1, round(len(self.item) / pairs)), self.number)
 
     def share(self, rank: int, size: int) -> Sequences:
         """Every ``size``-th sequence from the ``rank``-th on."""
         kept = self.sequence % size == rank
-        queries = self.queries.take(np.arange(rank, len(self.queries.user_codes), size))
+        queries = self.queries.take(np.arange(rank, self.number, size))
         own = self.token[kept], self.item[kept], self.context[kept]
         return Sequences(queries, self.sequence[kept] // size, *own)
 

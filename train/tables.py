@@ -1,9 +1,20 @@
-"""What the stage reads: parquet of the features and processed zones as arrays."""
+"""What the stage reads: parquet of the features and processed zones as arrays.
+
+Where Merlin works on cuDF, the GPU decodes it, and Arrow takes the columns over without pandas. **Not run on a GPU**:
+tests/train/test_tables.py puts a stand-in in cuDF's place that reads what cuDF would.
+"""
+
+# pyright: reportMissingImports=false
+# (cuDF comes with RAPIDS)
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import importlib.util
+import re
 from collections.abc import Sequence
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -31,7 +42,35 @@ def read(url: str, columns: Sequence[str], where: pc.Expression | None = None) -
     lacking = [name for name in columns if name not in data.schema.names]
     if lacking:
         raise ArtifactError(f"{url}: expected columns {lacking}, it has {data.schema.names}; run its stage again")
+    if (cudf := _cudf()) and data.files:
+        return _decoded(cudf, data, list(columns), where)
     return data.to_table(columns=list(columns), filter=where)
+
+
+@functools.cache
+def _cudf() -> Any:
+    """The cuDF module where Merlin works on it, else None; the etl decides by the same (``etl/device.py``)."""
+    if importlib.util.find_spec("cudf") is None:
+        return None  # without asking Merlin, whose import takes seconds
+    from merlin.core.dispatch import get_lib
+
+    library = get_lib()
+    return library if library.__name__ == "cudf" else None
+
+
+def _decoded(cudf: Any, data: ds.FileSystemDataset, columns: list[str], where: pc.Expression | None) -> pa.Table:
+    """The same as ``to_table`` would read, decoded on the GPU; text is never a dictionary.
+
+    Rows are chosen on the host: cuDF knows no Arrow expressions, and what these name is only to be had from their text.
+    """
+    words = {*columns, *re.findall(r"\w+", str(where) if where is not None else "")}
+    kinds = {field.name: field.type for field in data.schema if field.name in words}
+    plain = {name: kind.value_type if pa.types.is_dictionary(kind) else kind for name, kind in kinds.items()}
+    local = getattr(data.filesystem, "type_name", "") == "local"
+    files = data.files if local else [data.filesystem.open_input_file(path) for path in data.files]
+    table = cudf.read_parquet(files, columns=list(plain)).to_arrow(preserve_index=False)
+    table = table.select(list(plain)).cast(pa.schema(list(plain.items())))
+    return (table if where is None else table.filter(where)).select(columns)
 
 
 def numbers(table: pa.Table, column: str) -> np.ndarray:

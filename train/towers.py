@@ -13,6 +13,7 @@ from merlin.models.tf.outputs.base import DotProduct
 from merlin.schema import ColumnSchema, Schema, Tags
 
 from contracts.features import OUT_OF_VOCABULARY
+from train import precision
 from train.negatives import CountCorrection, Drawn, DrawnItems
 
 RECENT_ITEMS, RECENT_WEIGHTS = "recent_items", "recent_weights"
@@ -98,6 +99,7 @@ def two_tower(
     temperature: float,
     item_id_dropout: float = 0.0,
     beside: Drawn | None = None,
+    policy: str = precision.WHOLE,
 ) -> mm.RetrievalModelV2:
     """An untrained model: both towers pool through one item table, and the loss is logQ-corrected softmax.
 
@@ -109,6 +111,7 @@ def two_tower(
         temperature: divides the cosine similarities.
         item_id_dropout: share of the items taken whose id is hidden; without attributes none is.
         beside: negatives beside the other items of the batch; None for those alone.
+        policy: by which the dense layers compute (``train/precision.py``).
     """
     query_schema, item_schema = _query_schema(shape), _item_schema(shape)
     items = ItemTable(
@@ -120,9 +123,9 @@ def two_tower(
         name="item_table",
     )
     items.id_dropout = item_id_dropout if len(shape.item_columns) + len(shape.item_numbers) > 1 else 0.0
-    candidate = _tower(shape, item_schema, item_schema.excluding_by_name(["item_id"]), items)
+    candidate = _tower(shape, item_schema, item_schema.excluding_by_name(["item_id"]), items, policy)
     return mm.RetrievalModelV2(  # pyright: ignore[reportReturnType]
-        query=_tower(shape, query_schema, query_schema.select_by_tag(Tags.USER), items),
+        query=_tower(shape, query_schema, query_schema.select_by_tag(Tags.USER), items, policy),
         candidate=candidate,
         output=sampled_softmax(item_schema, counts, temperature, beside and DrawnItems(beside, candidate)),
     )
@@ -142,7 +145,7 @@ def sampled_softmax(
     )
 
 
-def _tower(shape: Shape, schema: Schema, attributes: Schema, items: mm.EmbeddingTable) -> mm.Encoder:
+def _tower(shape: Shape, schema: Schema, attributes: Schema, items: mm.EmbeddingTable, policy: str) -> mm.Encoder:
     """The item table's part, an embedding by attribute and numbers side by side, through two layers to unit length."""
     branches: dict[str, tf.keras.layers.Layer] = {"items": items}
     categorical, numbers = attributes.select_by_tag(Tags.CATEGORICAL), attributes.select_by_tag(Tags.CONTINUOUS)
@@ -151,11 +154,10 @@ def _tower(shape: Shape, schema: Schema, attributes: Schema, items: mm.Embedding
         branches["attributes"] = mm.Embeddings(categorical, dim=dims)
     if len(numbers):
         branches["numbers"] = Numbers(tuple(numbers.column_names))
-    return mm.Encoder(  # pyright: ignore[reportReturnType]
-        mm.ParallelBlock(branches, schema=schema, aggregation="concat"),
-        mm.MLPBlock([2 * shape.dim, shape.dim], activation="relu", no_activation_last_layer=True),
-        post=mm.L2Norm(),
-    )
+    with precision.layers(policy):
+        dense = mm.MLPBlock([2 * shape.dim, shape.dim], activation="relu", no_activation_last_layer=True)
+    columns = mm.ParallelBlock(branches, schema=schema, aggregation="concat")
+    return mm.Encoder(columns, dense, post=mm.L2Norm())  # pyright: ignore[reportReturnType]
 
 
 def _query_schema(shape: Shape) -> Schema:

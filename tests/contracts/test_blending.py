@@ -20,6 +20,12 @@ def test_weights_halve_with_every_half_life_and_the_future_weighs_as_now() -> No
     assert weights == pytest.approx([1, 2**-0.5, 0.5, 0.25, 1])
 
 
+def test_a_signal_without_a_weight_says_nothing_and_weights_of_nothing_leave_all_equal() -> None:
+    signals = {"two_tower_score": np.array([[1.0, 2.0]]), "als_score": np.array([[5.0, -3.0]])}
+    assert retrieval_score(signals, {"als_score": 0.5}).tolist() == [[2.5, -1.5]]
+    assert retrieval_score(signals, {}).tolist() == [[0.0, 0.0]]
+
+
 @given(st.lists(st.integers(0, 10 * 365 * 24), min_size=1, max_size=8), st.integers(0, 10**5), st.floats(0.1, 10_000))
 def test_no_weight_is_lost_to_rounding_however_long_ago_it_was(
     hours: list[int], later: int, half_life_hours: float
@@ -32,12 +38,6 @@ def test_no_weight_is_lost_to_rounding_however_long_ago_it_was(
     exact = np.exp2(-(ages - ages.min()) / (half_life_hours * MS_PER_HOUR))
     assert weights / weights.sum() == pytest.approx(exact / exact.sum(), abs=1e-6)
     assert recent_weights(ages + later * MS_PER_HOUR, half_life_hours).tolist() == weights.tolist()
-
-
-def test_a_signal_without_a_weight_says_nothing_and_weights_of_nothing_leave_all_equal() -> None:
-    signals = {"two_tower_score": np.array([[1.0, 2.0]]), "als_score": np.array([[5.0, -3.0]])}
-    assert retrieval_score(signals, {"als_score": 0.5}).tolist() == [[2.5, -1.5]]
-    assert retrieval_score(signals, {}).tolist() == [[0.0, 0.0]]
 
 
 def test_an_item_item_score_times_a_power_of_the_trend_is_their_order() -> None:

@@ -24,17 +24,19 @@ from contracts.features import (
 )
 from contracts.request_context import FIXED
 from contracts.user_user import Histories
-from tests.ensemble.made_graphs import query_tower_graph, ranker_graph
+from tests.ensemble.beginners import beginners
+from tests.ensemble.graphs import query_tower_graph, ranker_graph
 
 DEPARTMENTS, ITEMS, USERS, DAYS, REGIONS = 8, 240, 80, 60, 4
 FIRST_DAY = 20_000
 BLEND = {"signals": {"two_tower_score": 0.3, "similar_log": 0.7}, "retrieval_weight": 0.3, "spread": 1.0}
+BLEND |= {"evidence_half": 1.0, "ranker_evidence_half": 0.0}
 CUT = (FIRST_DAY + DAYS - 5) * MS_PER_DAY
 SHIFT = 3_000 * MS_PER_DAY  # of the log's times
 
 
 def config() -> Config:
-    columns = {"user_id": "u", "item_id": "i", "event_time": "t", "region": "r"}
+    columns = {"user_id": "u", "item_id": "i", "event_time": "t"}
     return parse(
         {
             "name": "made_up",
@@ -158,12 +160,14 @@ class World:
         }
         _save_table(f"{place.features}/buckets.parquet", buckets)
         for number, window in enumerate("BC"):
-            self._rows(f"{place.features}/rows/window={window}/part-0.parquet", CUT - (10 - 5 * number) * MS_PER_DAY)
+            start = CUT - (10 - 5 * number) * MS_PER_DAY
+            _save_table(f"{place.features}/rows/window={window}/part-0.parquet", self._rows(start))
+        _save_table(f"{place.features}/rows/window=cold/part-0.parquet", beginners(self, CUT - 5 * MS_PER_DAY))
         users = [user for user in range(USERS) if self.log(user, CUT)]
         _save_table(f"{place.features}/requests.parquet", self._requests(users))
         write_manifest(place.features, "features-1", shift_ms=SHIFT)
 
-    def _rows(self, url: str, start: int) -> None:
+    def _rows(self, start: int) -> dict:
         rows = np.flatnonzero((self.time >= start) & (self.time < start + 5 * MS_PER_DAY))
         pairs, targets = [], []
         for r in rows:
@@ -171,19 +175,19 @@ class World:
             if self.item_ids[self.item[r]] not in self.row(user, as_of)["seen_item_ids"]:
                 pairs.append((user, as_of))
                 targets.append([int(self.item[r]) + FIRST_VALUE])
-        columns = self._raw(pairs)
+        columns = self.raw(pairs)
         columns["row_id"] = np.arange(len(pairs))
         columns["target_item_codes"] = pa.array(targets, pa.list_(pa.int32()))
-        _save_table(url, columns)
+        return columns
 
     def _requests(self, users: list[int]) -> dict:
-        columns = self._raw([(user, CUT) for user in users])
+        columns = self.raw([(user, CUT) for user in users])
         n = len(users)
         nothing = {"exclude_item_ids": pa.array([[]] * n, pa.list_(pa.string()))}
         whole = {"kind": [Kind.TEST] * n, "known_events": np.full(n, WHOLE_HISTORY, np.int32)}
         return {**columns, **whole, "request_id": columns["user_id"], "region": [""] * n, **nothing}
 
-    def _raw(self, pairs: list[tuple[int, int]]) -> dict:
+    def raw(self, pairs: list[tuple[int, int]]) -> dict:
         rows = [self.row(user, as_of) for user, as_of in pairs]
         names = [feature.name for view in feature_views(self.config.features) for feature in view.features]
         columns: dict = {name: [row[name] for row in rows] for name in names}

@@ -1,6 +1,7 @@
 import dataclasses
 import io
 import shutil
+from collections import Counter
 
 import fsspec
 import numpy as np
@@ -12,7 +13,7 @@ import tensorflow as tf
 
 from contracts.artifacts import Zones, read_json, read_manifest, write_json
 from contracts.request_context import FIXED, Clock, raw_values
-from train import pairs, retrieval, sequences, tables
+from train import inputs, pairs, retrieval, sequences, tables
 from train.attention import CONTEXT, SEQUENCE, TARGET, TOKEN, SequenceTwoTower
 from train.towers import RECENT_ITEMS, RECENT_WEIGHTS, Shape, two_tower
 
@@ -171,23 +172,31 @@ def test_the_context_of_a_pair_is_that_of_the_row_in_which_it_was_taken(world, t
     own = zip(rows.recent_items[by_row.row, 0].tolist(), by_row.item.tolist(), rows.user_codes[by_row.row, 2:].tolist())
     assert sorted(found) == sorted(own)
     assert len({*map(tuple, learned.context.tolist())}) > 20
-    (batch, *_, context), *_ = learned.batches(100, np.random.default_rng(1))
-    assert context.shape[1] == 1 and batch.user_codes.shape[1] == 3
+    batch = next(inputs.batches(config, held, learned, 1)[0].as_numpy_iterator())
+    assert batch[CONTEXT].shape == (len(batch[TARGET]), 1) and "hour" in batch
+    before = batch[RECENT_ITEMS][batch[SEQUENCE], np.minimum(batch[TOKEN], batch[RECENT_ITEMS].shape[1] - 1)]
+    assert {*zip(before.tolist(), batch[TARGET].tolist(), map(tuple, batch[CONTEXT].tolist()))} <= {
+        (item, target, tuple(codes)) for item, target, codes in zip(newest, learned.item, learned.context.tolist())
+    }
 
 
 def test_an_epoch_shows_each_pair_once_in_whole_sequences(world):
     held = tables.catalogue(world.config, world.zones)
     learned = sequences.load(world.config, world.zones, held, ("A",))
-    seen = [
-        (*recent[token:][:1], item)
-        for queries, sequence, tokens, items, _ in learned.batches(100, np.random.default_rng(1))
-        for recent, token, item in zip(queries.recent_items[sequence].tolist(), tokens, items)
-    ]
-    recent = learned.queries.recent_items[learned.sequence]
-    assert sorted(seen) == sorted(
-        (*row[token:][:1], item) for row, token, item in zip(recent.tolist(), learned.token, learned.item)
+    train = dataclasses.replace(world.config.train, query_encoder="attention", retrieval_batch=100)
+    batches, steps = inputs.batches(dataclasses.replace(world.config, train=train), held, learned, 1)
+    told = list(batches.as_numpy_iterator())
+    seen = Counter(
+        (*batch[RECENT_ITEMS][sequence].tolist()[token:][:1], item)
+        for batch in told
+        for sequence, token, item in zip(batch[SEQUENCE], batch[TOKEN], batch[TARGET])
     )
-    assert learned.steps(100) == len([*learned.batches(100, np.random.default_rng(1))])
+    recent = learned.queries.recent_items[learned.sequence]
+    there = Counter((*row[token:][:1], item) for row, token, item in zip(recent.tolist(), learned.token, learned.item))
+    assert seen <= there and len(told) == steps == learned.steps(100)
+    # Fewer sequences than there are batches are left over.
+    assert sum(len(batch[RECENT_ITEMS]) for batch in told) > learned.number - steps
+    assert sum(seen.values()) > 0.9 * len(learned.item)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The graphs of the made-up release: a query tower and a ranker, written node by node."""
+"""Models made up by hand, as ONNX: what a trained tower and a trained ranker look like from outside."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ def query_tower_graph(config: Config, embeddings: np.ndarray, users: int, rng: n
     """Mean of the recent items' embeddings by weight, and a little of the user's own, to unit length."""
     size = embeddings.shape[1]
     table = np.concatenate([np.zeros((FIRST_VALUE, size), np.float32), embeddings])
-    own = rng.normal(0, 0.05, (users + FIRST_VALUE, size)).astype(np.float32)
     constants = {
         "items": table,
-        "users": own,
+        "users": rng.normal(0, 0.05, (users + FIRST_VALUE, size)).astype(np.float32),
         "first": np.array([0], np.int64),
         "one": np.array([1], np.int64),
         "two": np.array([2], np.int64),
