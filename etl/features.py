@@ -57,7 +57,9 @@ def run(
     known = {"config": config, "zone": zone, "instants": instants}
     surveys = session.each("rows surveyed", groups.survey, shuffled.folders, **known)
     user_counts = _series(pa.concat_tables([part.users for part in surveys]), "user_id")
-    encoded = vocabulary.encodings(config, before, item_counts, user_counts, zone.processed, instants.cut)
+    regions = _series(pa.concat_tables([part.regions for part in surveys]), "region").groupby(level=0).sum()
+    counted = vocabulary.Counted(item_counts, user_counts, regions)
+    encoded = vocabulary.encodings(config, before, counted, zone.processed, instants.cut)
     _write_encodings(config, zone, encoded)
     beside = [
         session.beside(groups.write_buckets, shuffled.counts, zone),
@@ -80,7 +82,8 @@ def run(
         task.result()
     store.clear(scratch)
     totals = {name: int(sum(part[name] for part in counts)) for name in groups.WINDOWS}
-    return {"rows": totals, "items": len(encoded["item_id"]), "users": len(encoded["user_id"])}
+    sizes = {"items": len(encoded["item_id"]), "users": len(encoded["user_id"])}
+    return {"rows": totals, **sizes, "shift_ms": facts["shift_ms"]}
 
 
 def known_vocabulary(config: Config, zone: artifacts.Zones, log: Callable[[str], None]) -> encoding.Encodings:

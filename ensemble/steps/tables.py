@@ -13,6 +13,7 @@ import numpy as np
 from contracts.config import FeatureSettings
 from contracts.features import FIRST_VALUE, NULL, OUT_OF_VOCABULARY
 from contracts.model_settings import ServeSettings
+from contracts.request_context import Clock
 from ensemble.steps.release import Release
 
 VOCABULARY = "feature_lookup/1/vocabulary.json"
@@ -77,6 +78,7 @@ class Tables:
     buckets: Buckets
     covisits: Covisits
     recent_half_life_hours: float
+    clock: Clock
 
     @property
     def items(self) -> int:
@@ -132,6 +134,7 @@ def load(release: Release) -> Tables:
         buckets=buckets,
         covisits=_covisits(release),
         recent_half_life_hours=float(release.document["recent_half_life_hours"]),
+        clock=Clock(release.features.timezone, release.document["shift_ms"]),
     )
 
 
