@@ -31,7 +31,8 @@ class TrainSettings:
     als_regularization: float = 10.0
     #: Users whose histories a release holds, so that it finds who is alike: those of late; 0: none.
     user_user_users: int = 0
-    ranker: str = "dcn"  # or "dlrm", "mmoe"
+    #: "dcn", "dlrm" or "mmoe", networks of the settings below; or "trees", boosted: 20 of them are an epoch.
+    ranker: str = "dcn"
     #: "binary" looks at every candidate by itself, "listwise" at those of a request together.
     ranker_loss: str = "binary"
     #: What else the ranker learns of a hit: "value" (of the event), "dwell" (reported of the item), or "" for nothing.
