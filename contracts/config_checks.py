@@ -36,6 +36,7 @@ _MAY_BE_ZERO = frozenset(
         "als_factors",
         "user_user_candidates",
         "user_user_users",
+        "history_half_items",
         "ranker_l2",
         "covisit_candidates",
         "session_candidates",
