@@ -144,7 +144,10 @@ class _Maker:
     def __call__(self, part: pa.Table, rows: list[dict[str, Any]]) -> _Made:
         users, as_of = part["user_id"].to_pylist(), part["as_of"].to_pylist()
         envelopes = [
-            self._lookup.envelope(Request(user), row, instant, 0) for user, row, instant in zip(users, rows, as_of)
+            dataclasses.replace(
+                self._lookup.envelope(Request(user), row, instant, 0), excluded=self._not_yet_in_catalogue(instant)
+            )
+            for user, row, instant in zip(users, rows, as_of)
         ]
         query = self._lookup.query(users, rows, as_of)
         candidates = self._retrieval(envelopes, query)
@@ -171,6 +174,18 @@ class _Maker:
         for i, name in enumerate(ranker_continuous(self._tables.features)):
             columns[f"x_{name}"] = continuous[..., i][valid]
         return _Made(columns, sum(map(len, targets)))
+
+    def _not_yet_in_catalogue(self, as_of: int) -> tuple[int, ...]:
+        """Codes of items that a catalogue made at an instant would lack: the one that there is was made at the cut.
+
+        Such an item became known in what follows. A ranker that met it among the candidates would learn that what is
+        rare is soon taken often.
+        """
+        features = self._tables.features
+        if features.live_items:
+            return ()
+        rare = self._popularity.counts(as_of, np.inf) < features.min_item_count
+        return tuple((np.flatnonzero(rare) + FIRST_VALUE).tolist())
 
     def _bought(self, targets: list[list[int]]) -> np.ndarray:
         """What was bought, bool ``[b, items]``."""
