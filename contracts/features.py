@@ -19,8 +19,8 @@ PAD, NULL, OUT_OF_VOCABULARY, FIRST_VALUE = 0, 1, 2, 3
 #: What scores the whole catalogue for a user and names its best as candidates.
 PROPOSING = ("two_tower", "similar", "als", "user_user")
 
-#: All that score it, in the order of the last axis of ``candidate_scores``: the recent ones are two of these for a history
-#: that fades. A source that a release does not have is one that knows nobody.
+#: All that score it, in the order of the last axis of ``candidate_scores``: the recent ones are two of these for a
+#: history that fades. A source that a release does not have is one that knows nobody.
 SOURCES = (*PROPOSING, "similar_recent", "als_recent")
 
 #: What sources say of a candidate, computed by ``ensemble/steps/sources.py``: ``_score`` is standardised within the

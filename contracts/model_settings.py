@@ -66,8 +66,8 @@ class ServeSettings:
     als_candidates: int = 0  # as all of these, of the source's best; a source may score those of others with none
     user_user_candidates: int = 0
     user_user_neighbours: int = 100  # users alike whose items count
-    #: Distinct items taken since, after which an item of a history counts half for ``similar_recent`` and ``als_recent``;
-    #: 0: no such signals.
+    #: Distinct items taken since, after which an item of a history counts half for ``similar_recent`` and
+    #: ``als_recent``; 0: no such signals.
     history_half_items: float = 0.0
     trending_candidates: int = 100
     covisit_candidates: int = 60  # of what goes with the user's newest item, where that is counted

@@ -72,7 +72,10 @@ def run(
         parts = [f"{scratch}/{part}/part-{number:05d}.parquet" for part in (name, f"cold_{name}") for number in numbers]
         beside.append(session.beside(store.concat, parts, f"{zone.features}/{name}.parquet"))
     features = config.features
-    keys = {"covisits": (features.covisit_half_lives_hours, covisits.KEY), "first_takes": (features.first_takes, first_takes.KEY)}
+    keys = {
+        "covisits": (features.covisit_half_lives_hours, covisits.KEY),
+        "first_takes": (features.first_takes, first_takes.KEY),
+    }
     for name, (wanted, key) in keys.items():
         if wanted:
             parts = [f"{scratch}/{name}/part-{number:05d}.parquet" for number in numbers]

@@ -1,5 +1,6 @@
-"""How many users took an item for the first time, by bucket: where what was taken is not answered again, these are the
-people whom a list is made for.
+"""How many users took an item for the first time, by bucket of time.
+
+Where what was taken is not answered again, these are the people whom a list is made for.
 """
 
 from __future__ import annotations

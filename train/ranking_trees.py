@@ -1,8 +1,8 @@
-"""A ranker of boosted trees, fitted to the log-loss of every candidate by itself (Friedman, "Greedy function
-approximation: a gradient boosting machine", Annals of Statistics 2001; scikit-learn's histogram trees).
+"""A ranker of boosted trees, fitted to the log-loss of every candidate by itself.
 
-Trees read the ranker's numbers alone: what its codes say of a candidate reaches them as shares, counts and trends. They
-find by themselves where two numbers only mean something together, and need far fewer hits for that than a network.
+Friedman, "Greedy function approximation: a gradient boosting machine", Annals of Statistics 2001; scikit-learn's
+histogram trees. They read the ranker's numbers alone: what its codes say of a candidate reaches them as shares, counts
+and trends. They find by themselves where two numbers only mean something together.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -111,7 +112,7 @@ def fit(
             ends the training.
     """
     kept, held_out = ranking_rows.divided(learned, share, settings.seed)
-    model = HistGradientBoostingClassifier(
+    model: Any = HistGradientBoostingClassifier(
         learning_rate=_RATE,
         max_leaf_nodes=_LEAVES,
         min_samples_leaf=_LEAST_ROWS,

@@ -139,7 +139,7 @@ def load(release: Release) -> Tables:
 
 
 def _first_takes(release: Release) -> Buckets:
-    """Users who took an item for the first time, of all regions together; none where the release does not count them."""
+    """Users who took an item for the first time, of all regions together; none where that is not counted."""
     none = dict.fromkeys(("bucket", "item_code", "count"), np.zeros(0, np.int32))
     raw = release.arrays(FIRST_TAKES) if release.features.first_takes else none
     everywhere = np.zeros(len(raw["bucket"]), np.int32)

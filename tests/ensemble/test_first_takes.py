@@ -31,9 +31,7 @@ def found(chain: Chain, world: World) -> dict[str, np.ndarray]:
     tables = dataclasses.replace(chain.tables, features=features, first_takes=firsts)
     asked = ask(chain, world, [0])
     ids = np.arange(4)[None] + FIRST_VALUE
-    candidates = asked.candidates._replace(
-        candidate_ids=ids, candidate_scores=asked.candidates.candidate_scores[:, :4]
-    )
+    candidates = asked.candidates._replace(candidate_ids=ids, candidate_scores=asked.candidates.candidate_scores[:, :4])
     _, values = RankerFeatures(tables, chain.popularity)(asked.envelopes, asked.query, candidates)
     return {name: values[0, :, i] for i, name in enumerate(ranker_continuous(features))}
 

@@ -40,7 +40,9 @@ def test_trees_find_what_two_numbers_only_mean_together(fitted):
 
 def test_onnx_equals_the_trees_at_every_number_that_parts_them(fitted):
     learned, _ = planted(4)
-    edges = np.concatenate([tree.nodes["num_threshold"][tree.nodes["is_leaf"] == 0] for (tree,) in fitted.model._predictors])
+    edges = np.concatenate(
+        [tree.nodes["num_threshold"][tree.nodes["is_leaf"] == 0] for (tree,) in fitted.model._predictors]
+    )
     near = np.float32(edges)
     numbers = np.concatenate([np.nextafter(near, np.float32(-np.inf)), near, np.nextafter(near, np.float32(np.inf))])
     numbers = np.repeat(numbers[:, None], 3, axis=1)
