@@ -143,7 +143,7 @@ def _staged(model: HistGradientBoostingClassifier, numbers: np.ndarray, epochs: 
     return functools.reduce(lambda _, logits: logits, (next(stages) for _ in range(epochs * TREES)))
 
 
-def _attributes(trees: list[np.ndarray]) -> dict[str, list]:
+def _attributes(trees: list[np.ndarray]) -> dict[str, Any]:
     """scikit-learn's arrays of nodes as the attributes of ONNX's operator, all trees one after the other."""
     nodes = np.concatenate(trees)
     sizes = [len(one) for one in trees]
