@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from contracts import artifacts
 from contracts.config import Config
 from contracts.features import FIRST_VALUE
-from etl import context, covisits, encoding, grouping, groups, rows, store, vocabulary
+from etl import context, covisits, encoding, first_takes, grouping, groups, rows, store, vocabulary
 from etl.cluster import Session
 from etl.selection import select
 
@@ -73,9 +73,15 @@ def run(
     for name in ("requests", "truth"):
         parts = [f"{scratch}/{part}/part-{number:05d}.parquet" for part in (name, f"cold_{name}") for number in numbers]
         beside.append(session.beside(store.concat, parts, f"{zone.features}/{name}.parquet"))
-    if config.features.covisit_half_lives_hours:
-        parts = [f"{scratch}/covisits/part-{number:05d}.parquet" for number in numbers]
-        beside.append(session.beside(covisits.write, parts, zone))
+    features = config.features
+    keys = {
+        "covisits": (features.covisit_half_lives_hours, covisits.KEY),
+        "first_takes": (features.first_takes, first_takes.KEY),
+    }
+    for name, (wanted, key) in keys.items():
+        if wanted:
+            parts = [f"{scratch}/{name}/part-{number:05d}.parquet" for number in numbers]
+            beside.append(session.beside(counted.write, parts, key, f"{zone.features}/{name}.parquet"))
     beside.append(session.beside(_write_profiles, config, zone, len(numbers), instants.log_end))
     _write_statics(config, zone, encoded, user_counts.index.to_numpy(object))
     for task in beside:
