@@ -58,8 +58,8 @@ def run(
     surveys = session.each("rows surveyed", groups.survey, shuffled.folders, **known)
     user_counts = _series(pa.concat_tables([part.users for part in surveys]), "user_id")
     regions = _series(pa.concat_tables([part.regions for part in surveys]), "region").groupby(level=0).sum()
-    counted = vocabulary.Counted(item_counts, user_counts, regions)
-    encoded = vocabulary.encodings(config, before, counted, zone.processed, instants.cut)
+    found = vocabulary.Counted(item_counts, user_counts, regions)
+    encoded = vocabulary.encodings(config, before, found, zone.processed, instants.cut)
     _write_encodings(config, zone, encoded)
     beside = [
         session.beside(groups.write_buckets, shuffled.counts, zone),
@@ -73,10 +73,9 @@ def run(
     for name in ("requests", "truth"):
         parts = [f"{scratch}/{part}/part-{number:05d}.parquet" for part in (name, f"cold_{name}") for number in numbers]
         beside.append(session.beside(store.concat, parts, f"{zone.features}/{name}.parquet"))
-    features = config.features
     keys = {
-        "covisits": (features.covisit_half_lives_hours, covisits.KEY),
-        "first_takes": (features.first_takes, first_takes.KEY),
+        "covisits": (config.features.covisit_half_lives_hours, covisits.KEY),
+        "first_takes": (config.features.first_takes, first_takes.KEY),
     }
     for name, (wanted, key) in keys.items():
         if wanted:
