@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from contracts import artifacts
 from contracts.config import Config
 from contracts.features import FIRST_VALUE
-from etl import context, covisits, encoding, first_takes, grouping, groups, rows, store, vocabulary
+from etl import context, counted, covisits, encoding, first_takes, grouping, groups, rows, store, vocabulary
 from etl.cluster import Session
 from etl.selection import select
 
