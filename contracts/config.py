@@ -141,6 +141,9 @@ class FeatureSettings:
     popularity_half_lives_hours: tuple[float, ...] = (168.0, 720.0, 2880.0)
     #: Half-lives of what was taken right after or before the user's newest item in a session, hours; none: not counted.
     covisit_half_lives_hours: tuple[float, ...] = ()
+    #: Whether a user's first interaction with an item is counted beside all: what is popular with those who do not know
+    #: it yet. Where nobody takes an item twice, the two are one.
+    first_takes: bool = False
     #: An item needs this many interactions in the training window to enter the catalogue.
     min_item_count: int = 20
     #: Whether the catalogue goes on with every other item of the log, as one that updates of items keep fresh does. One

@@ -41,6 +41,7 @@ _MAY_BE_ZERO = frozenset(
         "item_item_regularization_power",
         "user_user_candidates",
         "user_user_users",
+        "history_half_items",
         "ranker_l2",
         "covisit_candidates",
         "session_candidates",
@@ -59,7 +60,7 @@ _MAY_BE_ZERO = frozenset(
 #: Settings of [train] that are one of a few words.
 WORDS = {
     "query_encoder": ("pooling", "attention"),
-    "ranker": ("dcn", "dlrm", "mmoe"),
+    "ranker": ("dcn", "dlrm", "mmoe", "trees"),
     "ranker_loss": ("binary", "listwise"),
     "second_task": ("", "value", "dwell"),
     "mixed_precision": ("auto", "off", "mixed_float16", "mixed_bfloat16"),
@@ -123,6 +124,9 @@ def _single_checks(config: Config) -> Iterator[Finding]:
     if config.train.ranker == "dlrm" and not any(getattr(config.features, listed) for listed in categorical):
         also = tuple(f"features.{listed}" for listed in categorical)
         yield Finding("train.ranker", "'dlrm' needs a categorical feature, and there is none; take another", also)
+    if config.train.ranker == "trees" and config.train.second_task:
+        text = "'trees' learn one task; take another ranker, or no second task"
+        yield Finding("train.ranker", text, ("train.second_task",))
 
 
 def _column_checks(config: Config) -> Iterator[Finding]:

@@ -20,9 +20,12 @@ from contracts.config import FeatureSettings
 #: Codes of every categorical column; the catalogue's values follow from ``FIRST_VALUE`` on.
 PAD, NULL, OUT_OF_VOCABULARY, FIRST_VALUE = 0, 1, 2, 3
 
-#: What scores the whole catalogue for a user, in the order of the last axis of ``candidate_scores``. A source that a
-#: release does not have is one that knows nobody.
-SOURCES = ("two_tower", "similar", "als", "user_user")
+#: What scores the whole catalogue for a user and names its best as candidates.
+PROPOSING = ("two_tower", "similar", "als", "user_user")
+
+#: All that score it, in the order of the last axis of ``candidate_scores``: the recent ones are two of these for a
+#: history that fades. A source that a release does not have is one that knows nobody.
+SOURCES = (*PROPOSING, "similar_recent", "als_recent")
 
 #: What sources say of a candidate, computed by ``ensemble/steps/sources.py``: ``_score`` is standardised within the
 #: request, ``_log`` the logarithm of a score as a part of the request's greatest. Cosines of towers have no such parts.
@@ -93,6 +96,11 @@ def popularity_column(half_life_hours: float) -> str:
         ('popularity_168h', 'popularity_0.25h')
     """
     return f"popularity_{half_life_hours:g}h"
+
+
+def first_takes_column(half_life_hours: float) -> str:
+    """The name of the log rate of an item's first takes, of one half-life."""
+    return f"first_takes_{half_life_hours:g}h"
 
 
 def covisit_column(half_life_hours: float) -> str:
@@ -176,12 +184,15 @@ def ranker_continuous(settings: FeatureSettings) -> tuple[str, ...]:
     seen = [f"seen_share_{name}" for name in settings.item_categorical]
     number = [f"seen_count_{name}" for name in settings.item_categorical]
     trends = [f"trend_{name}" for name in settings.item_categorical]
+    firsts = [first_takes_column(hours) for hours in settings.popularity_half_lives_hours]
+    firsts += [f"first_takes_{name}" for name in settings.item_categorical]
     activity = [activity_column(hours) for hours in settings.count_half_lives_hours]
     return (
         *SOURCE_SIGNALS,
         *popularity,
         "trend",
         *trends,
+        *(firsts if settings.first_takes else []),
         *moment,
         *covisits,
         *live,

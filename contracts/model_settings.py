@@ -37,7 +37,8 @@ class TrainSettings:
     als_regularization: float = 10.0
     #: Users whose histories a release holds, so that it finds who is alike: those of late; 0: none.
     user_user_users: int = 0
-    ranker: str = "dcn"  # or "dlrm", "mmoe"
+    #: "dcn", "dlrm" or "mmoe", networks of the settings below; or "trees", boosted: 20 of them are an epoch.
+    ranker: str = "dcn"
     #: "binary" looks at every candidate by itself, "listwise" at those of a request together.
     ranker_loss: str = "binary"
     #: What else the ranker learns of a hit: "value" (of the event), "dwell" (reported of the item), or "" for nothing.
@@ -73,6 +74,9 @@ class ServeSettings:
     als_candidates: int = 0  # as all of these, of the source's best; a source may score those of others with none
     user_user_candidates: int = 0
     user_user_neighbours: int = 100  # users alike whose items count
+    #: Distinct items taken since, after which an item of a history counts half for ``similar_recent`` and
+    #: ``als_recent``; 0: no such signals.
+    history_half_items: float = 0.0
     trending_candidates: int = 100
     covisit_candidates: int = 60  # of what goes with the user's newest item, where that is counted
     session_candidates: int = 40  # trending items of the running session's categories

@@ -22,7 +22,7 @@ from contracts.features import FIRST_VALUE, query_columns, standardised
 from ensemble import twin
 from ensemble.steps import ranker, sources
 from ensemble.steps.release import DOCUMENT
-from ensemble.steps.tables import BUCKETS, COVISITS, ITEMS, VOCABULARY
+from ensemble.steps.tables import BUCKETS, COVISITS, FIRST_TAKES, ITEMS, VOCABULARY
 
 #: The packages whose code decides what a release holds and answers.
 CODE = ("contracts", "ensemble", "triton_repo")
@@ -65,6 +65,10 @@ def write_shared(folder: Path, config: Config, zones: Zones) -> None:
         pairs = read_table(f"{zones.features}/covisits.parquet")
         columns = ("bucket", "item_code", "next_code", "count")
         _write_arrays(folder / COVISITS, **{name: pairs[name].to_numpy().astype(np.int32) for name in columns})
+    if config.features.first_takes:
+        firsts = read_table(f"{zones.features}/first_takes.parquet")
+        columns = ("bucket", "item_code", "count")
+        _write_arrays(folder / FIRST_TAKES, **{name: firsts[name].to_numpy().astype(np.int32) for name in columns})
 
 
 def write_retrieval(folder: Path, source: str) -> None:

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from contracts import artifacts
 from contracts.config import Config
 from contracts.features import FIRST_VALUE
-from etl import context, covisits, encoding, grouping, groups, rows, store, vocabulary
+from etl import context, counted, covisits, encoding, first_takes, grouping, groups, rows, store, vocabulary
 from etl.cluster import Session
 from etl.selection import select
 
@@ -58,8 +58,8 @@ def run(
     surveys = session.each("rows surveyed", groups.survey, shuffled.folders, **known)
     user_counts = _series(pa.concat_tables([part.users for part in surveys]), "user_id")
     regions = _series(pa.concat_tables([part.regions for part in surveys]), "region").groupby(level=0).sum()
-    counted = vocabulary.Counted(item_counts, user_counts, regions)
-    encoded = vocabulary.encodings(config, before, counted, zone.processed, instants.cut)
+    found = vocabulary.Counted(item_counts, user_counts, regions)
+    encoded = vocabulary.encodings(config, before, found, zone.processed, instants.cut)
     _write_encodings(config, zone, encoded)
     beside = [
         session.beside(groups.write_buckets, shuffled.counts, zone),
@@ -73,9 +73,14 @@ def run(
     for name in ("requests", "truth"):
         parts = [f"{scratch}/{part}/part-{number:05d}.parquet" for part in (name, f"cold_{name}") for number in numbers]
         beside.append(session.beside(store.concat, parts, f"{zone.features}/{name}.parquet"))
-    if config.features.covisit_half_lives_hours:
-        parts = [f"{scratch}/covisits/part-{number:05d}.parquet" for number in numbers]
-        beside.append(session.beside(covisits.write, parts, zone))
+    keys = {
+        "covisits": (config.features.covisit_half_lives_hours, covisits.KEY),
+        "first_takes": (config.features.first_takes, first_takes.KEY),
+    }
+    for name, (wanted, key) in keys.items():
+        if wanted:
+            parts = [f"{scratch}/{name}/part-{number:05d}.parquet" for number in numbers]
+            beside.append(session.beside(counted.write, parts, key, f"{zone.features}/{name}.parquet"))
     beside.append(session.beside(_write_profiles, config, zone, len(numbers), instants.log_end))
     _write_statics(config, zone, encoded, user_counts.index.to_numpy(object))
     for task in beside:

@@ -18,7 +18,7 @@ from contracts import artifacts
 from contracts.config import Config
 from contracts.features import FIRST_VALUE, MS_PER_DAY, user_profile
 from contracts.request_context import Clock
-from etl import cold, covisits, device, next_events, rows, snapshots, store, timeline
+from etl import cold, covisits, device, first_takes, next_events, rows, snapshots, store, timeline
 from etl.history import History
 from etl.selection import ROWS_A_USER, Chosen, Survey
 
@@ -90,7 +90,9 @@ def build(
         "user_profile": stamped(profiles, stamp),
     }
     if config.features.covisit_half_lives_hours:
-        parts["covisits"] = covisits.counted(log, item_codes, config.features)
+        parts["covisits"] = covisits.of(log, item_codes, config.features)
+    if config.features.first_takes:
+        parts["first_takes"] = first_takes.of(log, item_codes, config.features)
     for name, table in parts.items():
         store.write(table, f"{zone.features}/by_user/{name}/part-{number:05d}.parquet")
     return {window: len(part) for window, (_, part) in made.items()}

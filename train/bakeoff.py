@@ -110,7 +110,8 @@ def on_window_c(config: Config, zones: Zones) -> list[float]:
 def cost(model: Path) -> dict[str, Any]:
     """What serving a ranker costs: parameters, bytes, and milliseconds a request of 500 candidates on one thread."""
     content = model.read_bytes()
-    arrays = map(numpy_helper.to_array, onnx.load_from_string(content).graph.initializer)
+    graph = onnx.load_from_string(content).graph
+    arrays = map(numpy_helper.to_array, graph.initializer)
     session = _session(model)
     shapes = {spec.name: spec.shape[1] for spec in session.get_inputs()}
     inputs = {
@@ -123,7 +124,9 @@ def cost(model: Path) -> dict[str, Any]:
         session.run(["logit"], inputs)
         took.append(1000 * (time.perf_counter() - started))
     return {
-        "parameters": sum(array.size for array in arrays if array.dtype == np.float32),
+        # Networks have arrays, trees have attributes.
+        "parameters": sum(array.size for array in arrays if array.dtype == np.float32)
+        + sum(len(attribute.floats) for node in graph.node for attribute in node.attribute),
         "bytes": len(content),
         "onnx_p50_ms": round(float(np.percentile(took, 50)), 3),
         "onnx_p95_ms": round(float(np.percentile(took, 95)), 3),

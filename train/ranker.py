@@ -20,13 +20,23 @@ from contracts.blending import calibrated, personal_score, retrieval_score
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, RETRIEVAL_SIGNALS, ranker_categorical, ranker_continuous
-from train import blend_tuning, current, evidence_tuning, precision, ranking_model, ranking_rows, ranks
+from train import (
+    blend_tuning,
+    current,
+    evidence_tuning,
+    precision,
+    ranking_model,
+    ranking_rows,
+    ranking_trees,
+    ranks,
+)
 from train.blend_tuning import mean_ndcg
 from train.calibration import Calibration, calibrate, folds, platt
 from train.onnx_export import export
 from train.progress import BestEpoch, TrainingBar, together
 from train.ranking_model import Inputs
 from train.ranking_rows import Candidates
+from train.ranking_trees import Trees
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +125,7 @@ class Fitted:
 
 def fit(
     config: Config, columns: Inputs, learned: Candidates, on_epoch: Callable[[int, float], None] | None = None
-) -> Fitted:
+) -> Fitted | Trees:
     """Train on a window's candidates until an epoch no longer helps on requests that were held out of them.
 
     Args:
@@ -126,6 +136,8 @@ def fit(
             ends the training.
     """
     settings = config.train
+    if settings.ranker == "trees":
+        return ranking_trees.fit(settings, learned, _VALIDATION_SHARE, on_epoch)
     tf.keras.utils.set_random_seed(settings.seed)
     policy = precision.policy(settings.mixed_precision)
     model = ranking_model.build(settings, columns)
@@ -168,8 +180,10 @@ def inputs(config: Config, zones: Zones, learned: Candidates) -> Inputs:
     return ranking_rows.columns(learned, sizes, ranker_continuous(config.features))
 
 
-def ranker_onnx(fitted: Fitted, learned: Candidates) -> tuple[bytes, float]:
-    """The ranker as ONNX, standardisation inside, and its largest relative difference from TensorFlow."""
+def ranker_onnx(fitted: Fitted | Trees, learned: Candidates) -> tuple[bytes, float]:
+    """The ranker as ONNX, standardisation inside, and its largest relative difference from what was trained."""
+    if isinstance(fitted, Trees):
+        return fitted.onnx(learned)
     columns = fitted.inputs
 
     def logit(codes, values):

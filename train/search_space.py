@@ -58,7 +58,8 @@ SPACES: Mapping[str, Mapping[str, Range | Choice]] = {
         "retrieval_batch": Choice((128, 256, 512, 1024, 2048, 4096)),
     },
     "ranker": {
-        "ranker": Choice(WORDS["ranker"]),
+        # Trees have none of the other settings.
+        "ranker": Choice(tuple(kind for kind in WORDS["ranker"] if kind != "trees")),
         "ranker_loss": Choice(WORDS["ranker_loss"]),
         "ranker_width": Choice((16, 32, 64, 128, 256)),
         "ranker_l2": Range(0.00001, 0.03, log=True),

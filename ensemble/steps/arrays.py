@@ -17,7 +17,7 @@ class Query(NamedTuple):
         user_codes: int64 ``[b, query columns]``.
         recent_items: int64 ``[b, recent]``, newest first, 0 pads.
         recent_weights: float32 ``[b, recent]``, 0 where padded.
-        seen_items: int32 ``[b, seen]``, distinct catalogue items, 0 pads.
+        seen_items: int32 ``[b, seen]``, distinct catalogue items, those taken last first, 0 pads.
         category_shares: float32 ``[b, half-lives * categories]``, decayed counts by category code.
     """
 

@@ -102,13 +102,13 @@ class Lookup:
         return items, np.where(held, weights, np.float32(0))
 
     def _seen(self, rows: Sequence[Row]) -> np.ndarray:
-        """Distinct catalogue items of batch and stream, ``[b, seen_width]``; a loop over users, not over items."""
+        """Distinct catalogue items of stream and batch, ``[b, seen_width]``, newest first; a loop over users."""
         features = self._tables.features
         seen = np.zeros((len(rows), self._tables.seen_width), np.int32)
         for i, row in enumerate(rows):
             batch = row["seen_item_ids"][: features.max_seen_items]
             stream = row["recent_item_ids"][: features.recent_items]
-            codes = np.unique(self._catalogue_codes([*stream, *batch]))
+            codes = self._catalogue_codes(dict.fromkeys([*stream, *batch]))
             seen[i, : len(codes)] = codes
         return seen
 

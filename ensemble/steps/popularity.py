@@ -44,6 +44,12 @@ class Popularity:
         """Counts of all regions; those of the newest closed bucket weigh 1, and half a half-life earlier."""
         return self._counts(as_of // self._length, half_life_hours, _EVERYWHERE)
 
+    def log_rate(self, as_of: int, half_life_hours: float, column: str = "") -> np.ndarray:
+        """Log of the interactions a day; with a column, of all items together that share an item's value in it."""
+        now = as_of // self._length
+        codes = self._tables.item_codes[column] if column else None
+        return self._keep(("rate", now, half_life_hours, column), lambda: self._log_rate(now, half_life_hours, codes))
+
     def trend(self, as_of: int) -> np.ndarray:
         """Log of the interactions a day over the shortest half-life against those over the longest."""
         now = as_of // self._length

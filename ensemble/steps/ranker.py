@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from contracts.features import (
     MINUTES_PER_DAY,
     activity_column,
     count_column,
+    first_takes_column,
     popularity_column,
     ranker_categorical,
     ranker_continuous,
@@ -39,6 +41,8 @@ class RankerFeatures:
         self._tables = tables
         self._popularity = popularity
         self._covisits = Covisits(tables, popularity)
+        #: The same of first takes, which are buckets like others.
+        self._novelty = Popularity(dataclasses.replace(tables, buckets=tables.first_takes))
 
     def __call__(
         self, envelopes: Sequence[Envelope], query: Query, candidates: Candidates
@@ -78,6 +82,8 @@ class RankerFeatures:
                 )
             )
         named |= self._moment(envelopes, query, ids)
+        if settings.first_takes:
+            named |= self._first_takes(envelopes, ids)
         recent = query.recent_items, query.recent_weights
         seen = query.seen_items, (query.seen_items > 0).astype(np.float32)
         number = np.maximum(seen[1].sum(axis=1, keepdims=True), 1e-30)
@@ -89,6 +95,20 @@ class RankerFeatures:
                 envelopes, ids, functools.partial(self._popularity.trend_of, name)
             )
         return np.stack([named[name] for name in ranker_continuous(settings)], axis=2, dtype=np.float32)
+
+    def _first_takes(self, envelopes: Sequence[Envelope], ids: np.ndarray) -> dict[str, np.ndarray]:
+        """Log rates of first takes: of the item by half-life, and of its value in each column over the middle one."""
+        settings = self._tables.features
+        half_lives = settings.popularity_half_lives_hours
+        asked = {first_takes_column(hours): (hours, "") for hours in half_lives}
+        middle = half_lives[len(half_lives) // 2]
+        asked |= {f"first_takes_{name}": (middle, name) for name in settings.item_categorical}
+        return {
+            name: self._popularity.at_candidates(
+                envelopes, ids, functools.partial(self._novelty.log_rate, half_life_hours=hours, column=column)
+            )
+            for name, (hours, column) in asked.items()
+        }
 
     def _moment(self, envelopes: Sequence[Envelope], query: Query, ids: np.ndarray) -> dict[str, np.ndarray]:
         """What changes from minute to minute, where the data set's settings ask for it."""

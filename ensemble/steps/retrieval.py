@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from contracts.blending import retrieval_score
-from contracts.features import FIRST_VALUE, SOURCES
+from contracts.features import FIRST_VALUE, PROPOSING, SOURCES
 from ensemble.steps.arrays import Candidates, Query
 from ensemble.steps.covisits import Covisits
 from ensemble.steps.envelope import Envelope
@@ -35,7 +35,7 @@ class Retrieval:
         """By source, how many of its best become candidates."""
         serve = self._tables.serve
         numbers = serve.two_tower_candidates, serve.similar_candidates, serve.als_candidates, serve.user_user_candidates
-        return dict(zip(SOURCES, numbers, strict=True))
+        return dict(zip(PROPOSING, numbers, strict=True))
 
     @property
     def width(self) -> int:

@@ -30,6 +30,7 @@ class Sources:
     def __init__(self, tables: Tables, release: Release):
         self._items = tables.items
         self._neighbours_alike = tables.serve.user_user_neighbours
+        self._half_items = tables.serve.history_half_items
         self._tower = session(release.read(QUERY_TOWER))
         self._embeddings = release.array(ITEM_EMBEDDINGS)
         table = release.arrays(ITEM_ITEM)
@@ -48,8 +49,13 @@ class Sources:
             query: what is known of the users.
             seen: bool ``[b, items]``, what each has taken.
         """
-        found = self.two_tower(query), self.similar(seen), self.als(seen), self.user_user(query, seen)
-        return dict(zip(SOURCES, found))
+        found = [self.two_tower(query), self.similar(seen), self.als(seen), self.user_user(query, seen)]
+        if self._half_items:
+            fading = faded(query.seen_items, self._items, self._half_items)
+            found += [self.similar(fading), self.als(fading)]
+        else:
+            found += [np.full(seen.shape, -np.inf, np.float32)] * 2
+        return dict(zip(SOURCES, found, strict=True))
 
     def two_tower(self, query: Query) -> np.ndarray:
         """Cosines of query and items, float32 ``[b, items]``."""
@@ -57,28 +63,32 @@ class Sources:
         (embedding,) = self._tower.run(["query_embedding"], inputs)
         return embedding @ self._embeddings.T
 
-    def similar(self, seen: np.ndarray) -> np.ndarray:
-        """Item-item scores ``[b, items]``: the sum of the weights by which seen items name an item.
+    def similar(self, taken: np.ndarray) -> np.ndarray:
+        """Item-item scores ``[b, items]``: the sum of the weights by which taken items name an item.
 
-        -inf everywhere for a user without a seen item. A loop over users; each flows from all seen items at once.
+        -inf everywhere for a user without one. A loop over users; each flows from all taken items at once.
+
+        Args:
+            taken: ``[b, items]``, how much each item counts in a history; bool, or float from 0 to 1.
         """
-        scores = np.full((len(seen), self._items + 1), -np.inf)
-        for i, mask in enumerate(seen):
-            held = np.flatnonzero(mask)
+        scores = np.full((len(taken), self._items + 1), -np.inf)
+        for i, counts in enumerate(taken):
+            held = np.flatnonzero(counts)
             if len(held):
-                neighbours, weights = self._neighbours[held].ravel(), self._weights[held].ravel()
-                scores[i] = np.bincount(neighbours, weights, self._items + 1)
+                weights = self._weights[held] * counts[held, None]
+                scores[i] = np.bincount(self._neighbours[held].ravel(), weights.ravel(), self._items + 1)
         return scores[:, :-1]
 
-    def als(self, seen: np.ndarray) -> np.ndarray:
+    def als(self, taken: np.ndarray) -> np.ndarray:
         """Matrix factorisation, float32 ``[b, items]``: a user is the sum of his items' factors (``train/als.py``).
 
-        -inf everywhere for a user without a seen item.
+        -inf everywhere for a user without a taken item (``similar`` has the same argument).
         """
         if self._factors is None:
-            return np.full(seen.shape, -np.inf, np.float32)
-        users = np.stack([self._factors[mask].sum(axis=0) for mask in seen])
-        return np.where(seen.any(axis=1, keepdims=True), users @ self._factors.T, -np.inf)
+            return np.full(taken.shape, -np.inf, np.float32)
+        held = [np.flatnonzero(counts) for counts in taken]
+        users = np.stack([counts[places] @ self._factors[places] for counts, places in zip(taken, held)])
+        return np.where(taken.any(axis=1, keepdims=True), users @ self._factors.T, -np.inf).astype(np.float32)
 
     def user_user(self, query: Query, seen: np.ndarray) -> np.ndarray:
         """What users with a similar history took, float64 ``[b, items]``; -inf everywhere without a seen item."""
@@ -89,6 +99,21 @@ class Sources:
                 if len(held):
                     scores[i] = self._alike.scores(held, query.user_codes[i, 0], self._neighbours_alike)
         return scores
+
+
+def faded(seen: np.ndarray, items: int, half_items: float) -> np.ndarray:
+    """How much each item counts in a history that fades, float32 ``[b, items]``, column i = code i + 3.
+
+    Args:
+        seen: int ``[b, seen]``, codes of distinct items, those taken last first, 0 pads.
+        items: the catalogue's size.
+        half_items: distinct items taken since, after which one counts half. A count of items, not of days: who comes
+            once a month has not forgotten what he likes.
+    """
+    counts = np.exp2(-np.arange(seen.shape[1]) / half_items).astype(np.float32)
+    places = np.zeros((len(seen), items + FIRST_VALUE), np.float32)
+    np.put_along_axis(places, seen.astype(np.int64), np.where(seen > 0, counts, np.float32(0)), axis=1)
+    return places[:, FIRST_VALUE:]
 
 
 def signals(envelopes: Sequence[Envelope], candidates: Candidates, popularity: Popularity) -> dict[str, np.ndarray]:

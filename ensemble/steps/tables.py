@@ -20,6 +20,7 @@ VOCABULARY = "feature_lookup/1/vocabulary.json"
 ITEMS = "feature_lookup/1/items.npz"
 BUCKETS = "feature_lookup/1/buckets.npz"
 COVISITS = "feature_lookup/1/covisits.npz"
+FIRST_TAKES = "feature_lookup/1/first_takes.npz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Tables:
     item_codes: Mapping[str, np.ndarray]
     item_numeric: np.ndarray
     buckets: Buckets
+    first_takes: Buckets
     covisits: Covisits
     recent_half_life_hours: float
     clock: Clock
@@ -132,9 +134,20 @@ def load(release: Release) -> Tables:
         item_codes={name: items["codes"][:, i] for i, name in enumerate(release.features.item_categorical)},
         item_numeric=items["numeric"],
         buckets=buckets,
+        first_takes=_first_takes(release),
         covisits=_covisits(release),
         recent_half_life_hours=float(release.document["recent_half_life_hours"]),
         clock=Clock(release.features.timezone, release.document["shift_ms"]),
+    )
+
+
+def _first_takes(release: Release) -> Buckets:
+    """Users who took an item for the first time, of all regions together; none where that is not counted."""
+    none = dict.fromkeys(("bucket", "item_code", "count"), np.zeros(0, np.int32))
+    raw = release.arrays(FIRST_TAKES) if release.features.first_takes else none
+    everywhere = np.zeros(len(raw["bucket"]), np.int32)
+    return Buckets(
+        raw["bucket"], everywhere, raw["item_code"].astype(np.int64), raw["count"].astype(np.float64), {"": 0}
     )
 
 

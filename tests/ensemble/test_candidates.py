@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts.artifacts import Zones, read_manifest
+from contracts.buckets import bucket_ms
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, SOURCE_SIGNALS, SOURCES, ranker_categorical, ranker_continuous
 from contracts.requests import Request
@@ -125,3 +127,20 @@ def test_who_is_asked_for_as_if_little_were_known_is_not_answered_what_he_had(
     assert set(table.row_id) == set(asked.index) and (table.evidence == 0).all()
     had = asked["exclude_item_ids"][table.row_id]
     assert not any(world.item_ids[code - FIRST_VALUE] in ids for code, ids in zip(table.item_code, had))
+
+
+def test_what_was_too_rare_for_the_catalogue_of_its_day_is_no_candidate(
+    place: Zones, world: World, made: dict[str, pd.DataFrame]
+) -> None:
+    least = 150
+    strict = dataclasses.replace(
+        world.config, features=dataclasses.replace(world.config.features, min_item_count=least)
+    )
+    candidates.run(strict, place)
+    table = pq.read_table(f"{place.candidates}/window=C").to_pandas()
+    buckets = pq.read_table(f"{place.features}/buckets.parquet").to_pandas()
+    day = bucket_ms(world.config.features)
+    for as_of, asked in list(table.groupby("as_of"))[:20]:
+        counts = buckets[buckets.bucket < as_of // day].groupby("item_code")["count"].sum()
+        assert counts.reindex(asked.item_code).fillna(0).min() >= least
+        assert counts.min() < least

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from contracts.features import FIRST_VALUE, SOURCES
+from contracts.features import FIRST_VALUE, PROPOSING, SOURCES
 from contracts.requests import Request
 from ensemble.steps.arrays import Candidates
 from ensemble.steps.chain import Chain
@@ -84,7 +84,7 @@ def test_a_user_without_a_seen_item_is_known_to_the_two_tower_alone(chain: Chain
     assert np.isfinite(scores[ids > 0][:, 0]).all()
 
 
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("source", PROPOSING)
 def test_the_best_of_every_source_are_candidates_with_their_scores(
     chain: Chain, world: World, asked, source: str
 ) -> None:

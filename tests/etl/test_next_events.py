@@ -94,7 +94,7 @@ def test_the_truth_is_the_one_item_and_one_outside_the_catalogue_can_only_be_mis
 
 
 def test_co_visits_are_pairs_in_a_row_of_one_session_in_the_bucket_of_the_later(log: History) -> None:
-    found = covisits.counted(log, rows.catalogue_codes(log, ["x", "y", "z"]), CONFIG.features)
+    found = covisits.of(log, rows.catalogue_codes(log, ["x", "y", "z"]), CONFIG.features)
     # Codes 3, 4, 5. From "x" before the cut to "y", from "z" to the first of two at once; "new" is in no catalogue.
     bucket = CUT // (5 * MINUTE)
     assert sorted(map(tuple, zip(*found.to_pydict().values()))) == [(bucket + 1, 3, 4, 1), (bucket + 8, 5, 3, 1)]
