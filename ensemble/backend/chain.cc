@@ -30,13 +30,14 @@ std::int64_t now_ms() {
 Chain::Chain(const std::string& release, const std::string& onnxruntime, const std::string& plan, std::string variant)
     : release_(release),
       tables_(release_),
-      popularity_(tables_),
+      popularity_(tables_, tables_.buckets),
+      novelty_(tables_, tables_.first_takes),
       covisits_(tables_, popularity_),
       lookup_(tables_, release_),
       signals_(popularity_),
       onnx_(std::make_shared<OnnxLibrary>(onnxruntime)),
       retrieval_(tables_, popularity_, covisits_, signals_, release_, onnx_),
-      features_(tables_, popularity_, covisits_, signals_, release_.derived),
+      features_(tables_, popularity_, novelty_, covisits_, signals_, release_.derived),
       ranker_(features_, release_, onnx_),
       cold_start_(tables_, popularity_, signals_, release_.blend),
       variant_(std::move(variant)) {

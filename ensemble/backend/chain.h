@@ -55,7 +55,7 @@ class Chain {
 
   Release release_;
   Tables tables_;
-  Popularity popularity_;
+  Popularity popularity_, novelty_;
   Covisits covisits_;
   Lookup lookup_;
   Signals signals_;

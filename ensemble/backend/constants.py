@@ -48,6 +48,7 @@ _NUMBERS: dict[str, tuple[str, float]] = {
 _TEXTS: dict[str, Iterable[str]] = {
     "request_fields": [field.name for field in dataclasses.fields(requests.Request)],
     "sources": features.SOURCES,
+    "proposing": features.PROPOSING,
     "weekdays": request_context.FIXED["weekday"],
 }
 

@@ -54,11 +54,11 @@ Embeddings::Embeddings(std::string_view npy, std::size_t items) : items_(items) 
   rows_ = array.as<float>();
 }
 
-std::vector<float> Embeddings::sum(std::span<const std::int64_t> codes) const {
+std::vector<float> Embeddings::sum(std::span<const std::int64_t> codes, std::span<const float> counts) const {
   std::vector<float> out(width_);
-  for (auto code : codes) {
-    const float* row = rows_.data() + (code - first_value) * width_;
-    for (std::size_t i = 0; i < width_; ++i) out[i] += row[i];
+  for (std::size_t n = 0; n < codes.size(); ++n) {
+    const float* row = rows_.data() + (codes[n] - first_value) * width_;
+    for (std::size_t i = 0; i < width_; ++i) out[i] += counts[n] * row[i];
   }
   return out;
 }

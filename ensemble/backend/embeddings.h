@@ -17,8 +17,8 @@ class Embeddings {
 
   std::size_t width() const { return width_; }
 
-  /// The sum of some items' (codes) vectors.
-  std::vector<float> sum(std::span<const std::int64_t> codes) const;
+  /// The sum of some items' (codes) vectors, each as often as it counts.
+  std::vector<float> sum(std::span<const std::int64_t> codes, std::span<const float> counts) const;
 
   /// Dot products of `number` queries, [number, items].
   std::vector<float> scores(const std::vector<float>& queries, std::size_t number) const;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <stdexcept>
+#include <unordered_set>
 
 #include "contracts.h"
 #include "error.h"
@@ -79,15 +80,15 @@ Query Lookup::query(const Envelope& envelope, const Row& row) const {
   }
   encode_recent(out, row, envelope.as_of);
   const Vocabulary& items = tables_.vocabulary("item_id");
+  std::unordered_set<std::int64_t> known;
   auto add_seen = [&](const Texts& ids, std::size_t most) {
     for (std::size_t i = 0; i < std::min(most, ids.size()); ++i) {
-      if (auto code = items.code(ids[i], pad); code != pad) out.seen_items.push_back(code);
+      auto code = items.code(ids[i], pad);
+      if (code != pad && known.insert(code).second) out.seen_items.push_back(code);
     }
   };
   add_seen(std::get<Texts>(row[at_.recent_item_ids]), tables_.features.recent_items);
   add_seen(std::get<Texts>(row[at_.seen_item_ids]), tables_.features.max_seen_items);
-  std::sort(out.seen_items.begin(), out.seen_items.end());
-  out.seen_items.erase(std::unique(out.seen_items.begin(), out.seen_items.end()), out.seen_items.end());
   encode_category_counts(out, row, envelope.as_of);
   return out;
 }

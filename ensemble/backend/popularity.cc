@@ -20,23 +20,25 @@ double sum(const std::vector<double>& values) {
 
 }  // namespace
 
-Popularity::Popularity(const Tables& tables)
+Popularity::Popularity(const Tables& tables, const Buckets& buckets)
     : tables_(tables),
+      buckets_(buckets),
       hours_(tables.features.bucket_minutes / 60.0),
       buckets_a_day_(ms_per_day / tables.features.bucket_ms()),
-      by_time_(tables.buckets.number.size()),
+      by_time_(buckets.number.size()),
       appears_(tables.items, never) {
-  const Buckets& held = tables.buckets;
   std::iota(by_time_.begin(), by_time_.end(), 0);
-  std::stable_sort(by_time_.begin(), by_time_.end(), [&](auto a, auto b) { return held.number[a] < held.number[b]; });
-  for (auto row : by_time_) numbers_by_time_.push_back(held.number[row]);
+  std::stable_sort(by_time_.begin(), by_time_.end(),
+                   [&](auto a, auto b) { return buckets.number[a] < buckets.number[b]; });
+  for (auto row : by_time_) numbers_by_time_.push_back(buckets.number[row]);
   if (!by_time_.empty()) first_ = numbers_by_time_.front();
-  for (std::size_t i = 0; i < held.item.size(); ++i) {
-    auto& appears = appears_[held.item[i] - first_value];
-    appears = std::min(appears, held.number[i]);
+  for (std::size_t i = 0; i < buckets.item.size(); ++i) {
+    auto& appears = appears_[buckets.item[i] - first_value];
+    appears = std::min(appears, buckets.number[i]);
   }
-  for (std::int64_t region = 0; region <= static_cast<std::int64_t>(held.regions.size()); ++region) {
-    region_starts_.push_back(std::lower_bound(held.region.begin(), held.region.end(), region) - held.region.begin());
+  for (std::int64_t region = 0; region <= static_cast<std::int64_t>(buckets.regions.size()); ++region) {
+    region_starts_.push_back(std::lower_bound(buckets.region.begin(), buckets.region.end(), region) -
+                             buckets.region.begin());
   }
 }
 
@@ -44,11 +46,18 @@ Vector Popularity::counts(std::int64_t as_of, double half_life_hours) const {
   return counts_at(tables_.features.bucket(as_of), half_life_hours, everywhere);
 }
 
+Vector Popularity::log_rate(std::int64_t as_of, double half_life_hours, const std::string& item_column) const {
+  auto now = tables_.features.bucket(as_of);
+  return keep({"rate", item_column, now, half_life_hours, everywhere},
+              [&] { return log_rate_at(now, half_life_hours, item_column); });
+}
+
 Vector Popularity::trend(std::int64_t as_of, const std::string& item_column) const {
   auto now = tables_.features.bucket(as_of);
   return keep({"trend", item_column, now, 0, everywhere}, [&] {
     const auto& half_lives = tables_.features.popularity_half_lives_hours;
-    auto trend = log_rate(now, half_lives.front(), item_column), usual = log_rate(now, half_lives.back(), item_column);
+    auto trend = log_rate_at(now, half_lives.front(), item_column);
+    auto usual = log_rate_at(now, half_lives.back(), item_column);
     std::transform(trend.begin(), trend.end(), usual.begin(), trend.begin(), std::minus());
     return trend;
   });
@@ -74,8 +83,8 @@ Vector Popularity::appeared(std::int64_t as_of) const {
 
 Vector Popularity::trending(std::int64_t as_of, const std::string& region) const {
   auto now = tables_.features.bucket(as_of);
-  auto found = tables_.buckets.regions.find(region);
-  auto index = found == tables_.buckets.regions.end() ? everywhere : found->second;
+  auto found = buckets_.regions.find(region);
+  auto index = found == buckets_.regions.end() ? everywhere : found->second;
   return keep({"trending", "", now, 0, index}, [&] { return trending_at(now, index); });
 }
 
@@ -94,7 +103,7 @@ std::vector<double> Popularity::trending_at(std::int64_t now, std::int64_t regio
 }
 
 /// Log of the interactions a day: counts over the weight of the days that there are (a geometric series).
-std::vector<double> Popularity::log_rate(std::int64_t now, double half_life_hours, const std::string& column) const {
+std::vector<double> Popularity::log_rate_at(std::int64_t now, double half_life_hours, const std::string& column) const {
   std::vector<double> rates = *counts_at(now, half_life_hours, everywhere);
   if (!column.empty()) {
     const auto& codes = tables_.codes_of(column);
@@ -125,7 +134,7 @@ Vector Popularity::counts_at(std::int64_t now, double half_life_hours, std::int6
 /// Rows of the buckets from `first` to before `last`.
 Popularity::Range Popularity::between(std::int64_t first, std::int64_t last, std::int64_t region) const {
   bool all = region == everywhere;
-  const auto& numbers = all ? numbers_by_time_ : tables_.buckets.number;
+  const auto& numbers = all ? numbers_by_time_ : buckets_.number;
   auto begin = numbers.begin() + (all ? 0 : region_starts_[region]);
   auto end = all ? numbers.end() : numbers.begin() + region_starts_[region + 1];
   auto low = std::lower_bound(begin, end, first), high = std::lower_bound(low, end, std::max(first, last));
@@ -133,18 +142,17 @@ Popularity::Range Popularity::between(std::int64_t first, std::int64_t last, std
 }
 
 std::vector<double> Popularity::decayed(std::int64_t now, double half_life_hours, Range rows) const {
-  const Buckets& held = tables_.buckets;
   std::vector<double> counts(tables_.items);
   std::int64_t number = never;
   double weight = 0;
   for (std::size_t i = rows.first; i < rows.last; ++i) {
     std::size_t row = rows.order ? (*rows.order)[i] : i;
     // Rows come by bucket: an exponential a bucket, not one a row.
-    if (held.number[row] != number) {
-      number = held.number[row];
+    if (buckets_.number[row] != number) {
+      number = buckets_.number[row];
       weight = decay((now - 1 - number) * hours_, half_life_hours);
     }
-    counts[held.item[row] - first_value] += held.count[row] * weight;
+    counts[buckets_.item[row] - first_value] += buckets_.count[row] * weight;
   }
   return counts;
 }

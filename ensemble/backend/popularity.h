@@ -20,13 +20,16 @@ using Vector = std::shared_ptr<const std::vector<double>>;
 /// Vectors are kept by bucket, for all instances of a model: they change when a bucket closes.
 class Popularity {
  public:
-  explicit Popularity(const Tables& tables);
+  /// Of the interactions that buckets count, which outlive this.
+  Popularity(const Tables& tables, const Buckets& buckets);
 
   /// Counts of all regions; those of the newest closed bucket weigh 1, and half a half-life earlier.
   Vector counts(std::int64_t as_of, double half_life_hours) const;
 
-  /// Log of the interactions a day over the shortest half-life against those over the longest; with a column, of all
-  /// items together that share an item's value in it.
+  /// Log of the interactions a day; with a column, of all items together that share an item's value in it.
+  Vector log_rate(std::int64_t as_of, double half_life_hours, const std::string& item_column = "") const;
+
+  /// The same over the shortest half-life against that over the longest.
   Vector trend(std::int64_t as_of, const std::string& item_column = "") const;
 
   /// Whether a catalogue's items appear one by one, and the hours since the bucket in which each was first met.
@@ -49,12 +52,13 @@ class Popularity {
 
   Vector counts_at(std::int64_t now, double half_life_hours, std::int64_t region) const;
   std::vector<double> trending_at(std::int64_t now, std::int64_t region) const;
-  std::vector<double> log_rate(std::int64_t now, double half_life_hours, const std::string& item_column) const;
+  std::vector<double> log_rate_at(std::int64_t now, double half_life_hours, const std::string& item_column) const;
   Range between(std::int64_t first, std::int64_t last, std::int64_t region) const;
   std::vector<double> decayed(std::int64_t now, double half_life_hours, Range rows) const;
   Vector keep(const Key& key, const std::function<std::vector<double>()>& compute) const;
 
   const Tables& tables_;
+  const Buckets& buckets_;
   double hours_;  ///< of a bucket
   std::int64_t buckets_a_day_, first_ = 0;
   std::vector<std::uint32_t> by_time_;

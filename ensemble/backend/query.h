@@ -38,7 +38,7 @@ struct Envelope {
 struct Query {
   std::vector<std::int64_t> user_codes, recent_items;  ///< recent items newest first, padded with 0
   std::vector<float> recent_weights;                   ///< 0 where padded
-  std::vector<std::int64_t> seen_items;                ///< distinct catalogue items, ascending, without padding
+  std::vector<std::int64_t> seen_items;                ///< distinct catalogue items, newest first, without padding
   std::vector<float> category_counts;                  ///< [half-lives, categories], decayed
 };
 

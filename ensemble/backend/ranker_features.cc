@@ -32,10 +32,11 @@ double log1p_of(double value) {
 
 }  // namespace
 
-RankerFeatures::RankerFeatures(const Tables& tables, const Popularity& popularity, const Covisits& covisits,
-                               const Signals& signals, const Derived& derived)
+RankerFeatures::RankerFeatures(const Tables& tables, const Popularity& popularity, const Popularity& novelty,
+                               const Covisits& covisits, const Signals& signals, const Derived& derived)
     : tables_(tables),
       popularity_(popularity),
+      novelty_(novelty),
       covisits_(covisits),
       known_(signals.known()),
       user_columns_(derived.query_columns.size() - 1) {
@@ -47,6 +48,7 @@ RankerFeatures::RankerFeatures(const Tables& tables, const Popularity& popularit
     item_columns_.push_back(&tables.codes_of(column));
   }
   know_covisits();
+  if (tables.features.first_takes) know_first_takes();
   for (const auto& [name, values] : tables.item_numeric) {
     known_[name] = [held = &values](const Passage& passage) {
       Column out;
@@ -178,6 +180,20 @@ void RankerFeatures::know_covisits() {
     auto counts = covisits_.counts(passage.envelope.as_of, recent(passage, 1, 3), hours);
     return covisits_.log_share(counts, passage.envelope.as_of, passage.candidates.ids);
   };
+}
+
+/// Log rates of first takes: of the item by half-life, and of its value in each column over the middle one.
+void RankerFeatures::know_first_takes() {
+  const auto& half_lives = tables_.features.popularity_half_lives_hours;
+  auto rate = [this](double hours, const std::string& column) {
+    return [=, this](const Passage& passage) {
+      return at_candidates(passage, novelty_.log_rate(passage.envelope.as_of, hours, column), unchanged);
+    };
+  };
+  for (double hours : half_lives) known_[hourly("first_takes_", hours)] = rate(hours, "");
+  for (const std::string& column : tables_.features.item_categorical) {
+    known_["first_takes_" + column] = rate(half_lives[half_lives.size() / 2], column);
+  }
 }
 
 }  // namespace trireme

@@ -19,8 +19,9 @@ namespace trireme {
 class RankerFeatures {
  public:
   /// An ArtifactError when the release asks for a column that is not known here.
-  RankerFeatures(const Tables& tables, const Popularity& popularity, const Covisits& covisits, const Signals& signals,
-                 const Derived& derived);
+  /// `novelty` is the popularity of first takes.
+  RankerFeatures(const Tables& tables, const Popularity& popularity, const Popularity& novelty,
+                 const Covisits& covisits, const Signals& signals, const Derived& derived);
 
   std::size_t categorical_width() const { return user_columns_ + item_columns_.size(); }
   std::size_t continuous_width() const { return continuous_.size(); }
@@ -34,10 +35,11 @@ class RankerFeatures {
   void know_categories();
   void know_item_values(const std::string& column);
   void know_covisits();
+  void know_first_takes();
   Column value_share(const Passage& passage, const std::string& column, bool seen, bool count) const;
 
   const Tables& tables_;
-  const Popularity& popularity_;
+  const Popularity &popularity_, &novelty_;
   const Covisits& covisits_;
   Columns known_;
   std::vector<Columns::mapped_type> continuous_;

@@ -34,13 +34,15 @@ FeatureSettings features_of(const Json& raw) {
   raw.at("covisit_half_lives_hours").get_to(out.covisit_half_lives_hours);
   raw.at("bucket_minutes").get_to(out.bucket_minutes);
   raw.at("live_items").get_to(out.live_items);
+  raw.at("first_takes").get_to(out.first_takes);
   return out;
 }
 
 ServeSettings serve_of(const Json& raw) {
   ServeSettings out{};
   raw.at("exclude_seen").get_to(out.exclude_seen);
-  for (std::string source : sources) out.source_candidates.push_back(raw.at(source + "_candidates"));
+  for (std::string source : proposing) out.source_candidates.push_back(raw.at(source + "_candidates"));
+  raw.at("history_half_items").get_to(out.history_half_items);
   raw.at("user_user_neighbours").get_to(out.user_user_neighbours);
   raw.at("trending_candidates").get_to(out.trending_candidates);
   raw.at("covisit_candidates").get_to(out.covisit_candidates);

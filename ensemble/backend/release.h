@@ -19,7 +19,7 @@ struct FeatureSettings {
   std::size_t recent_items, max_seen_items;
   std::vector<double> count_half_lives_hours, popularity_half_lives_hours, covisit_half_lives_hours;
   std::int64_t bucket_minutes;
-  bool live_items;
+  bool live_items, first_takes;
 
   std::int64_t bucket_ms() const;
 
@@ -30,7 +30,8 @@ struct FeatureSettings {
 /// The part of contracts.model_settings.ServeSettings that answering reads.
 struct ServeSettings {
   bool exclude_seen;
-  std::vector<std::size_t> source_candidates;  ///< in the order of contracts.features.SOURCES
+  std::vector<std::size_t> source_candidates;  ///< in the order of contracts.features.PROPOSING
+  double history_half_items;
   std::size_t user_user_neighbours, trending_candidates, covisit_candidates, session_candidates;
   double trending_half_life_hours, trending_min_count, session_weight;
 };

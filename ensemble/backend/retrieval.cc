@@ -74,7 +74,7 @@ Mask Retrieval::chosen(const Passage& passage, const Scores& scores) const {
   const ServeSettings& settings = tables_.serve;
   const Envelope& envelope = passage.envelope;
   Mask blocked = blocked_items(tables_, popularity_, passage), out(tables_.items);
-  for (std::size_t s = 0; s < scores.size(); ++s) {
+  for (std::size_t s = 0; s < std::size(proposing); ++s) {
     std::visit(
         [&](const auto& held) {
           if (!held.empty()) choose(std::span(held), blocked, settings.source_candidates[s], out);

@@ -21,8 +21,8 @@ class Neighbours {
  public:
   Neighbours(const Release& release, std::size_t items);
 
-  /// The sum of the weights by which seen items (codes) name an item.
-  std::vector<double> scores(std::span<const std::int64_t> seen) const;
+  /// The sum of the weights by which taken items (codes) name an item, each as often as it counts.
+  std::vector<double> scores(std::span<const std::int64_t> taken, std::span<const float> counts) const;
 
  private:
   std::size_t items_, width_;
@@ -44,6 +44,7 @@ class Sources {
   std::vector<float> query_embeddings(const Batch& batch) const;
 
   std::size_t items_;
+  double half_items_;  ///< 0: histories do not fade
   OnnxGraph tower_;
   Embeddings embeddings_;
   Neighbours neighbours_;

@@ -68,6 +68,19 @@ Buckets buckets_of(const Release& release, std::int64_t end) {
   return out;
 }
 
+Buckets first_takes_of(const Release& release, std::int64_t end) {
+  if (!release.features.first_takes) return {};
+  Arrays raw = read_npz(release.read("feature_lookup/1/first_takes.npz"));
+  auto item = places(named(raw, "item_code"), first_value, end, "a first take");
+  Buckets out{named(raw, "bucket").as<std::int64_t>(),
+              std::vector<std::int64_t>(item.size()),
+              item,
+              named(raw, "count").as<double>(),
+              {}};
+  same_length({out.number.size(), out.item.size(), out.count.size()}, "first_takes.npz");
+  return out;
+}
+
 Pairs covisits_of(const Release& release, std::int64_t end) {
   if (release.features.covisit_half_lives_hours.empty()) return {};
   Arrays raw = read_npz(release.read("feature_lookup/1/covisits.npz"));
@@ -120,6 +133,7 @@ Tables::Tables(const Release& release)
       category == item_codes.end() ? std::vector<std::int64_t>(item_ids.size(), null_code) : category->second;
   categories = vocabularies.contains(features.category) ? vocabulary(features.category).codes() : first_value;
   buckets = buckets_of(release, static_cast<std::int64_t>(item_ids.size()));
+  first_takes = first_takes_of(release, static_cast<std::int64_t>(item_ids.size()));
   covisits = covisits_of(release, static_cast<std::int64_t>(item_ids.size()));
 }
 

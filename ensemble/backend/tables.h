@@ -68,6 +68,7 @@ struct Tables {
   std::size_t items;                                       ///< the catalogue's size
   std::size_t categories;                                  ///< codes of the category column
   Buckets buckets;
+  Buckets first_takes;  ///< of all regions together; none where that is not counted
   Pairs covisits;
 };
 

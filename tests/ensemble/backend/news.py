@@ -26,10 +26,13 @@ class News(World):
             covisit_half_lives_hours=(1.0, 24.0),
             popularity_half_lives_hours=(0.5, 168.0, 720.0),
             live_items=True,
+            first_takes=True,
             context=("region", "weekday", "hour"),
             timezone="America/St_Johns",
         )
-        serve = dataclasses.replace(self.config.serve, exclude_seen=False, covisit_candidates=15)
+        serve = dataclasses.replace(
+            self.config.serve, exclude_seen=False, covisit_candidates=15, history_half_items=5.0
+        )
         self.config = dataclasses.replace(self.config, features=features, serve=serve)
 
     def write(self, root: str) -> Zones:
@@ -37,8 +40,8 @@ class News(World):
         place = super().write(root)
         _save(f"{place.ranker}/ranker.onnx", ranker_graph(self.config, others=0.1))
         signals = {name: 0.1 + 0.05 * i for i, name in enumerate(RETRIEVAL_SIGNALS)}
-        knots = {"logit": [-2.0, 0.0, 1.0], "log_odds": [-3.0, -1.0, 1.5]}
         halves = {"evidence_half": 3.0, "ranker_evidence_half": 2.0}
+        knots = {"logit": [-2.0, 0.0, 1.0], "log_odds": [-3.0, -1.0, 1.5]}
         blend = {"calibration": knots, "signals": signals, "retrieval_weight": 2.0, "spread": 0.4, **halves}
         write_json(f"{place.ranker}/blend.json", blend)
         return place
@@ -57,6 +60,12 @@ class News(World):
             "count": np.array([cells[key] for key in sorted(cells)], np.int32),
         }
         pq.write_table(pa.table(columns), f"{place.features}/buckets.parquet")
+        _, first = np.unique(self.user * len(self.item_ids) + self.item, return_index=True)
+        firsts = Counter(zip(bucket[first].tolist(), item[first].tolist()))
+        number, code = zip(*sorted(firsts))
+        columns = {"bucket": np.array(number, np.int32), "item_code": np.array(code, np.int32)}
+        columns["count"] = np.array([firsts[key] for key in sorted(firsts)], np.int32)
+        pq.write_table(pa.table(columns), f"{place.features}/first_takes.parquet")
         pairs: Counter[tuple[int, int, int]] = Counter()
         for user in range(len(self.user_ids)):
             rows = np.flatnonzero(self.user == user)
