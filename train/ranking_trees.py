@@ -1,9 +1,10 @@
 """A ranker of boosted trees that learns from whole lists: LambdaMART, by LightGBM.
 
 Burges, "From RankNet to LambdaRank to LambdaMART: an overview", MSR-TR-2010-82; Ke et al., "LightGBM: a highly
-efficient gradient boosting decision tree", NeurIPS 2017. Each pair of a hit and another candidate of its request weighs as much
-as NDCG would change if they changed places. Trees read the ranker's numbers alone: what its codes say of a candidate
-reaches them as shares, counts and trends. They find by themselves where two numbers only mean something together.
+efficient gradient boosting decision tree", NeurIPS 2017. Each pair of a hit and another candidate of its request weighs
+as much as NDCG would change if they changed places. Trees read the ranker's numbers alone: what its codes say of a
+candidate reaches them as shares, counts and trends. They find by themselves where two numbers only mean something
+together.
 """
 
 from __future__ import annotations
