@@ -15,7 +15,6 @@ from contracts.artifacts import zones
 from contracts.config import load
 from contracts.errors import TriremeError
 from contracts.stack import stack_settings
-from contracts.tensors import FUSED, STEPS
 from ensemble import answer, candidates, export, golden, golden_triton, model_config, native, promote
 from ensemble.model_config import REPOSITORY
 from ensemble.steps.release import Release
@@ -38,7 +37,7 @@ def main(argv: list[str]) -> int:
     replay = commands.add_parser("golden", help=golden.__doc__)
     replay.add_argument("release", help="the folder of a release")
     replay.add_argument("--grpc", metavar="HOST:PORT", help="ask this tritonserver instead of this process")
-    replay.add_argument("--native", action="store_true", help="ask the C++ backend instead of the python steps")
+    replay.add_argument("--native", action="store_true", help="ask the C++ code instead of the python steps")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=Console(stderr=True))])
     started = time.monotonic()
@@ -72,7 +71,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, object]:
 def _replayed(release: Release, address: str | None, natively: bool) -> int:
     """How many recorded requests were answered as recorded: by a server or in a process, by C++ or by Python."""
     if address:
-        return golden_triton.replay(release, address, (FUSED,) if natively else STEPS)
+        return golden_triton.replay(release, address)
     return native.replay(release) if natively else golden.replay(release)
 
 

@@ -14,15 +14,15 @@ from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
 
 from contracts.errors import StackError
-from contracts.tensors import GOLDEN_ROW, REQUEST, STEPS, StepSpec
+from contracts.tensors import FUSED, GOLDEN_ROW, REQUEST, STEPS, StepSpec
 from ensemble import golden
 from ensemble.steps.release import Release
 
 _TIMEOUT_SECONDS = 10.0
 
 
-def replay(release: Release, address: str, steps: Sequence[StepSpec] = STEPS) -> int:
-    """Answer a release's golden requests by the server at ``host:port``, which runs ``steps``; how many there are.
+def replay(release: Release, address: str) -> int:
+    """Answer a release's golden requests by the server at ``host:port``, whichever models it runs; how many there are.
 
     Raises:
         ArtifactError: naming the first that is answered otherwise.
@@ -30,6 +30,7 @@ def replay(release: Release, address: str, steps: Sequence[StepSpec] = STEPS) ->
     """
     client = grpc.InferenceServerClient(address)
     try:
+        steps = (FUSED,) if client.is_model_ready(FUSED.name) else STEPS
         return golden.compare(release, lambda entry: _answer(client, release.id, entry, steps))
     except InferenceServerException as error:
         raise StackError(f"tritonserver at {address} does not answer golden requests: {error}") from None

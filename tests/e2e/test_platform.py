@@ -151,7 +151,7 @@ def test_an_internal_step_cannot_be_called(site):
     with triton.InferenceServerClient(f"{HOST}:{site.ports['public']}") as client:
         tensor = triton.InferInput("request", [1, 1], "BYTES")
         tensor.set_data_from_numpy(np.array([['{"user_id": "u"}']], np.object_))
-        for step in ("feature_lookup", "retrieval", "ranker", "cold_start"):
+        for step in ("feature_lookup", "retrieval", "ranker", "cold_start", "recommend"):
             with pytest.raises(triton.InferenceServerException) as caught:
                 client.infer(step, [tensor])
             assert caught.value.status() == "StatusCode.PERMISSION_DENIED"

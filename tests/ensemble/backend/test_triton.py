@@ -19,7 +19,6 @@ from tritonclient.utils import InferenceServerException
 
 from contracts.features import feature_views
 from contracts.online_layout import PROJECT, encode, row_key
-from contracts.tensors import FUSED
 from deploy.parts import redis_argv
 from deploy.tritonserver import Native, launch
 from ensemble import golden, golden_triton
@@ -83,7 +82,7 @@ def client(server: Server) -> Iterator[grpc.InferenceServerClient]:
 
 
 def test_golden_requests_are_answered_by_triton_as_recorded(server: Server, release: Release) -> None:
-    assert golden_triton.replay(release, f"127.0.0.1:{server.grpc}", (FUSED,)) == golden.replay(release) >= 32
+    assert golden_triton.replay(release, f"127.0.0.1:{server.grpc}") == golden.replay(release) >= 32
 
 
 def test_no_python_runs(server: Server) -> None:
