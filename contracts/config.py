@@ -122,6 +122,10 @@ class FeatureSettings:
     item_categorical: tuple[str, ...]
     item_numeric: tuple[str, ...]
     category: str
+    #: What of the request enters the query tower: any of "region", "hour" and "weekday".
+    context: tuple[str, ...] = ()
+    #: By whose clock its hour and weekday are told.
+    timezone: str = "UTC"
     recent_items: int = 64  # length of that list
     #: Half-lives of the decayed counts by category, hours; the first is the session's.
     count_half_lives_hours: tuple[int, ...] = (1, 720)

@@ -9,7 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
+from contracts import request_context
 from contracts.config_reading import Finding, lines
 from contracts.gate import AGAINST_CURRENT
 from contracts.source_checks import quality_checks, source_checks
@@ -27,6 +29,8 @@ _MAY_BE_ZERO = frozenset(
         "lateness_hours",
         "id_dropout",
         "item_id_dropout",
+        "sampled_negatives",
+        "sampled_power",
         "horizon_days",
         "update_replay",
         "update_max_forgetting",
@@ -34,6 +38,7 @@ _MAY_BE_ZERO = frozenset(
         "similar_candidates",
         "als_candidates",
         "als_factors",
+        "item_item_regularization_power",
         "user_user_candidates",
         "user_user_users",
         "history_half_items",
@@ -41,7 +46,6 @@ _MAY_BE_ZERO = frozenset(
         "covisit_candidates",
         "session_candidates",
         "session_weight",
-        "ranker_evidence_half",
         "min_ratio",
         "max_loss",
         "max_slice_loss",
@@ -59,6 +63,7 @@ WORDS = {
     "ranker": ("dcn", "dlrm", "mmoe", "trees"),
     "ranker_loss": ("binary", "listwise"),
     "second_task": ("", "value", "dwell"),
+    "mixed_precision": ("auto", "off", "mixed_float16", "mixed_bfloat16"),
 }
 
 #: Settings that are a part of one.
@@ -115,7 +120,7 @@ def _single_checks(config: Config) -> Iterator[Finding]:
         if getattr(config.serve, wanted) and not getattr(config.train, source):
             text = f"expected train.{source} of more than 0 where candidates are asked of this source"
             yield Finding(f"serve.{wanted}", text, (f"train.{source}",))
-    categorical = ("user_categorical", "item_categorical")
+    categorical = ("user_categorical", "item_categorical", "context")
     if config.train.ranker == "dlrm" and not any(getattr(config.features, listed) for listed in categorical):
         also = tuple(f"features.{listed}" for listed in categorical)
         yield Finding("train.ranker", "'dlrm' needs a categorical feature, and there is none; take another", also)
@@ -136,12 +141,24 @@ def _column_checks(config: Config) -> Iterator[Finding]:
             if name not in columns:
                 text = f"{name!r} is not in source.{table}.columns ({', '.join(columns)})"
                 yield Finding(f"features.{listed}", text, (f"source.{table}.columns",))
-    for name, count in Counter(static).items():
+    for name, count in Counter([*static, *features.context]).items():
         if count > 1:
-            text = f"{name!r} is listed {count} times; user and item columns share one table of encodings"
-            yield Finding("features", text, everywhere)
+            text = f"{name!r} is listed {count} times; user, item and context columns share one table of encodings"
+            yield Finding("features", text, (*everywhere, "features.context"))
     for name in sorted(_RESERVED & {*static}):
         yield Finding("features", f"{name!r} is a name of Trireme's own; give the column another", everywhere)
+    for name in features.context:
+        if name not in request_context.COLUMNS:
+            known = ", ".join(map(repr, request_context.COLUMNS))
+            yield Finding("features.context", f"expected some of {known}, got {name!r}")
+    events = config.source.events.columns
+    if "region" in features.context and "region" not in events:
+        text = f"'region' is not in source.events.columns ({', '.join(events)})"
+        yield Finding("features.context", text, ("source.events.columns",))
+    try:
+        ZoneInfo(features.timezone)
+    except (KeyError, ValueError, OSError):
+        yield Finding("features.timezone", f"expected a name such as 'Europe/Paris', got {features.timezone!r}")
     if features.category and features.category not in features.item_categorical:
         text = f"expected one of features.item_categorical, or '' for none, got {features.category!r}"
         yield Finding("features.category", text, ("features.item_categorical",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import types
@@ -84,7 +85,8 @@ def _value(hint: Any, raw: Any, where: str, faults: dict[str, str], unknown: lis
     if origin is dict and isinstance(raw, Mapping):
         return {key: _value(args[1], item, _join(where, key), faults, unknown) for key, item in raw.items()}
     if hint is float and isinstance(raw, int) and not isinstance(raw, bool):
-        return float(raw)
+        with contextlib.suppress(OverflowError):  # more digits than a float has is no number of it
+            return float(raw)
     if isinstance(hint, type) and not isinstance(hint, types.GenericAlias) and type(raw) is hint:
         return raw
     faults[where] = f"expected {_describe(hint)}, got {raw!r}"

@@ -8,8 +8,12 @@ values; encoding happens at serving, with the tables of the release.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from contracts.config import FeatureSettings
 
@@ -139,8 +143,19 @@ def feature_views(settings: FeatureSettings) -> tuple[FeatureView, ...]:
 
 
 def query_columns(settings: FeatureSettings) -> tuple[str, ...]:
-    """Columns of the query tower's ``user_codes`` ``[batch, len]``: the id first, then the attributes."""
-    return ("user_id", *settings.user_categorical)
+    """Columns of the query tower's ``user_codes`` ``[batch, len]``: the id first, then attributes, then context."""
+    return ("user_id", *settings.user_categorical, *settings.context)
+
+
+def standardised(values: NDArray[Any], statistics: Mapping[str, float]) -> NDArray[np.float32]:
+    """A numeric column as models take it, float32: by the ``mean`` and ``std`` of its encoding, 0 where unknown.
+
+    Example:
+        >>> standardised(np.array([2.0, np.nan]), {"mean": 1.0, "std": 2.0}).tolist()
+        [0.5, 0.0]
+    """
+    scaled = (values.astype(np.float64) - statistics["mean"]) / max(statistics["std"], 1e-9)
+    return np.nan_to_num(scaled, nan=0.0).astype(np.float32)
 
 
 def activity_column(half_life_hours: int) -> str:
@@ -149,8 +164,8 @@ def activity_column(half_life_hours: int) -> str:
 
 
 def ranker_categorical(settings: FeatureSettings) -> tuple[str, ...]:
-    """Columns of the ranker's ``categorical`` int64 ``[candidates, len]``: user attributes, then the item's."""
-    return (*settings.user_categorical, *settings.item_categorical)
+    """Columns of the ranker's ``categorical`` int64 ``[candidates, len]``: the query's but the id, then the item's."""
+    return (*query_columns(settings)[1:], *settings.item_categorical)
 
 
 def ranker_continuous(settings: FeatureSettings) -> tuple[str, ...]:

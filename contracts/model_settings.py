@@ -17,6 +17,10 @@ class TrainSettings:
     retrieval_batch: int = 2048
     retrieval_max_pairs: int = 250_000
     temperature: float = 0.1
+    #: Negatives of a batch beside its own items, drawn from the whole catalogue by a power of how often each is taken
+    #: (0: evenly). Attention learns by the whole catalogue and needs none.
+    sampled_negatives: int = 0
+    sampled_power: float = 0.0
     learning_rate: float = 0.002
     #: Share of training queries whose user id is hidden, so that a user never seen is served by what he did.
     id_dropout: float = 0.3
@@ -27,6 +31,8 @@ class TrainSettings:
     item_item_items: int = 20_000  # at most, those of most users: 4 bytes each squared
     item_item_neighbours: int = 300
     item_item_regularization: float = 500.0
+    #: By which that of an item grows with the users who took it: 0 holds all back alike, as EASE was published.
+    item_item_regularization_power: float = 0.0
     als_factors: int = 0  # of matrix factorisation as a source of candidates; 0: none
     als_regularization: float = 10.0
     #: Users whose histories a release holds, so that it finds who is alike: those of late; 0: none.
@@ -47,11 +53,13 @@ class TrainSettings:
     ranker_rows: int = 8000
     #: What a row of windows B and C asks for: all that a user takes within so many days; 0: what he takes next.
     horizon_days: int = 0
+    #: Deep layers in half the bits: "auto" where a GPU is made for it, "off", "mixed_float16" or "mixed_bfloat16".
+    mixed_precision: str = "auto"
     #: An update learns from rows of so many days before the cut at most; a resident model older than that is refitted.
     update_days: int = 7
     #: Old rows that an update learns again with each new one, and its small steps.
     update_replay: int = 4
-    update_learning_rate: float = 0.0005
+    update_learning_rate: float = 0.0002
     #: Share of NDCG@10 or recall@100 on rows learned before that an update may cost; beyond it the update is refused.
     update_max_forgetting: float = 0.1
 
@@ -73,10 +81,7 @@ class ServeSettings:
     covisit_candidates: int = 60  # of what goes with the user's newest item, where that is counted
     session_candidates: int = 40  # trending items of the running session's categories
     trending_half_life_hours: float = 336.0
-    #: Interactions of a region below which its trending list falls back to all regions.
+    #: Interactions of all regions that join a region's own in its trending list: one that has as many is half its own.
     trending_min_count: int = 500
-    #: Interactions at which the personal part weighs one half against trending.
-    evidence_half: float = 1.0
-    ranker_evidence_half: float = 0.0  # the same of the ranker against the two-tower; 0: the ranker alone
     #: Weight of the running session's categories (0 switches session intent off).
     session_weight: float = 0.6

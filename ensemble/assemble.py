@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from contracts.artifacts import Zones, exists, read_json, read_manifest, write_json
 from contracts.config import Config
 from contracts.errors import ArtifactError
-from contracts.features import FIRST_VALUE, query_columns
+from contracts.features import FIRST_VALUE, query_columns, standardised
 from ensemble.steps import ranker, sources
 from ensemble.steps.release import DOCUMENT
 from ensemble.steps.tables import BUCKETS, COVISITS, FIRST_TAKES, ITEMS, VOCABULARY
@@ -83,7 +83,9 @@ def write_ranker(folder: Path, source: str) -> None:
     _write(folder / ranker.MODEL, _read(f"{source}/{Path(ranker.MODEL).name}"))
 
 
-def write_document(folder: Path, config: Config, release: str, retrieval_zone: str, **facts: Any) -> dict[str, Any]:
+def write_document(
+    folder: Path, config: Config, zones: Zones, release: str, retrieval_zone: str, **facts: Any
+) -> dict[str, Any]:
     """``release.json``: settings and facts that serving needs, and the checksum of every file below the folder."""
     document = {
         "release": release,
@@ -91,6 +93,7 @@ def write_document(folder: Path, config: Config, release: str, retrieval_zone: s
         "features": dataclasses.asdict(config.features),
         "serve": dataclasses.asdict(config.serve),
         "recent_half_life_hours": read_manifest(retrieval_zone)["recent_half_life_hours"],
+        "shift_ms": read_manifest(zones.features)["shift_ms"],
         **facts,
         "files": checksums(folder),
     }
@@ -118,9 +121,7 @@ def _item_columns(config: Config, items: Mapping[str, list], encodings: Mapping[
         codes[:, i] = np.concatenate([np.arange(FIRST_VALUE), items[f"{name}_code"]])
     numeric = np.zeros((len(items["item_id"]) + FIRST_VALUE, len(config.features.item_numeric)), np.float32)
     for i, name in enumerate(config.features.item_numeric):
-        raw = np.array(items[name], np.float64)
-        scaled = (raw - encodings[name]["mean"]) / max(encodings[name]["std"], 1e-9)
-        numeric[FIRST_VALUE:, i] = np.nan_to_num(scaled, nan=0.0)
+        numeric[FIRST_VALUE:, i] = standardised(np.array(items[name], np.float64), encodings[name])
     return {"codes": codes, "numeric": numeric}
 
 

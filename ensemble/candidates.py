@@ -1,4 +1,4 @@
-"""What retrieval returns for the rows of windows B and C, with the ranker's features: the ranker's training data.
+"""What retrieval returns for the rows of windows B and C, with the ranker's features: what the ranker is made by.
 
 Made by the very steps that serve, from a release that has no ranker yet, so that training sees what serving computes.
 """
@@ -34,7 +34,7 @@ from ensemble.steps.lookup import Lookup, catalogue_mask
 from ensemble.steps.popularity import Popularity
 from ensemble.steps.ranker import RankerFeatures
 from ensemble.steps.release import Release
-from ensemble.steps.retrieval import Retrieval
+from ensemble.steps.retrieval import Retrieval, session_weights
 from ensemble.steps.tables import load
 
 log = logging.getLogger(__name__)
@@ -60,8 +60,12 @@ class Window:
     hits_only: bool
 
 
-#: B fits the ranker; C tunes calibration and blend, so that its lists are whole.
-WINDOWS = (Window("B", 0, 60, True), Window("C", 2_000, 0, False))
+#: C's beginning as if little were known of some users (``etl.cold.rehearsal``).
+COLD = "cold"
+#: B fits the ranker; the others tune calibration and blend, so that their lists are whole.
+WINDOWS = (Window("B", 0, 60, True), Window("C", 2_000, 0, False), Window(COLD, 0, 0, False))
+#: At most so many users, drawn by seed, whose cold start is looked at: each is a row for each number of known events.
+_COLD_USERS = 300
 
 
 def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
@@ -84,7 +88,7 @@ def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
         folder = Path(temporary)
         assemble.write_shared(folder, config, zones)
         assemble.write_retrieval(folder, fit)
-        assemble.write_document(folder, config, "fit", fit)
+        assemble.write_document(folder, config, zones, "fit", fit)
         maker = _Maker(Release.open(folder))
         for window in WINDOWS:
             facts[window.name] = _fill(config, zones, maker, window)
@@ -95,8 +99,12 @@ def run(config: Config, zones: Zones, force: bool = False) -> dict[str, Any]:
 def _fill(config: Config, zones: Zones, maker: _Maker, window: Window) -> dict[str, Any]:
     """Write one window's files; how many rows and positives, and what retrieval found of what was bought."""
     names = ["row_id", "user_id", "as_of", "target_item_codes", *raw_rows.columns(config.features)]
+    names += ["person", "exclude_item_ids"] if window.name == COLD else []
     table = assemble.read_table(f"{zones.features}/rows/window={window.name}", names)
-    generator = np.random.default_rng([config.train.seed, ord(window.name)])
+    generator = np.random.default_rng([config.train.seed, ord(window.name[0])])
+    if window.name == COLD:
+        people = generator.permutation(np.unique(table["person"].to_numpy()))[:_COLD_USERS]
+        table = table.filter(np.isin(table["person"].to_numpy(), people))
     if 0 < window.rows < table.num_rows:
         table = table.take(np.sort(generator.choice(table.num_rows, window.rows, replace=False)))
     # In the order of time: popularity is kept by day, and without order every batch would ask for all days.
@@ -143,13 +151,16 @@ class _Maker:
 
     def __call__(self, part: pa.Table, rows: list[dict[str, Any]]) -> _Made:
         users, as_of = part["user_id"].to_pylist(), part["as_of"].to_pylist()
+        listed = "exclude_item_ids" in part.column_names
+        excluded = part["exclude_item_ids"].to_pylist() if listed else [()] * len(users)
         envelopes = [
-            dataclasses.replace(
-                self._lookup.envelope(Request(user), row, instant, 0), excluded=self._not_yet_in_catalogue(instant)
+            dataclasses.replace(envelope, excluded=(*envelope.excluded, *self._not_yet_in_catalogue(envelope.as_of)))
+            for envelope in (
+                self._lookup.envelope(Request(user, exclude_ids=tuple(those)), row, instant, 0)
+                for user, those, row, instant in zip(users, excluded, rows, as_of)
             )
-            for user, row, instant in zip(users, rows, as_of)
         ]
-        query = self._lookup.query(users, rows, as_of)
+        query = self._lookup.query(envelopes, rows)
         candidates = self._retrieval(envelopes, query)
         categorical, continuous = self._features(envelopes, query, candidates)
         targets = part["target_item_codes"].to_pylist()
@@ -164,10 +175,12 @@ class _Maker:
             "evidence": np.array([x.evidence for x in envelopes], np.int64),
         }
         numbers = valid.sum(axis=1)
+        in_session = np.take_along_axis(session_weights(self._tables, query), self._tables.item_category[ids], axis=1)
         columns = {name: np.repeat(values, numbers) for name, values in named.items()}
         columns["item_code"] = ids[valid]
         columns["label"] = np.take_along_axis(self._bought(targets), index, axis=1)[valid].astype(np.int8)
         columns["trending_score"] = trending[valid].astype(np.float32)
+        columns["in_session"] = in_session[valid].astype(np.float32)
         columns |= {name: values[valid] for name, values in _ranks(candidates).items()}
         for i, name in enumerate(ranker_categorical(self._tables.features)):
             columns[f"c_{name}"] = categorical[..., i][valid]

@@ -94,10 +94,10 @@ def _export(config: Config, zones: Zones, mark: str) -> dict[str, Any]:
             "fitted_until": read_manifest(retrieval).get("fitted_until"),
             "exported_at_ms": int(time.time() * 1000),
         }
-        assemble.write_document(folder, config, release, retrieval, **facts)
+        assemble.write_document(folder, config, zones, release, retrieval, **facts)
         recorded = golden.record(config, zones, Release.open(folder))
         write_json(str(folder / golden.FILE), recorded)
-        document = assemble.write_document(folder, config, release, retrieval, **facts)
+        document = assemble.write_document(folder, config, zones, release, retrieval, **facts)
         filesystem, path = fsspec.core.url_to_fs(f"{zones.releases}/{release}")
         filesystem.makedirs(path, exist_ok=True)
         filesystem.put(f"{folder}/", f"{path}/", recursive=True)

@@ -82,11 +82,11 @@ class LookupStep:
         started = self._clock()
         as_of = [started if golden is None else golden["as_of"] for golden in batch["golden"]]
         held = [self._lookup.unknown_row() if isinstance(row, StackError) else row for row in rows]
-        query = self._lookup.query([request.user_id for request in batch["requests"]], held, as_of)
         envelopes = [
             self._lookup.envelope(request, row, instant, started, self._variant)
             for request, row, instant in zip(batch["requests"], held, as_of)
         ]
+        query = self._lookup.query(envelopes, held)
         envelopes = [
             envelope.with_skipped("feature_lookup", str(row)) if isinstance(row, StackError) else envelope
             for envelope, row in zip(envelopes, rows)

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from contracts import artifacts
 from contracts.config import Config
 from contracts.features import FIRST_VALUE
-from etl import context, counted, covisits, encoding, first_takes, grouping, groups, rows, store, vocabulary
+from etl import bucket_counts, context, covisits, encoding, first_takes, grouping, groups, rows, store, vocabulary
 from etl.cluster import Session
 from etl.selection import select
 
@@ -57,7 +57,9 @@ def run(
     known = {"config": config, "zone": zone, "instants": instants}
     surveys = session.each("rows surveyed", groups.survey, shuffled.folders, **known)
     user_counts = _series(pa.concat_tables([part.users for part in surveys]), "user_id")
-    encoded = vocabulary.encodings(config, before, item_counts, user_counts, zone.processed, instants.cut)
+    regions = _series(pa.concat_tables([part.regions for part in surveys]), "region").groupby(level=0).sum()
+    counted = vocabulary.Counted(item_counts, user_counts, regions)
+    encoded = vocabulary.encodings(config, before, counted, zone.processed, instants.cut)
     _write_encodings(config, zone, encoded)
     beside = [
         session.beside(groups.write_buckets, shuffled.counts, zone),
@@ -79,14 +81,15 @@ def run(
     for name, (wanted, key) in keys.items():
         if wanted:
             parts = [f"{scratch}/{name}/part-{number:05d}.parquet" for number in numbers]
-            beside.append(session.beside(counted.write, parts, key, f"{zone.features}/{name}.parquet"))
+            beside.append(session.beside(bucket_counts.write, parts, key, f"{zone.features}/{name}.parquet"))
     beside.append(session.beside(_write_profiles, config, zone, len(numbers), instants.log_end))
     _write_statics(config, zone, encoded, user_counts.index.to_numpy(object))
     for task in beside:
         task.result()
     store.clear(scratch)
     totals = {name: int(sum(part[name] for part in counts)) for name in groups.WINDOWS}
-    return {"rows": totals, "items": len(encoded["item_id"]), "users": len(encoded["user_id"])}
+    sizes = {"items": len(encoded["item_id"]), "users": len(encoded["user_id"])}
+    return {"rows": totals, **sizes, "shift_ms": facts["shift_ms"]}
 
 
 def known_vocabulary(config: Config, zone: artifacts.Zones, log: Callable[[str], None]) -> encoding.Encodings:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from contracts import artifacts
 from contracts.config import Config
 from contracts.features import FIRST_VALUE, MS_PER_DAY, user_profile
+from contracts.request_context import Clock
 from etl import cold, covisits, device, first_takes, next_events, rows, snapshots, store, timeline
 from etl.history import History
 from etl.selection import ROWS_A_USER, Chosen, Survey
@@ -24,6 +25,8 @@ from etl.selection import ROWS_A_USER, Chosen, Survey
 #: A, B and C are told apart by their borders; "new" holds once more, and whole, the days before the cut that an update
 #: may learn from.
 WINDOWS = ("A", "B", "C", "new")
+#: Beside them, the window that cold start is tuned by (``etl.cold.rehearsal``).
+COLD = "cold"
 #: Items of a recommendation in the offline evaluation.
 K = 100
 
@@ -47,7 +50,10 @@ def survey(group: str, config: Config, zone: artifacts.Zones, instants: rows.Ins
         entry = entry[next_events.continuing(log, found.user[entry], found.as_of[entry], config)]
         asked = next_events.possible(log, instants, config)
     users = pa.table({"user_id": pa.array(log.users[counts > 0], pa.string()), "count": counts[counts > 0]})
-    return Survey(users, entry, window[entry].astype(np.int8), place[found.user[entry]], found.as_of[entry], asked)
+    there = device.to_host(device.counted(log.region[log.time < instants.cut], len(log.regions)))
+    regions = pa.table({"region": pa.array(log.regions, pa.string()), "count": there})
+    place = place[found.user[entry]]
+    return Survey(users, entry, window[entry].astype(np.int8), place, found.as_of[entry], asked, regions)
 
 
 def build(
@@ -59,14 +65,19 @@ def build(
     found = rows.targets(log, item_codes)
     users = timeline.read(zone.processed, "users", config.features.user_categorical)
     users = users.of(pa.array(log.users, pa.string()))
+    clock = Clock(config.features.timezone, artifacts.read_manifest(zone.processed)["shift_ms"])
     newest = (found.as_of >= instants.cut - config.train.update_days * MS_PER_DAY) & (found.as_of < instants.cut)
     first, (b, c) = np.flatnonzero(instants.window(found.as_of) == 0), chosen.entries
     spans = snapshots.asked(log, found, item_codes, instants, config.train)
+    first_rows = _first_rows(log, instants.cut, chosen.users_before)
     made = {"A": (found, first), "B": (spans, b), "C": (spans, c), "new": (found, np.flatnonzero(newest))}
     for window, (whole, part) in made.items():
-        ids = _row_ids(log, whole, instants.cut, chosen.users_before)
+        ids = _row_ids(whole, first_rows)
         tables = rows.training_rows(log, whole, part, ids, item_codes, config, users, seen=window != "A")
+        tables = (rows.with_context(table, config.features, clock) for table in tables)
         store.write_parts(tables, f"{zone.features}/rows/window={window}/part-{number:05d}.parquet")
+    rehearsal = cold.rehearsal(log, found, chosen.cold, first_rows, instants, config, users)
+    store.write(rehearsal, f"{zone.features}/rows/window={COLD}/part-{number:05d}.parquet")
     stamp = pa.array(np.full(len(log.users), instants.log_end), pa.timestamp("ms", tz="UTC"))
     profiles = rows.snapshot(log, log.users, instants.log_end + 1, config, users).select(profile_columns(config))
     truth = rows.truth(log, found, item_codes, items, instants)
@@ -104,13 +115,17 @@ def _asked(
     return rows.asked(requests, instants.cut, K), truth
 
 
-def _row_ids(log: History, found: rows.Targets, cut: int, users_before: int) -> np.ndarray:
-    """An id for every entry before the cut: from the user's place among all, and the entry's among the user's."""
+def _first_rows(log: History, cut: int, users_before: int) -> np.ndarray:
+    """The id of every user's first row, from the user's place among all who did something before the cut."""
     experienced = device.to_host(device.counted(log.user[log.time < cut], len(log.users))) > 0
-    rank = np.cumsum(experienced) - 1 + users_before
+    return (np.cumsum(experienced) - 1 + users_before) * ROWS_A_USER
+
+
+def _row_ids(found: rows.Targets, first_rows: np.ndarray) -> np.ndarray:
+    """An id for every entry before the cut: those of a user follow his first."""
     place = np.arange(len(found.user))
     first = np.maximum.accumulate(np.where(np.append(True, np.diff(found.user) != 0)[: len(place)], place, 0))
-    return rank[found.user] * ROWS_A_USER + place - first
+    return first_rows[found.user] + place - first
 
 
 def catalogue(zone: artifacts.Zones) -> list[str]:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from contracts.config import Config, FeatureSettings
 from contracts.evaluation import WHOLE_HISTORY, Kind
 from contracts.features import FIRST_VALUE, OUT_OF_VOCABULARY
+from contracts.request_context import Clock, raw_values
 from etl import behaviour, device, encoding, history, profile, store
 from etl.device import Array
 from etl.history import History, ItemLists
@@ -136,6 +137,16 @@ def _training_rows(
         "target_item_codes": device.lists(found.codes_of(chosen), found.sizes[chosen], pa.int32()),
     }
     return pa.table({**identity, **{name: table.column(name) for name in table.column_names}, **coded})
+
+
+def with_context(table: pa.Table, settings: FeatureSettings, clock: Clock) -> pa.Table:
+    """Rows with their request's context as serving sees it: a row that names no region has the user's home."""
+    region = pc.if_else(pc.equal(table["region"], ""), table["home_region"], table["region"])
+    table = table.set_column(table.column_names.index("region"), "region", region)
+    moment = [name for name in settings.context if name != "region"]
+    for name, values in raw_values(moment, [], table["as_of"].to_numpy(), clock).items():
+        table = table.append_column(name, pa.array(values, pa.string()))
+    return table
 
 
 def attributes(users: Timeline, ids: pa.Array, as_of: np.ndarray | int, config: Config) -> dict[str, pa.Array]:

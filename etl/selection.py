@@ -27,6 +27,7 @@ class Survey(NamedTuple):
         user: its user's place in ``users``.
         as_of: its instant, ms.
         next_events: positions in the log of the interactions that could be asked for (``etl/next_events.py``).
+        regions: ``region`` and ``count`` (the same) of the regions that the group's events name.
     """
 
     users: pa.Table
@@ -35,6 +36,7 @@ class Survey(NamedTuple):
     user: np.ndarray
     as_of: np.ndarray
     next_events: np.ndarray
+    regions: pa.Table
 
 
 class Chosen(NamedTuple):

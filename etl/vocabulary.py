@@ -10,6 +10,8 @@ it, so that embeddings stay valid, and what is new comes behind. ``etl/workflow.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -17,14 +19,24 @@ import pyarrow.compute as pc
 
 from contracts import artifacts
 from contracts.config import Config
+from contracts.request_context import FIXED
 from etl import timeline
 from etl.encoding import Encodings
+
+
+class Counted(NamedTuple):
+    """Interactions before the cut by item id, by user id and by region."""
+
+    items: pd.Series
+    users: pd.Series
+    regions: pd.Series
 
 
 def columns(config: Config) -> tuple[list[str], list[str]]:
     """Categorical and numeric columns of the workflow, in its order."""
     features = config.features
-    return ["user_id", "item_id", *features.user_categorical, *features.item_categorical], list(features.item_numeric)
+    categorical = ["user_id", "item_id", *features.user_categorical, *features.item_categorical, *features.context]
+    return categorical, list(features.item_numeric)
 
 
 def fingerprint(config: Config) -> str:
@@ -69,20 +81,17 @@ def catalogue(config: Config, before: Encodings, item_counts: pd.Series) -> list
     return [*known, *sorted(item_counts.index.difference([*known, ""]))]
 
 
-def encodings(
-    config: Config, before: Encodings, item_counts: pd.Series, user_counts: pd.Series, processed: str, cut: int
-) -> Encodings:
+def encodings(config: Config, before: Encodings, counted: Counted, processed: str, cut: int) -> Encodings:
     """Every column's vocabulary or statistics.
 
     Args:
         config: the data set.
         before: the encodings to extend; empty for new ones.
-        item_counts: item id -> interactions before the cut.
-        user_counts: user id -> interactions before the cut.
+        counted: interactions before the cut.
         processed: the zone with the attributes of items and users.
         cut: ms; attributes count as they were before it.
     """
-    features = config.features
+    features, (item_counts, user_counts, region_counts) = config.features, counted
     least = features.min_item_count
     out: Encodings = {
         "user_id": extended(before.get("user_id", []), user_counts, 1),
@@ -100,6 +109,9 @@ def encodings(
     for name in features.item_numeric:
         values = known[name].to_numpy(zero_copy_only=False).astype(np.float64)
         out[name] = _statistics(values, item_counts.to_numpy(np.float64))
+    for name in features.context:
+        # The rare ones are out of vocabulary together, so that what a region never seen has was learned.
+        out[name] = list(FIXED[name]) if name in FIXED else extended(before.get(name, []), region_counts, least)
     return out
 
 

@@ -18,7 +18,7 @@ from train import commands
 
 
 def main(arguments: list[str]) -> int:
-    """Run one command; 0, or 1 with the reason on standard error."""
+    """Run one command; 0, or 1 with the reason on standard error (130: interrupted)."""
     options = parser().parse_args(arguments)
     _quiet()
     try:
@@ -26,6 +26,9 @@ def main(arguments: list[str]) -> int:
     except TriremeError as error:
         print(f"train {options.command}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"train {options.command}: interrupted", file=sys.stderr)
+        return 130
     return 0
 
 

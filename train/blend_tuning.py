@@ -45,7 +45,8 @@ class Blend(NamedTuple):
     Attributes:
         signals: retrieval's weights by signal, their sum 1, those of 0 left out.
         retrieval_weight: of retrieval's score against the ranker's log probability.
-        retrieval_ndcg: NDCG@10 of retrieval's order, of each fold by the weights best on the others.
+        retrieval_ndcg: NDCG@10 of retrieval's order, of each fold by the weights best on the others, of all that were
+            tried (where to look was found with all requests; which to take was not).
         ndcg: the same of the blend.
     """
 
@@ -64,17 +65,18 @@ def tune(probability: np.ndarray, signals: Mapping[str, np.ndarray], requests: R
         requests: whose candidates they are.
         fold: int ``[requests]``.
     """
-    lists, search = Lists(requests), _Search(signals, requests)
+    search = _Search(signals, requests)
+    lists, everyone = search.lists, np.ones(len(fold), bool)
+    weights = search.climbed()
+    weight, _ = _mixed(probability, search.scores(weights), lists, everyone)
     retrieval_ndcg, ndcg = (np.full(len(fold), np.nan) for _ in range(2))
     for number in np.unique(fold):
         held_out = fold == number
         if not np.isnan(lists.ideal[~held_out]).all():
-            weights = search.best(~held_out)
-            retrieval_ndcg[held_out] = search.ndcg(weights)[held_out]
-            _, by_weight = _mixed(probability, search.scores(weights), lists, ~held_out)
+            others = search.best_tried(~held_out)
+            retrieval_ndcg[held_out] = search.ndcg(others)[held_out]
+            _, by_weight = _mixed(probability, search.scores(others), lists, ~held_out)
             ndcg[held_out] = by_weight[held_out]
-    weights = search.best(np.ones(len(fold), bool))
-    weight, _ = _mixed(probability, search.scores(weights), lists, np.ones(len(fold), bool))
     return Blend(search.named(weights), weight, float(np.nanmean(retrieval_ndcg)), float(np.nanmean(ndcg)))
 
 
@@ -95,49 +97,55 @@ def _mixed(
 
 
 class _Search:
-    """Coordinate ascent over ``SIGNAL_WEIGHTS``, from several starts; what was scored once is kept."""
+    """Coordinate ascent over ``SIGNAL_WEIGHTS`` from several starts, that remembers what it tried.
+
+    Weights are tuples, by signal; twice the weights are the same order.
+    """
 
     def __init__(self, signals: Mapping[str, np.ndarray], requests: Requests):
         # What says the same of all candidates of all requests is the trace of a source that is not there.
         self._signals = {name: held.astype(np.float64) for name, held in signals.items() if np.ptp(held) > 0}
-        self._lists = Lists(requests)
-        self._known: dict[tuple[float, ...], np.ndarray] = {}
+        self.lists = Lists(requests)
+        self._tried: dict[tuple[float, ...], np.ndarray] = {}
 
-    def best(self, chosen: np.ndarray) -> tuple[float, ...]:
-        """The weights of the best mean NDCG@10 of the chosen requests; the first found of equals."""
+    def climbed(self) -> tuple[float, ...]:
+        """The best weights that are found, from the two best of each signal alone and all alike."""
         number = len(self._signals)
         starts = [tuple(float(i == j) for j in range(number)) for i in range(number)] + [(1.0,) * number]
-        starts.sort(key=lambda weights: -self._mean(weights, chosen))
-        return max((self._climbed(start, chosen) for start in starts[:2]), key=lambda found: self._mean(found, chosen))
+        starts.sort(key=self._mean, reverse=True)
+        return max(map(self._climbed, starts[:2]), key=self._mean)
 
-    def _climbed(self, weights: tuple[float, ...], chosen: np.ndarray) -> tuple[float, ...]:
-        reached, before = self._mean(weights, chosen), -np.inf
+    def best_tried(self, chosen: np.ndarray) -> tuple[float, ...]:
+        """Of all weights that were tried, the best by some requests; the first of equals."""
+        return max(self._tried, key=lambda weights: float(np.nanmean(self._tried[weights][chosen])))
+
+    def _climbed(self, weights: tuple[float, ...]) -> tuple[float, ...]:
+        reached, before = self._mean(weights), -np.inf
         while reached > before:
             before = reached
             for place in range(len(weights)):
                 tried = [(*weights[:place], weight, *weights[place + 1 :]) for weight in SIGNAL_WEIGHTS]
-                found = max((one for one in tried if any(one)), key=lambda one: self._mean(one, chosen))
-                if self._mean(found, chosen) > reached + _LEAST_GAIN:
-                    weights, reached = found, self._mean(found, chosen)
+                found = max(filter(any, tried), key=self._mean)
+                if self._mean(found) > reached + _LEAST_GAIN:
+                    weights, reached = found, self._mean(found)
         return weights
 
-    def _mean(self, weights: tuple[float, ...], chosen: np.ndarray) -> float:
-        return float(np.nanmean(self.ndcg(weights)[chosen]))
+    def _mean(self, weights: tuple[float, ...]) -> float:
+        return float(np.nanmean(self.ndcg(weights)))
 
     def ndcg(self, weights: tuple[float, ...]) -> np.ndarray:
         """NDCG@10 of each request by these weights."""
-        # Twice the weights are the same order.
-        key = tuple(round(weight / sum(weights), 6) for weight in weights)
-        if key not in self._known:
-            self._known[key] = self._lists.ndcg(self.scores(weights))
-        return self._known[key]
+        key = tuple(round(weight / sum(weights), 4) for weight in weights)
+        if key not in self._tried:
+            self._tried[key] = self.lists.ndcg(self.scores(key))
+        return self._tried[key]
 
     def scores(self, weights: tuple[float, ...]) -> np.ndarray:
         """``retrieval_score`` of every candidate."""
         return retrieval_score(self._signals, self.named(weights))
 
     def named(self, weights: tuple[float, ...]) -> dict[str, float]:
-        """The weights as ``blend.json`` has them."""
+        """The weights as ``blend.json`` has them: their sum is 1, and those of 0 are left out."""
         total = sum(weights)
         return {name: round(weight / total, 4) for name, weight in zip(self._signals, weights) if weight}
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
 from train.baselines import TITLES as BASELINES
 
@@ -51,19 +52,21 @@ def cold_start(points: Sequence[Mapping[str, Any]]) -> bytes:
     """NDCG@10 by how many of a user's interactions are known, answers and trending."""
     figure, axes = _figure(3.6, "Cold start: NDCG@10 by known interactions of the same users")
     place = range(len(points))
-    for name, colour, label in (("trending", BASE, "trending alone"), ("served", OURS, "the answers")):
+    # The label of the line that ends higher stands above its end, the other's below: often they end together.
+    side = 7 if points[-1]["served"]["mean"] >= points[-1]["trending"]["mean"] else -7
+    drawn = ("trending", BASE, "trending alone", -side), ("served", OURS, "the answers", side)
+    for name, colour, label, shift in drawn:
         held = [point[name] for point in points]
         means = [x["mean"] for x in held]
         ends = [[x["interval"][side] for x in held] for side in (0, 1)]
         axes.fill_between(list(place), ends[0], ends[1], color=colour, alpha=0.18, linewidth=0)
         axes.plot(list(place), means, "o-", color=colour, linewidth=2, markersize=5)
         axes.annotate(
-            label, (len(points) - 1, means[-1]), (8, 0), textcoords="offset points", color=colour, va="center"
+            label, (len(points) - 1, means[-1]), (8, shift), textcoords="offset points", color=colour, va="center"
         )
     axes.set_xticks(list(place), [str(point["known_events"]) for point in points])
     axes.set_xlim(-0.2, len(points) - 0.2)
     axes.set_xlabel("interactions known", fontsize=_LABEL)
-    axes.set_ylim(bottom=0)
     axes.grid(axis="x", visible=False)
     return _png(figure)
 
@@ -88,6 +91,10 @@ def reliability(calibration: Mapping[str, Any]) -> bytes:
         )
         axes.set_xscale("log")
         axes.set_yscale("log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.set_major_formatter(PercentFormatter(1.0))
+            axis.set_minor_formatter(NullFormatter())
     axes.legend(frameon=False, fontsize=_LABEL)
     axes.set_xlabel("predicted probability", fontsize=_LABEL)
     axes.set_ylabel("observed share", fontsize=_LABEL)
@@ -106,7 +113,9 @@ def slices(documents: Sequence[Mapping[str, Any]]) -> bytes:
         _whiskers(axes, held, at, across=True)
     axes.set_yticks(range(len(shown)), [f"{x['group']}: {x['name']}  ({x['requests']:,})" for x in shown])
     axes.grid(axis="y", visible=False)
-    axes.legend(*[part[::-1] for part in axes.get_legend_handles_labels()], loc="lower right", frameon=False)
+    # Above the bars: beside them there is no place that none of them may reach.
+    handles = [part[::-1] for part in axes.get_legend_handles_labels()]
+    axes.legend(*handles, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False, borderaxespad=0.2)
     axes.set_ylim(-0.6, len(shown) - 0.4)
     return _png(figure)
 

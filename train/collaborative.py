@@ -32,6 +32,7 @@ def write(config: Config, zones: Zones, zone: str, held: Catalogue, until: int) 
         items,
         held.size,
         settings.item_item_regularization,
+        settings.item_item_regularization_power,
         settings.item_item_neighbours,
         settings.item_item_items,
     )

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from contracts.config import Config
-from contracts.features import query_columns
-from train.attention import SEQUENCE, TARGET, TOKEN
+from contracts.features import OUT_OF_VOCABULARY, query_columns
+from train import ranks
+from train.attention import CONTEXT, SEQUENCE, TARGET, TOKEN
+from train.batches import batches as drawn
+from train.batches import constant
 from train.pairs import Pairs, Queries
 from train.sequences import Sequences
 from train.tables import Catalogue
 from train.towers import RECENT_ITEMS, RECENT_WEIGHTS, Shape
 
 Columns = dict[str, Any]
-Epoch = Callable[[], Iterator[Columns]]
+#: From a batch's number and its examples to its columns.
+Gather = Callable[[tf.Tensor, tf.Tensor], Columns]
 
 
 def shape(config: Config, held: Catalogue, widths: Mapping[str, int]) -> Shape:
     """Sizes of the towers for a catalogue; tables have room for every code that serving may send."""
     return Shape(
         held.query_sizes,
-        {name: int(codes.max()) + 1 for name, codes in held.item_codes.items()},
+        {name: int(codes.max()) + 1 for name, codes in held.item_columns.items()},
         config.features.recent_items,
         config.train.embedding_dim,
         widths,
+        tuple(held.item_numbers),
+        config.features.context,
     )
 
 
@@ -38,30 +45,70 @@ def query_inputs(queries: Queries, names: tuple[str, ...]) -> Columns:
 
 
 def item_inputs(held: Catalogue, codes: np.ndarray) -> Columns:
-    """The item tower's inputs for item codes: a column each, int64 ``[batch, 1]``."""
-    return {name: by_code[codes][:, None] for name, by_code in held.item_codes.items()}
+    """The item tower's inputs for item codes: a column each, ``[batch, 1]``, of codes int64 and of numbers float32."""
+    return {name: by_code[codes][:, None] for name, by_code in held.item_columns.items()}
 
 
-def epochs(config: Config, held: Catalogue, learned: Pairs | Sequences, generator: np.random.Generator) -> Epoch:
-    """What makes the batches of an epoch, in another order each time."""
+def batches(config: Config, held: Catalogue, learned: Pairs | Sequences, epochs: int) -> tuple[tf.data.Dataset, int]:
+    """The towers' batches of all epochs, and how many an epoch has: of the rank that has fewest.
+
+    The arrays lie in the graph and a batch is gathered there, without Python.
+    """
+    gather = _sequences(config, learned) if isinstance(learned, Sequences) else _pairs(config, held, learned)
+    wanted, number = config.train.retrieval_batch, learned.number
+    # Of sequences, which have different numbers of pairs, as many as have ``wanted`` pairs on average.
+    size = number // learned.steps(wanted) if isinstance(learned, Sequences) else min(wanted, number)
+    steps = ranks.least(learned.steps(wanted))
+    return drawn(gather, number, size, steps, epochs, config.train.seed), steps
+
+
+def _pairs(config: Config, held: Catalogue, learned: Pairs) -> Gather:
+    """Columns of pairs; the ids of some users are hidden, which trains the path that serves one never seen."""
     settings, names = config.train, query_columns(config.features)
+    rows, row = np.unique(learned.row, return_inverse=True)
+    known, places, items = _constants(learned.queries.take(rows)), constant(row), constant(learned.item)
+    by_code = {name: constant(codes) for name, codes in held.item_columns.items()}
 
-    def of_sequences() -> Iterator[Columns]:
-        assert isinstance(learned, Sequences)
-        for queries, sequence, token, target in learned.batches(settings.retrieval_batch, generator):
-            yield query_inputs(queries, names) | {SEQUENCE: sequence, TOKEN: token, TARGET: target}
+    def gather(step, chosen):
+        columns = query_inputs(_some(known, tf.gather(places, chosen)), names)
+        hidden = tf.random.stateless_uniform(tf.shape(chosen), (settings.seed, step)) < settings.id_dropout
+        unknown = tf.constant(OUT_OF_VOCABULARY, tf.int64)
+        columns["user_id"] = tf.where(hidden[:, None], unknown, columns["user_id"])
+        item = tf.gather(items, chosen)
+        return columns | {name: tf.gather(codes, item)[:, None] for name, codes in by_code.items()}
 
-    def of_pairs() -> Iterator[Columns]:
-        assert isinstance(learned, Pairs)
-        for queries, item in learned.batches(settings.retrieval_batch, settings.id_dropout, generator):
-            yield query_inputs(queries, names) | item_inputs(held, item)
-
-    return of_sequences if isinstance(learned, Sequences) else of_pairs
+    return gather
 
 
-def signature(epoch: Epoch) -> dict[str, tf.TensorSpec]:
-    """Types and shapes of an epoch's batches. Lists of sequences are cut to the longest of a batch."""
-    first = next(epoch())
-    cut = (RECENT_ITEMS, RECENT_WEIGHTS) if SEQUENCE in first else ()
-    shapes = {name: (None, None) if name in cut else (None, *value.shape[1:]) for name, value in first.items()}
-    return {name: tf.TensorSpec(shapes[name], value.dtype) for name, value in first.items()}
+def _sequences(config: Config, learned: Sequences) -> Gather:
+    """Columns of whole sequences, their lists cut to the longest, and of every pair its sequence, token and item."""
+    names = query_columns(config.features)
+    starts = constant(np.searchsorted(learned.sequence, np.arange(learned.number + 1)))
+    known, tokens, items = _constants(learned.queries), constant(learned.token), constant(learned.item)
+    contexts = constant(learned.context)
+
+    def gather(_step, chosen):
+        queries = _some(known, chosen)
+        first, sizes = tf.gather(starts, chosen), tf.gather(starts, chosen + 1) - tf.gather(starts, chosen)
+        sequence = tf.repeat(tf.range(tf.size(chosen, tf.int64)), sizes)
+        pair = tf.repeat(first - tf.cumsum(sizes) + sizes, sizes) + tf.range(tf.size(sequence, tf.int64))
+        # A token more than the longest list: where a user without any has his.
+        longest = tf.reduce_max(tf.math.count_nonzero(queries.recent_items, axis=1)) + 1
+        columns = query_inputs(queries, names)
+        cut = {name: columns[name][:, :longest] for name in (RECENT_ITEMS, RECENT_WEIGHTS)}
+        taken = {TOKEN: tf.gather(tokens, pair), TARGET: tf.gather(items, pair), CONTEXT: tf.gather(contexts, pair)}
+        return columns | cut | {SEQUENCE: sequence, **taken}
+
+    return gather
+
+
+def _constants(queries: Queries) -> Any:
+    """Queries whose arrays are tensors."""
+    parts: list[Any] = [constant(getattr(queries, field.name)) for field in dataclasses.fields(queries)]
+    return Queries(*parts)
+
+
+def _some(known: Any, rows: tf.Tensor) -> Any:
+    """Some rows of such queries."""
+    parts: list[Any] = [tf.gather(getattr(known, field.name), rows) for field in dataclasses.fields(known)]
+    return Queries(*parts)

@@ -1,8 +1,9 @@
 """Item-item collaborative filtering: EASE (Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019).
 
-A closed form: with the Gram matrix ``G = X'X`` of users by items and ``P = (G + regularization I)^-1``, the weight from
-item i to item j is ``-P[i, j] / P[j, j]``. Cubic in the
-items or, where they are fewer, nearly so in the users.
+A closed form: with the Gram matrix ``G = X'X`` of users by items and ``P = (G + L)^-1``, the weight from item i to
+item j is ``-P[i, j] / P[j, j]``. The paper's ``L`` is ``regularization I``; with a ``power`` p an item of n users has
+``regularization (n / mean n)^p``, which is the paper's solution for columns scaled by ``n^(-p/2)``: what many took is
+held back more. Cubic in the items or, where they are fewer, nearly so in the users.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _CHUNK = 1024
 
 
 def neighbours(
-    users: np.ndarray, items: np.ndarray, catalogue: int, regularization: float, number: int, most: int
+    users: np.ndarray, items: np.ndarray, catalogue: int, regularization: float, power: float, number: int, most: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The strongest links of EASE, positive or negative.
 
@@ -28,6 +29,7 @@ def neighbours(
         items: int ``[pairs]``, 0 is the first item of the catalogue; a pair twice counts once.
         catalogue: number of items.
         regularization: of EASE.
+        power: by which it grows with an item's users; 0 is the paper's.
         number: links kept per item.
         most: items at most, those of most users (memory goes with the square); the others get no neighbours.
 
@@ -39,7 +41,7 @@ def neighbours(
     place = np.full(catalogue, -1)
     place[held] = np.arange(len(held))
     known = place[items] >= 0
-    weights = ease(users[known], place[items[known]], len(held), regularization)
+    weights = ease(users[known], place[items[known]], len(held), regularization, power)
     width = min(number, len(held))
     codes = np.zeros((catalogue, number), np.int32)
     strengths = np.zeros((catalogue, number), np.float32)
@@ -56,7 +58,7 @@ def neighbours(
     return codes, strengths
 
 
-def ease(users: np.ndarray, items: np.ndarray, catalogue: int, regularization: float) -> np.ndarray:
+def ease(users: np.ndarray, items: np.ndarray, catalogue: int, regularization: float, power: float = 0.0) -> np.ndarray:
     """The whole weight matrix, float32 ``[catalogue, catalogue]``: row i holds what a user of item i gives to others.
 
     Raises:
@@ -66,7 +68,7 @@ def ease(users: np.ndarray, items: np.ndarray, catalogue: int, regularization: f
     matrix = sparse.csr_matrix((np.ones(len(users), np.float32), (users, items)), shape)
     matrix.data[:] = 1.0
     try:
-        weights = _inverse(matrix, np.float32(regularization))
+        weights = _inverse(matrix, _penalties(matrix, regularization, power))
     except linalg.LinAlgError as error:
         raise ArtifactError(
             f"item-item: expected a positive definite matrix of {catalogue} items, LAPACK says: {error}; "
@@ -77,25 +79,32 @@ def ease(users: np.ndarray, items: np.ndarray, catalogue: int, regularization: f
     return weights
 
 
-def _inverse(matrix: sparse.csr_matrix, regularization: np.float32) -> np.ndarray:
-    """``(X'X + regularization I)^-1`` for ``X`` ``[users, items]``, float32 ``[items, items]``."""
+def _penalties(matrix: sparse.csr_matrix, regularization: float, power: float) -> np.ndarray:
+    """The diagonal of ``L``, float32 ``[items]``; an item that nobody took counts as one that one user took."""
+    taken = np.maximum(np.bincount(matrix.indices, minlength=matrix.shape[1]), 1)
+    return (regularization * (taken / taken.mean()) ** power).astype(np.float32)
+
+
+def _inverse(matrix: sparse.csr_matrix, penalties: np.ndarray) -> np.ndarray:
+    """``(X'X + L)^-1`` for ``X`` ``[users, items]`` and the diagonal of ``L``, float32 ``[items, items]``."""
     users, items = matrix.shape
     if users >= items:
         gram = (matrix.T @ matrix).toarray()
-        gram[np.diag_indices_from(gram)] += regularization
+        gram[np.diag_indices_from(gram)] += penalties
         factor = linalg.cholesky(gram, lower=True, overwrite_a=True)
         inverse, _ = lapack.spotri(factor, lower=1, overwrite_c=1)
         inverse = np.tril(inverse)
         inverse += np.tril(inverse, -1).T
         return inverse
     # Woodbury: with fewer users than items, factor the smaller users' matrix (completejourney: a quarter of the time).
-    gram = (matrix @ matrix.T).toarray()
-    gram[np.diag_indices_from(gram)] += regularization
+    gram = ((matrix @ sparse.diags(1.0 / penalties)) @ matrix.T).toarray()
+    gram[np.diag_indices_from(gram)] += np.float32(1.0)
     factor = linalg.cholesky(gram, lower=True, overwrite_a=True)
     half = linalg.solve_triangular(factor, matrix.toarray(), lower=True, overwrite_b=True, check_finite=False)
     inverse = half.T @ half
-    inverse /= -regularization
-    inverse[np.diag_indices_from(inverse)] += 1.0 / regularization
+    inverse /= -penalties[:, None]
+    inverse /= penalties[None, :]
+    inverse[np.diag_indices_from(inverse)] += 1.0 / penalties
     return inverse
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -47,21 +47,10 @@ class Pairs:
     row: np.ndarray
     item: np.ndarray
 
-    def batches(
-        self, size: int, id_dropout: float, generator: np.random.Generator
-    ) -> Iterator[tuple[Queries, np.ndarray]]:
-        """One epoch in random order, whole batches only: queries with some ids out of vocabulary, and item codes.
-
-        Dropping ids trains the path that serves a user whom the model has never seen.
-        """
-        size = min(size, len(self.row))
-        order = generator.permutation(len(self.row))
-        for start in range(0, len(order) - size + 1, size):
-            chosen = order[start : start + size]
-            queries = self.queries.take(self.row[chosen])
-            codes = queries.user_codes.copy()
-            codes[generator.random(size) < id_dropout, 0] = OUT_OF_VOCABULARY
-            yield dataclasses.replace(queries, user_codes=codes), self.item[chosen]
+    @property
+    def number(self) -> int:
+        """Of the pairs."""
+        return len(self.row)
 
     def share(self, rank: int, size: int) -> Pairs:
         """Every ``size``-th pair from the ``rank``-th on, equally many for all ranks."""

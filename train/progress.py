@@ -17,26 +17,23 @@ log = logging.getLogger(__name__)
 
 #: Points of a training curve that a manifest keeps.
 _MOST_LOSSES = 200
+#: Batches in one call of TensorFlow, and calls of an epoch of many batches: the bar moves by calls.
+_MOST_TOGETHER, _LEAST_CALLS = 16, 8
 
 
-class _Mean:
-    """A running mean."""
+def together(batches: int) -> int:
+    """How many of an epoch's batches are trained on in one call of TensorFlow, with nothing of Python between them.
 
-    def __init__(self) -> None:
-        self.count, self.mean = 0, 0.0
-
-    def add(self, value: float) -> float:
-        """Take one value in; the mean of all so far."""
-        self.count += 1
-        self.mean += (value - self.mean) / self.count
-        return self.mean
+    A step of the ranker takes milliseconds, one of them Python's. Horovod's callbacks must act at every batch.
+    """
+    return 1 if world().size > 1 else max(1, min(_MOST_TOGETHER, batches // _LEAST_CALLS))
 
 
 class TrainingBar(tf.keras.callbacks.Callback):
     """A Keras callback over all epochs.
 
     Attributes:
-        losses: mean loss of each of at most 200 equal stretches of the batches, in order.
+        losses: mean loss of each of at most 200 stretches of the batches, in order.
         loss: mean loss of the last epoch.
     """
 
@@ -44,8 +41,8 @@ class TrainingBar(tf.keras.callbacks.Callback):
         super().__init__()
         self.loss = float("nan")
         self.losses: list[float] = []
-        self._stretch = _Mean()
         self._stretch_batches = -(-batches * epochs // _MOST_LOSSES)
+        self._stretch, self._in_stretch = 0.0, 0
         self._batches, self._batch_size, self._epochs, self._title = batches, batch_size, epochs, title
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -59,7 +56,7 @@ class TrainingBar(tf.keras.callbacks.Callback):
         )
         self._task = TaskID(0)
         self._done = 0
-        self._epoch = _Mean()
+        self._in_epoch = 0
         self._started = 0.0
 
     def __enter__(self) -> TrainingBar:
@@ -77,26 +74,29 @@ class TrainingBar(tf.keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs=None) -> None:
         """Start the mean anew."""
-        self._epoch = _Mean()
+        self._in_epoch, self.loss = 0, 0.0
 
     def on_train_batch_end(self, batch: int, logs=None) -> None:
-        """Move on by a batch."""
-        self._done += 1
-        loss = float((logs or {})["loss_batch"])
-        self.loss = self._epoch.add(loss)
-        mean = self._stretch.add(loss)
-        if self._stretch.count == self._stretch_batches:
-            self.losses.append(round(mean, 5))
-            self._stretch = _Mean()
+        """Move on to a batch: by several where they were trained on together (Keras tells of their last)."""
+        new, mean = batch + 1 - self._in_epoch, float((logs or {})["loss"])
+        # Keras tells the mean of the epoch so far.
+        self._stretch += mean * (batch + 1) - self.loss * self._in_epoch
+        self._in_stretch += new
+        self._done, self._in_epoch, self.loss = self._done + new, batch + 1, mean
+        if self._in_stretch >= self._stretch_batches:
+            self._close_stretch()
         rate = self._done * self._batch_size * world().size / max(time.monotonic() - self._started, 1e-9)
-        self._bar.update(self._task, advance=1, loss=self.loss, rate=rate)
+        self._bar.update(self._task, advance=new, loss=self.loss, rate=rate)
 
     def on_train_end(self, logs=None) -> None:
         """Close the bar; what is left of the last stretch counts as one."""
-        if self._stretch.count:
-            self.losses.append(round(self._stretch.mean, 5))
-            self._stretch = _Mean()
+        if self._in_stretch:
+            self._close_stretch()
         self._bar.stop()
+
+    def _close_stretch(self) -> None:
+        self.losses.append(round(self._stretch / self._in_stretch, 5))
+        self._stretch, self._in_stretch = 0.0, 0
 
 
 #: Epochs without a better figure after which training ends.

@@ -20,11 +20,20 @@ from contracts.blending import calibrated, personal_score, retrieval_score
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, RETRIEVAL_SIGNALS, ranker_categorical, ranker_continuous
-from train import blend_tuning, current, ranking_model, ranking_rows, ranking_trees, ranks
+from train import (
+    blend_tuning,
+    current,
+    evidence_tuning,
+    precision,
+    ranking_model,
+    ranking_rows,
+    ranking_trees,
+    ranks,
+)
 from train.blend_tuning import mean_ndcg
 from train.calibration import Calibration, calibrate, folds, platt
 from train.onnx_export import export
-from train.progress import BestEpoch, TrainingBar
+from train.progress import BestEpoch, TrainingBar, together
 from train.ranking_model import Inputs
 from train.ranking_rows import Candidates
 from train.ranking_trees import Trees
@@ -53,7 +62,7 @@ def run(
         return {}
     drop_manifest(zones.ranker)
     onnx, error = ranker_onnx(fitted, learned)
-    calibration, weights, figures = tune(config, onnx, held_out)
+    calibration, weights, figures = tune(config, zones, onnx, held_out)
     filesystem, path = fsspec.core.url_to_fs(f"{zones.ranker}/ranker.onnx")
     filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
     filesystem.pipe_file(path, onnx)
@@ -130,18 +139,26 @@ def fit(
     if settings.ranker == "trees":
         return ranking_trees.fit(settings, learned, _VALIDATION_SHARE, on_epoch)
     tf.keras.utils.set_random_seed(settings.seed)
+    policy = precision.policy(settings.mixed_precision)
     model = ranking_model.build(settings, columns)
+    trained = model if policy == precision.WHOLE else ranking_model.build(settings, columns, policy)
     kept, validation = ranking_rows.divided(learned, _VALIDATION_SHARE, settings.seed)
-    batches = ranking_rows.batches(kept.share(*ranks.world()), columns, settings)
-    number, size = ranks.least(int(batches.cardinality())), settings.ranker_batch
-    bar = TrainingBar(settings.ranker, number, size, settings.ranker_epochs)
+    batches, number = ranking_rows.batches(kept.share(*ranks.world()), columns, settings, settings.ranker_epochs)
+    bar = TrainingBar(settings.ranker, number, settings.ranker_batch, settings.ranker_epochs)
     untold = Fitted(model, columns, [], 0, {})
-    best = BestEpoch(lambda: ranks.agreed(judge(untold, validation, bool(settings.second_task))), on_epoch)
-    optimizer = ranks.optimizer(settings.ranker_learning_rate)
+
+    def judged() -> dict[str, float]:
+        precision.take_over(model, trained)
+        return ranks.agreed(judge(untold, validation, bool(settings.second_task)))
+
+    best = BestEpoch(judged, on_epoch)
+    optimizer = precision.optimizer(ranks.optimizer(settings.ranker_learning_rate), policy)
     watched = [*ranks.callbacks(settings.ranker_learning_rate, number * settings.ranker_epochs), bar, best]
-    model.compile(optimizer=optimizer, loss=ranking_model.losses(settings), metrics=[])  # pyright: ignore[reportArgumentType]
+    losses: Any = ranking_model.losses(settings)
+    trained.compile(optimizer=optimizer, loss=losses, metrics=[], steps_per_execution=together(number))
     with bar:
-        model.fit(batches.take(number), epochs=settings.ranker_epochs, verbose=0, callbacks=watched)  # pyright: ignore[reportArgumentType]
+        trained.fit(batches, epochs=settings.ranker_epochs, steps_per_epoch=number, verbose=0, callbacks=watched)  # pyright: ignore[reportArgumentType]
+    precision.take_over(model, trained)
     ranks.check_equal(model)
     return Fitted(model, columns, bar.losses, best.epochs, best.figures)
 
@@ -179,10 +196,16 @@ def ranker_onnx(fitted: Fitted | Trees, learned: Candidates) -> tuple[bytes, flo
     return export(logit, columns.signature(), "logit", samples, relative=True)
 
 
-def tune(config: Config, onnx: bytes, asked: Candidates) -> tuple[Calibration, dict[str, Any], dict[str, float]]:
+def tune(
+    config: Config, zones: Zones, onnx: bytes, asked: Candidates
+) -> tuple[Calibration, dict[str, Any], dict[str, Any]]:
     """The calibration and the blend's weights by window C's candidates, and NDCG@10 of each order on C."""
     session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
-    (logits,) = session.run(["logit"], {"categorical": asked.categorical, "continuous": asked.continuous})
+
+    def scored(some: Candidates) -> np.ndarray:
+        return session.run(["logit"], {"categorical": some.categorical, "continuous": some.continuous})[0]
+
+    logits = scored(asked)
     if (slope := platt(logits, asked.label)[0]) <= 0:
         raise ArtifactError(
             f"the ranker's order is worse than chance on window C (Platt slope {slope:.3f}, expected > 0): "
@@ -190,20 +213,35 @@ def tune(config: Config, onnx: bytes, asked: Candidates) -> tuple[Calibration, d
         )
     seed = config.train.seed
     found = calibrate(logits, asked.label, asked.request, seed)
-    names = ranker_continuous(config.features)
-    signals = {name: asked.continuous[:, names.index(name)] for name in RETRIEVAL_SIGNALS}
+    signals = _signals(config, asked)
     probability = calibrated(logits, found.knots)
     chosen = blend_tuning.tune(probability, signals, asked, folds(len(asked.relevant), seed))
     mixed = personal_score(probability, retrieval_score(signals, chosen.signals), chosen.retrieval_weight)
+    # The slope that makes the sum the log odds of what was taken: a sum of many parts is wider than each of them.
+    spread = round(max(platt(mixed, asked.label)[0], _LEAST_SPREAD), 4)
+
+    def personal(some: Candidates) -> np.ndarray:
+        known = retrieval_score(_signals(config, some), chosen.signals)
+        return personal_score(calibrated(scored(some), found.knots), known, chosen.retrieval_weight, spread)
+
+    little = evidence_tuning.cold(config, zones, personal)
+    halves, curve = evidence_tuning.halves(evidence_tuning.lists(config, zones, "C", asked, personal), little)
     blend = {
         "retrieval_weight": chosen.retrieval_weight,
         "signals": chosen.signals,
-        # The slope that makes the sum the log odds of what was taken: a sum of many parts is wider than each of them.
-        "spread": round(max(platt(mixed, asked.label)[0], _LEAST_SPREAD), 4),
+        "spread": spread,
+        "evidence_half": halves.personal,
+        "ranker_evidence_half": halves.ranker,
     }
     figures = {
         "ndcg_at_10_retrieval": chosen.retrieval_ndcg,
         "ndcg_at_10_ranker": mean_ndcg(logits, asked),
         "ndcg_at_10_blend": chosen.ndcg,
     }
-    return found, blend, {name: round(value, 5) for name, value in figures.items()}
+    return found, blend, {name: round(value, 5) for name, value in figures.items()} | {"cold_start": curve}
+
+
+def _signals(config: Config, asked: Candidates) -> dict[str, np.ndarray]:
+    """``retrieval_score``'s signals among the ranker's inputs."""
+    names = ranker_continuous(config.features)
+    return {name: asked.continuous[:, names.index(name)] for name in RETRIEVAL_SIGNALS}

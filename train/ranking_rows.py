@@ -13,7 +13,9 @@ from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import ranker_categorical, ranker_continuous
 from contracts.model_settings import TrainSettings
-from train import second_task
+from train import ranks, second_task
+from train.batches import batches as drawn
+from train.batches import constant
 from train.ranking_loss import LIST, PADDED
 from train.ranking_model import LABEL, SECOND, Inputs
 from train.tables import flat, numbers, read
@@ -94,17 +96,16 @@ def divided(learned: Candidates, share: float, seed: int) -> tuple[Candidates, C
     return learned.of(np.flatnonzero(~held_out)), learned.of(np.flatnonzero(held_out))
 
 
-def batches(learned: Candidates, inputs: Inputs, settings: TrainSettings) -> tf.data.Dataset:
-    """Batches of about ``ranker_batch`` candidates for Keras: whole lists of ``LIST`` places.
+def batches(learned: Candidates, inputs: Inputs, settings: TrainSettings, epochs: int) -> tuple[tf.data.Dataset, int]:
+    """Batches of about ``ranker_batch`` candidates for Keras, whole lists of ``LIST`` places; how many an epoch has.
 
-    They are shuffled anew every epoch. The arrays lie in the graph and a batch is gathered there, without Python.
+    The arrays lie in the graph and a batch is gathered there, without Python.
     """
     places = lists(learned, settings.seed)
-    rows, categorical = tf.constant(places), tf.constant(learned.categorical)
-    continuous, label = tf.constant(learned.continuous), tf.constant(learned.label)
-    target = tf.constant(learned.second)
+    rows, categorical, continuous = map(constant, (places, learned.categorical, learned.continuous))
+    label, target = constant(learned.label), constant(learned.second)
 
-    def batch(chosen):
+    def batch(_step, chosen):
         row = tf.reshape(tf.gather(rows, chosen), (-1, 1))
         held, at = row >= 0, tf.maximum(row[:, 0], 0)
         y = tf.where(held, tf.gather(label, at)[:, None], PADDED)
@@ -112,9 +113,9 @@ def batches(learned: Candidates, inputs: Inputs, settings: TrainSettings) -> tf.
             y = {LABEL: y, SECOND: tf.where(held, tf.gather(target, at)[:, None], np.nan)}
         return inputs.split(tf.gather(categorical, at), tf.gather(continuous, at)), y
 
-    together = min(max(1, settings.ranker_batch // LIST), len(places))
-    requests = tf.data.Dataset.range(len(places)).shuffle(len(places), seed=settings.seed)
-    return requests.batch(together, drop_remainder=True).map(batch).prefetch(2)
+    size = min(max(1, settings.ranker_batch // LIST), len(places))
+    steps = ranks.least(len(places) // size)
+    return drawn(batch, len(places), size, steps, epochs, settings.seed), steps
 
 
 def lists(learned: Candidates, seed: int) -> np.ndarray:

@@ -69,14 +69,14 @@ def place(environ: MutableMapping[str, str] = os.environ) -> None:
 
 def optimizer(learning_rate: float) -> Any:
     """Adam; over several ranks on the mean of their gradients."""
-    import tensorflow as tf
+    from train.adam import Adam
 
     hvd, size = _horovod(), world().size
     if size == 1:
-        return tf.keras.optimizers.Adam(learning_rate)
+        return Adam(learning_rate)
     assert hvd
     # Merlin would wrap a bare one itself, but Keras models that are not Merlin's are trained here too.
-    return hvd.DistributedOptimizer(tf.keras.optimizers.legacy.Adam(learning_rate))
+    return hvd.DistributedOptimizer(Adam(learning_rate))
 
 
 def callbacks(learning_rate: float, steps: int) -> list[Any]:
@@ -135,7 +135,8 @@ def check_equal(model: Any) -> None:
     Raises:
         TrainError: when they did not, so that no rank's model is taken for that of all.
     """
-    marks = _gathered(zlib.crc32(b"".join(np.ascontiguousarray(part).tobytes() for part in model.get_weights())))
+    trained = (np.ascontiguousarray(variable.numpy()).tobytes() for variable in model.trainable_variables)
+    marks = _gathered(zlib.crc32(b"".join(trained)))
     if len(set(marks)) > 1:
         raise TrainError(
             f"expected equal weights on all {len(marks)} ranks after training, their checksums are {marks}: "

@@ -29,6 +29,12 @@ log = logging.getLogger(__name__)
 
 #: Ends of the names of metrics that tell of the machine and not of the model.
 _OF_THE_MACHINE = ("seconds", "per_second", "_ms")
+#: Kinds of runs that are no training from the data alone -> what to do instead.
+_OTHERS = {
+    "tuning": "reproduce one of the trials below it",
+    "bakeoff": "reproduce one of the entries below it",
+    "update": "it went on from a model that has been replaced since; reproduce the refit",
+}
 #: Figures are the same up to the order in which a sum of float32 was taken by another number of threads.
 _TOLERANCE = 1e-4
 
@@ -89,6 +95,8 @@ def read(run_id: str) -> Record:
     stage = tags.get(tracking.STAGE, "")
     if stage not in ("retrieval", "ranker"):
         raise ArtifactError(f"run {run_id} is of {stage or 'something else'}: only trainings can be reproduced")
+    if why := _OTHERS.get(tags[tracking.KIND]):
+        raise ArtifactError(f"run {run_id} is of {stage}, {tags[tracking.KIND]}: {why}")
     with tempfile.TemporaryDirectory() as folder:
         whole = json.loads(Path(client.download_artifacts(run_id, tracking.CONFIG, folder)).read_text())
     return Record(

@@ -20,12 +20,24 @@ from contracts.artifacts import Zones, drop_manifest, is_current, read_manifest,
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, OUT_OF_VOCABULARY, query_columns
-from train import collaborative, current, inputs, pairs, ranks, sequences, stored, validation, weights
+from train import (
+    collaborative,
+    current,
+    inputs,
+    negatives,
+    pairs,
+    precision,
+    ranks,
+    sequences,
+    stored,
+    validation,
+    weights,
+)
 from train.attention import SequenceTwoTower
 from train.inputs import item_inputs, query_inputs, shape
 from train.onnx_export import export
 from train.pairs import Pairs, Queries
-from train.progress import BestEpoch, TrainingBar
+from train.progress import BestEpoch, TrainingBar, together
 from train.sequences import Sequences
 from train.tables import Catalogue, catalogue
 from train.towers import RECENT_ITEMS, RECENT_WEIGHTS, two_tower
@@ -161,38 +173,45 @@ def fit(
     """
     settings = config.train
     tf.keras.utils.set_random_seed(settings.seed)
-    here = ranks.world()
-    learned = lesson.pairs.share(here.rank, here.size)
+    learned = lesson.pairs.share(*ranks.world())
+    policy = precision.policy(settings.mixed_precision)
     model = build(config, held, lesson)
-    # The weights begin alike on all ranks; what is drawn from their shares does not.
-    epoch = inputs.epochs(config, held, learned, np.random.default_rng([settings.seed, here.rank]))
-    batches = tf.data.Dataset.from_generator(epoch, output_signature=inputs.signature(epoch)).prefetch(2)
-    batch = min(settings.retrieval_batch, len(learned.item))
-    steps = ranks.least(learned.steps(batch))
-    bar = TrainingBar("two-tower", steps, batch, lesson.epochs)
-    best = BestEpoch(lambda: ranks.agreed(evaluate(model, config, held, lesson.validation)), on_epoch)
-    model.compile(optimizer=ranks.optimizer(settings.learning_rate), metrics=[])
+    trained = model if policy == precision.WHOLE else build(config, held, lesson, policy)
+    batches, steps = inputs.batches(config, held, learned, lesson.epochs)
+    bar = TrainingBar("two-tower", steps, min(settings.retrieval_batch, len(learned.item)), lesson.epochs)
+
+    def judged() -> dict[str, float]:
+        precision.take_over(model, trained)
+        return ranks.agreed(evaluate(model, config, held, lesson.validation))
+
+    best = BestEpoch(judged, on_epoch)
+    optimizer = precision.optimizer(ranks.optimizer(settings.learning_rate), policy)
+    trained.compile(optimizer=optimizer, metrics=[], steps_per_execution=together(steps))
     watched = [*ranks.callbacks(settings.learning_rate, steps * lesson.epochs), bar]
     watched += [best] if lesson.validation else []
     with bar:
-        model.fit(batches.take(steps), epochs=lesson.epochs, verbose=0, callbacks=watched)  # pyright: ignore[reportArgumentType]
+        trained.fit(batches, epochs=lesson.epochs, steps_per_epoch=steps, verbose=0, callbacks=watched)  # pyright: ignore[reportArgumentType]
+    precision.take_over(model, trained)
     ranks.check_equal(model)
     return Fitted(model, bar.losses, best.epochs or lesson.epochs, best.figures)
 
 
-def build(config: Config, held: Catalogue, lesson: Lesson) -> TwoTower:
-    """A new model, or one that is trained already and grown to a catalogue."""
+def build(config: Config, held: Catalogue, lesson: Lesson, policy: str = precision.WHOLE) -> TwoTower:
+    """A new model, or one that is trained already and grown to a catalogue; its deep layers compute by ``policy``."""
     settings, start = config.train, lesson.start
     sizes = shape(config, held, start.widths if start else {})
     if settings.query_encoder == "attention":
-        model: Any = SequenceTwoTower(sizes, held.item_codes, settings.item_id_dropout)
+        model: Any = SequenceTwoTower(sizes, held.item_columns, settings.item_id_dropout, policy)
     else:
         frequencies = np.bincount(lesson.pairs.item, minlength=held.size + FIRST_VALUE) + _SMOOTHING
-        model = two_tower(sizes, frequencies, settings.temperature, settings.item_id_dropout)
+        number, power = settings.sampled_negatives, settings.sampled_power
+        beside = negatives.drawn(number, power, frequencies, held.item_columns) if number else None
+        met = negatives.expected(frequencies, min(settings.retrieval_batch, len(lesson.pairs.item)), beside)
+        model = two_tower(sizes, met, settings.temperature, settings.item_id_dropout, beside, policy)
+    # The first call makes its variables.
+    model.query_encoder(query_inputs(pairs.blank(config), query_columns(config.features)))
+    model.candidate_encoder(item_inputs(held, np.array([OUT_OF_VOCABULARY])))
     if start:
-        # The first call makes its variables.
-        model.query_encoder(query_inputs(pairs.blank(config), query_columns(config.features)))
-        model.candidate_encoder(item_inputs(held, np.array([OUT_OF_VOCABULARY])))
         weights.restore(model, start)
     return model
 

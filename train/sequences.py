@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -26,44 +26,30 @@ class Sequences:
         sequence: int64 ``[pairs]`` into ``queries``, rising.
         token: int64 ``[pairs]`` into its recent items, newest first. One behind them all is a user without any.
         item: int64 ``[pairs]``, the code taken.
+        context: int64 ``[pairs, context columns]``, codes of the request by which it was taken: a sequence has many.
     """
 
     queries: Queries
     sequence: np.ndarray
     token: np.ndarray
     item: np.ndarray
+    context: np.ndarray
 
-    def batches(
-        self, pairs: int, generator: np.random.Generator
-    ) -> Iterator[tuple[Queries, np.ndarray, np.ndarray, np.ndarray]]:
-        """One epoch of whole sequences in random order, about ``pairs`` pairs a batch.
-
-        Yields:
-            Queries, and of every pair the sequence in the batch, the token and the item. Lists are cut to the longest.
-        """
-        count = len(self.queries.user_codes)
-        starts = np.searchsorted(self.sequence, np.arange(count + 1))
-        for chosen in np.array_split(generator.permutation(count), self.steps(pairs)):
-            sizes = (starts[1:] - starts[:-1])[chosen]
-            ends = np.cumsum(sizes)
-            index = np.repeat(starts[chosen] - ends + sizes, sizes) + np.arange(sizes.sum())
-            rows = self.queries.take(chosen)
-            # A token more than the longest list: where a user without any has his.
-            longest = min(int((rows.recent_items > 0).sum(axis=1).max(initial=0)) + 1, rows.recent_items.shape[1])
-            cut = dataclasses.replace(
-                rows, recent_items=rows.recent_items[:, :longest], recent_weights=rows.recent_weights[:, :longest]
-            )
-            yield cut, np.repeat(np.arange(len(chosen)), sizes), self.token[index], self.item[index]
+    @property
+    def number(self) -> int:
+        """Of the sequences."""
+        return len(self.queries.user_codes)
 
     def steps(self, pairs: int) -> int:
         """Batches of an epoch."""
-        return min(max(1, round(len(self.item) / pairs)), len(self.queries.user_codes))
+        return min(max(1, round(len(self.item) / pairs)), self.number)
 
     def share(self, rank: int, size: int) -> Sequences:
         """Every ``size``-th sequence from the ``rank``-th on."""
         kept = self.sequence % size == rank
-        queries = self.queries.take(np.arange(rank, len(self.queries.user_codes), size))
-        return Sequences(queries, self.sequence[kept] // size, self.token[kept], self.item[kept])
+        queries = self.queries.take(np.arange(rank, self.number, size))
+        own = self.token[kept], self.item[kept], self.context[kept]
+        return Sequences(queries, self.sequence[kept] // size, *own)
 
 
 def load(config: Config, zones: Zones, held: Catalogue, windows: Sequence[str]) -> Sequences:
@@ -72,7 +58,7 @@ def load(config: Config, zones: Zones, held: Catalogue, windows: Sequence[str]) 
     Raises:
         ArtifactError: when the windows hold nothing to learn from.
     """
-    columns = ["row_id", "user_id", "interaction_count", "target_item_codes"]
+    columns = ["row_id", "user_id", "interaction_count", "target_item_codes", *config.features.context]
     parts = [read(f"{zones.features}/rows/window={window}", columns) for window in windows]
     window = np.repeat(np.arange(len(parts)), [part.num_rows for part in parts])
     table = pa.concat_tables(parts)
@@ -94,7 +80,8 @@ def load(config: Config, zones: Zones, held: Catalogue, windows: Sequence[str]) 
     ]
     fields = [field.name for field in dataclasses.fields(Queries)]
     whole = Queries(*(np.concatenate([getattr(part, name) for part in known]) for name in fields))
-    return Sequences(whole, sequence[row], token[row], taken[pair].astype(np.int64))
+    context = held.codes(table, config.features.context)[row]
+    return Sequences(whole, sequence[row], token[row], taken[pair].astype(np.int64), context)
 
 
 def stretches(user: np.ndarray, count: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,9 +1,20 @@
-"""What the stage reads: parquet of the features and processed zones as arrays."""
+"""What the stage reads: parquet of the features and processed zones as arrays.
+
+Where Merlin works on cuDF, the GPU decodes it, and Arrow takes the columns over without pandas. **Not run on a GPU**:
+tests/train/test_tables.py puts a stand-in in cuDF's place that reads what cuDF would.
+"""
+
+# pyright: reportMissingImports=false
+# (cuDF comes with RAPIDS)
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import importlib.util
+import re
 from collections.abc import Sequence
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -15,7 +26,7 @@ from contracts.artifacts import Zones, exists, read_json
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.events import INTERACTIONS
-from contracts.features import FIRST_VALUE, NULL, OUT_OF_VOCABULARY, query_columns
+from contracts.features import FIRST_VALUE, NULL, OUT_OF_VOCABULARY, query_columns, standardised
 
 
 def read(url: str, columns: Sequence[str], where: pc.Expression | None = None) -> pa.Table:
@@ -31,7 +42,35 @@ def read(url: str, columns: Sequence[str], where: pc.Expression | None = None) -
     lacking = [name for name in columns if name not in data.schema.names]
     if lacking:
         raise ArtifactError(f"{url}: expected columns {lacking}, it has {data.schema.names}; run its stage again")
+    if (cudf := _cudf()) and data.files:
+        return _decoded(cudf, data, list(columns), where)
     return data.to_table(columns=list(columns), filter=where)
+
+
+@functools.cache
+def _cudf() -> Any:
+    """The cuDF module where Merlin works on it, else None; the etl decides by the same (``etl/device.py``)."""
+    if importlib.util.find_spec("cudf") is None:
+        return None  # without asking Merlin, whose import takes seconds
+    from merlin.core.dispatch import get_lib
+
+    library = get_lib()
+    return library if library.__name__ == "cudf" else None
+
+
+def _decoded(cudf: Any, data: ds.FileSystemDataset, columns: list[str], where: pc.Expression | None) -> pa.Table:
+    """The same as ``to_table`` would read, decoded on the GPU; text is never a dictionary.
+
+    Rows are chosen on the host: cuDF knows no Arrow expressions, and what these name is only to be had from their text.
+    """
+    words = {*columns, *re.findall(r"\w+", str(where) if where is not None else "")}
+    kinds = {field.name: field.type for field in data.schema if field.name in words}
+    plain = {name: kind.value_type if pa.types.is_dictionary(kind) else kind for name, kind in kinds.items()}
+    local = getattr(data.filesystem, "type_name", "") == "local"
+    files = data.files if local else [data.filesystem.open_input_file(path) for path in data.files]
+    table = cudf.read_parquet(files, columns=list(plain)).to_arrow(preserve_index=False)
+    table = table.select(list(plain)).cast(pa.schema(list(plain.items())))
+    return (table if where is None else table.filter(where)).select(columns)
 
 
 def numbers(table: pa.Table, column: str) -> np.ndarray:
@@ -68,6 +107,7 @@ class Catalogue:
     Attributes:
         item_ids: string ``[catalogue]``; place i has code i + 3.
         item_codes: column -> int64 ``[catalogue + 3]``, by item code; ``item_id`` first.
+        item_numbers: numeric column -> float32 ``[catalogue + 3]``, by item code, standardised.
         user_ids: strings, sorted.
         vocabularies: query column -> its values by code, from code 3 on.
         query_sizes: query column -> number of codes that serving may send, reserved ones included.
@@ -75,6 +115,7 @@ class Catalogue:
 
     item_ids: np.ndarray
     item_codes: dict[str, np.ndarray]
+    item_numbers: dict[str, np.ndarray]
     user_ids: np.ndarray
     vocabularies: dict[str, pa.Array]
     query_sizes: dict[str, int]
@@ -83,6 +124,11 @@ class Catalogue:
     def size(self) -> int:
         """Number of items."""
         return len(self.item_ids)
+
+    @property
+    def item_columns(self) -> dict[str, np.ndarray]:
+        """The item tower's columns by item code, codes and numbers."""
+        return {**self.item_codes, **self.item_numbers}
 
     def users(self, user_ids: np.ndarray) -> np.ndarray:
         """Places of users in ``user_ids``; -1 for one that is not there."""
@@ -94,8 +140,13 @@ class Catalogue:
         return _codes(pa.array(self.user_ids.tolist(), pa.string()), self.vocabularies["user_id"])
 
     def user_codes(self, rows: pa.Table) -> np.ndarray:
-        """Codes of the users of training rows as they were then, int64 ``[rows, query columns]``."""
-        return np.stack([_codes(rows[name], known) for name, known in self.vocabularies.items()], axis=1)
+        """Codes of the users and requests of training rows as they were then, int64 ``[rows, query columns]``."""
+        return self.codes(rows, tuple(self.vocabularies))
+
+    def codes(self, rows: pa.Table, names: Sequence[str]) -> np.ndarray:
+        """Codes of some query columns of training rows, int64 ``[rows, names]``."""
+        codes = [_codes(rows[name], self.vocabularies[name]) for name in names]
+        return np.stack(codes, axis=1) if codes else np.empty((rows.num_rows, 0), np.int64)
 
 
 def _codes(values: pa.ChunkedArray | pa.Array, vocabulary: pa.Array) -> np.ndarray:
@@ -110,8 +161,9 @@ def catalogue(config: Config, zones: Zones) -> Catalogue:
     Raises:
         ArtifactError: when the items are not in the order of their codes.
     """
-    attributes = config.features.item_categorical
-    items = read(f"{zones.features}/items.parquet", ["item_id", "item_code", *(f"{name}_code" for name in attributes)])
+    attributes, numeric = config.features.item_categorical, config.features.item_numeric
+    names = ["item_id", "item_code", *(f"{name}_code" for name in attributes), *numeric]
+    items = read(f"{zones.features}/items.parquet", names)
     codes = numbers(items, "item_code")
     if not np.array_equal(codes, np.arange(FIRST_VALUE, FIRST_VALUE + len(codes))):
         raise ArtifactError(f"{zones.features}/items.parquet: expected item_code = row + {FIRST_VALUE}; run etl again")
@@ -122,9 +174,11 @@ def catalogue(config: Config, zones: Zones) -> Catalogue:
     users = read(f"{zones.features}/users.parquet", ["user_id"])
     ids = np.sort(np.asarray(users["user_id"].to_pylist(), str))
     encodings = read_json(f"{zones.features}/encodings.json")
+    scaled = {name: standardised(numbers(items, name), encodings[name]) for name in numeric}
+    by_number = {name: np.r_[np.zeros(FIRST_VALUE, np.float32), values] for name, values in scaled.items()}
     known = {name: pa.array(encodings[name], pa.string()) for name in query_columns(config.features)}
     sizes = {name: FIRST_VALUE + len(values) for name, values in known.items()}
-    return Catalogue(np.asarray(items["item_id"].to_pylist(), str), by_column, ids, known, sizes)
+    return Catalogue(np.asarray(items["item_id"].to_pylist(), str), by_column, by_number, ids, known, sizes)
 
 
 def first_interactions(zones: Zones, held: Catalogue, until_ms: int) -> tuple[np.ndarray, np.ndarray]:

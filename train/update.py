@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from contracts.artifacts import Zones, drop_manifest, read_manifest, resident, write_manifest
@@ -91,31 +92,42 @@ def check_reach(config: Config, source: str, since: int, until: int) -> None:
 def mixed(config: Config, zones: Zones, held: Catalogue, since: int) -> Pairs | Sequences:
     """The pairs of all rows from an instant on, and of ``train.update_replay`` times as many before it, drawn by seed.
 
+    Among the old ones is what earlier updates learned, as far as ``train.update_days`` reach: of these days A, B and C
+    hold a sample at most.
+
     Raises:
         ArtifactError: when nothing is new.
     """
-    new = pairs.rows(config, zones, "new", ds.field("as_of") >= since)
+    days = pairs.rows(config, zones, "new")
+    is_new = pc.greater_equal(days["as_of"], since)
+    new, known = days.filter(is_new), days.filter(pc.invert(is_new))
     if not new.num_rows:
         raise ArtifactError(f"{zones.features}/rows/window=new: nobody took anything new since the model was fitted")
-    old = pa.concat_tables(pairs.rows(config, zones, window, ds.field("as_of") < since) for window in "ABC")
+    before = [pairs.rows(config, zones, window, ds.field("as_of") < since) for window in "ABC"]
+    old = pa.concat_tables([*before, known])
     generator = np.random.default_rng([config.train.seed, since // MS_PER_DAY])
     number = min(old.num_rows, config.train.update_replay * new.num_rows)
     log.info("update: %d new rows, %d old ones", new.num_rows, number)
     again = old.take(np.sort(generator.choice(old.num_rows, number, replace=False)))
     learned = pairs.of_rows(config, held, pa.concat_tables([new, again]))
     if config.train.query_encoder == "attention":
-        return Sequences(learned.queries, learned.row, np.zeros_like(learned.row), learned.item)
+        user_codes = learned.queries.user_codes[learned.row]
+        context = user_codes[:, user_codes.shape[1] - len(config.features.context) :]
+        return Sequences(learned.queries, learned.row, np.zeros_like(learned.row), learned.item, context)
     return learned
 
 
 def judged_by(config: Config, zones: Zones, held: Catalogue, since: int) -> dict[str, HeldOut | None]:
-    """Rows of window C that were learned before, for forgetting, and the new ones.
+    """Rows of windows B and C that were learned before, for forgetting, and the new ones.
 
     The new ones are judged before they are learned (how well they were foreseen) and after (how well taken in).
     """
+    instant, horizon = ds.field("as_of"), config.train.horizon_days * MS_PER_DAY
+    # With a horizon a row's targets reach that far: only where it was over has the model learned all of them.
+    known = instant <= since - horizon if horizon else instant < since
     return {
-        "old": validation.load(config, zones, held, "C", ds.field("as_of") < since),
-        "new": validation.load(config, zones, held, "new", ds.field("as_of") >= since),
+        "old": validation.load(config, zones, held, ("B", "C"), known),
+        "new": validation.load(config, zones, held, ("new",), instant >= since),
     }
 
 
@@ -131,6 +143,6 @@ def check_forgetting(config: Config, old: Mapping[str, Mapping[str, float]]) -> 
         log.info("update: %s on old rows %.4f, before it %.4f", name, after, before)
         if after < before * (1 - most):
             raise GateError(
-                f"update: {name} on rows of window C fell from {before:.4f} to {after:.4f}, more than "
+                f"update: {name} on rows learned before fell from {before:.4f} to {after:.4f}, more than "
                 f"train.update_max_forgetting = {most}: nothing was written; run `python -m train retrieval --refit`"
             )

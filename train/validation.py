@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from contracts.artifacts import Zones
@@ -38,11 +40,15 @@ class HeldOut:
 
 
 def load(
-    config: Config, zones: Zones, held: Catalogue, window: str = "C", where: pc.Expression | None = None
+    config: Config,
+    zones: Zones,
+    held: Catalogue,
+    windows: Sequence[str] = ("C",),
+    where: pc.Expression | None = None,
 ) -> HeldOut | None:
-    """All rows of a window, or some; None where there are none."""
+    """All rows of some windows, or a part of them; None where there are none."""
     names = [*QUERY_FIELDS, "seen_item_codes", "target_item_codes", *held.vocabularies]
-    table = read(f"{zones.features}/rows/window={window}", names, where)
+    table = pa.concat_tables(read(f"{zones.features}/rows/window={window}", names, where) for window in windows)
     if not table.num_rows:
         return None
     seen, seen_sizes = flat(table, "seen_item_codes")

@@ -42,9 +42,11 @@ def connect(workers: int) -> Iterator[Client]:
 
 
 def _cluster(workers: int, folder: str) -> LocalCluster:
-    for name in logging.root.manager.loggerDict:
+    # The second tells to install what nothing here needs, and is there only after the first cluster's start.
+    for name in (*logging.root.manager.loggerDict, "distributed.http.proxy"):
         if name.startswith("distributed."):  # each has a level of its own, and tells of every connection
-            logging.getLogger(name).setLevel(logging.ERROR)
+            # What a task raises comes back with its future; a worker that is slow to end is no error of the user's.
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     threads = str(max(1, (os.cpu_count() or 1) // workers))
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     return LocalCluster(

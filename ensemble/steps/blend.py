@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from contracts.blending import personal_score, retrieval_score
+from contracts.blending import Evidence, by_evidence, personal_score, retrieval_score
 from contracts.features import FIRST_VALUE
 from contracts.requests import Answer, Source
 from ensemble.steps.arrays import Candidates, Query
@@ -30,6 +30,7 @@ class ColdStart:
         self._retrieval_weight = float(blend["retrieval_weight"])
         self._spread = float(blend["spread"])
         self._weights: Mapping[str, float] = blend["signals"]
+        self._halves = Evidence(float(blend["evidence_half"]), float(blend["ranker_evidence_half"]))
 
     def __call__(
         self, envelopes: Sequence[Envelope], query: Query, candidates: Candidates, ranked: np.ndarray
@@ -47,13 +48,12 @@ class ColdStart:
         known = signals(envelopes, candidates, self._popularity)
         trending = np.stack([self._popularity.trending(x.as_of, x.region) for x in envelopes])
         at = np.maximum(ids - FIRST_VALUE, 0).astype(np.int64)
-        evidence = np.array([[x.evidence] for x in envelopes], np.float64)
-        weight = _trust(evidence, self._tables.serve.evidence_half)
         category = self._tables.item_category[ids]
         in_session = np.take_along_axis(session_weights(self._tables, query), category, axis=1)
-        personal = weight * self._personal(evidence, valid, known, ranked)
+        evidence, demand = np.array([[x.evidence] for x in envelopes]), np.take_along_axis(trending, at, axis=1)
+        logged = self._personal(valid, known, ranked)
+        personal, common = by_evidence(logged, known["two_tower_score"], demand, evidence, self._halves)
         personal += self._tables.serve.session_weight * in_session
-        common = (1 - weight) * np.take_along_axis(trending, at, axis=1)
         final = np.where(valid, personal + common, -np.inf)
         most = max((envelope.k for envelope in envelopes), default=0)
         best = top_k(final, most)
@@ -75,20 +75,11 @@ class ColdStart:
             answers.append(self._answer(envelope, *listed))
         return answers
 
-    def _personal(
-        self, evidence: np.ndarray, valid: np.ndarray, known: Mapping[str, np.ndarray], ranked: np.ndarray
-    ) -> np.ndarray:
-        """The personal score over its greatest, from 0 to 1, float64 ``[b, m]``; 0 where padded.
-
-        Where the ranker has learned from people of whom much is known (``serve.ranker_evidence_half``), little evidence
-        lies outside what it has seen, and the two-tower, which has seen all beginnings, speaks instead.
-        """
+    def _personal(self, valid: np.ndarray, known: Mapping[str, np.ndarray], ranked: np.ndarray) -> np.ndarray:
+        """``personal_score`` of the candidates, float64 ``[b, m]``; -inf where padded."""
         merged = retrieval_score(known, self._weights)
         logged = personal_score(ranked, merged, self._retrieval_weight, self._spread).astype(np.float64)
-        trust = _trust(evidence, self._tables.serve.ranker_evidence_half)
-        logged = np.where(valid, trust * logged + (1 - trust) * known["two_tower_score"], -np.inf)
-        greatest = logged.max(axis=1, keepdims=True, initial=-np.inf)
-        return np.exp(logged - np.where(np.isfinite(greatest), greatest, 0.0))
+        return np.where(valid, logged, -np.inf)
 
     def _filled(
         self, k: int, codes: np.ndarray, scores: np.ndarray, sources: list[str], trending: np.ndarray
@@ -117,8 +108,3 @@ class ColdStart:
             feature_age_ms=envelope.feature_age_ms,
             skipped=tuple({"stage": stage, "reason": reason} for stage, reason in envelope.skipped),
         )
-
-
-def _trust(evidence: np.ndarray, half: float) -> np.ndarray:
-    """A weight from 0 to 1 that grows with evidence and is one half at ``half``; 1 throughout where that is 0."""
-    return evidence / (evidence + half) if half else np.ones_like(evidence)

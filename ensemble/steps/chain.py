@@ -46,7 +46,7 @@ class Chain:
         envelopes = [
             self.lookup.envelope(request, row, instant, now_ms) for request, row, instant in zip(requests, rows, as_of)
         ]
-        query = self.lookup.query([request.user_id for request in requests], rows, as_of)
+        query = self.lookup.query(envelopes, rows)
         candidates = self.retrieval(envelopes, query)
         ranked = self.ranker(envelopes, query, candidates)
         answers = self.cold_start(envelopes, query, candidates, ranked)

@@ -10,6 +10,7 @@ import numpy as np
 from contracts import folds
 from contracts.blending import recent_weights
 from contracts.features import FIRST_VALUE, NULL, OUT_OF_VOCABULARY, feature_views, query_columns
+from contracts.request_context import raw_values
 from contracts.requests import Request
 from ensemble.steps.arrays import Query
 from ensemble.steps.envelope import Envelope, deadline
@@ -24,7 +25,6 @@ class Lookup:
     def __init__(self, tables: Tables):
         self._tables = tables
         self._items = tables.vocabularies["item_id"]
-        self._columns = query_columns(tables.features)
 
     def unknown_row(self) -> dict[str, Any]:
         """The raw row of a user never seen."""
@@ -57,26 +57,32 @@ class Lookup:
             variant=variant,
         )
 
-    def query(self, user_ids: Sequence[str], rows: Sequence[Row], as_of: Sequence[int]) -> Query:
-        """Encode ``b`` users' raw rows as of their instants."""
+    def query(self, envelopes: Sequence[Envelope], rows: Sequence[Row]) -> Query:
+        """Encode ``b`` requests' raw rows as of their instants."""
+        as_of = [envelope.as_of for envelope in envelopes]
         recent, weights = self._recent(rows, as_of)
         return Query(
-            user_codes=self._user_codes(user_ids, rows),
+            user_codes=self._user_codes(envelopes, rows),
             recent_items=recent,
             recent_weights=weights,
             seen_items=self._seen(rows),
             category_shares=self._category_counts(rows, as_of),
         )
 
-    def _user_codes(self, user_ids: Sequence[str], rows: Sequence[Row]) -> np.ndarray:
-        code = self._tables.code
+    def _user_codes(self, envelopes: Sequence[Envelope], rows: Sequence[Row]) -> np.ndarray:
+        code, features = self._tables.code, self._tables.features
+        regions, as_of = [x.region for x in envelopes], [x.as_of for x in envelopes]
+        raw = {"user_id": [x.user_id for x in envelopes]}
+        raw |= {name: [row[name] for row in rows] for name in features.user_categorical}
+        raw |= raw_values(features.context, regions, as_of, self._tables.clock)
+        names = query_columns(features)
         return np.array(
             [
-                [code(self._columns[0], user_id), *(code(name, row[name]) for name in self._columns[1:])]
-                for user_id, row in zip(user_ids, rows)
+                [code(name, value) for name, value in zip(names, values)]
+                for values in zip(*(raw[name] for name in names))
             ],
             np.int64,
-        ).reshape(len(rows), len(self._columns))
+        ).reshape(len(rows), len(names))
 
     def _recent(self, rows: Sequence[Row], as_of: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """Codes and weights of the recent items, both ``[b, recent_items]``."""

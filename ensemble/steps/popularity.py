@@ -89,8 +89,8 @@ class Popularity:
     def trending(self, as_of: int, region: str) -> np.ndarray:
         """What is in demand in a region, from 0 to 1 (the first of the list).
 
-        A region's own counts are joined by those of all regions, scaled to ``trending_min_count``; a region with fewer
-        than that of its own has the list of all regions.
+        A region's own counts are joined by those of all regions, scaled to ``trending_min_count``: what a region of few
+        interactions lists is nearly what all list (Dirichlet smoothing: Zhai & Lafferty, SIGIR 2001).
         """
         now, index = as_of // self._length, self._buckets.regions.get(region, _EVERYWHERE)
         return self._keep(("trending", now, index), lambda: self._trending(now, index))
@@ -98,10 +98,9 @@ class Popularity:
     def _trending(self, now: int, region: int) -> np.ndarray:
         settings = self._tables.serve
         total = self._counts(now, settings.trending_half_life_hours, _EVERYWHERE)
-        if region != _EVERYWHERE:
+        if region != _EVERYWHERE and (whole := total.sum()) > 0:
             own = self._counts(now, settings.trending_half_life_hours, region)
-            if own.sum() >= settings.trending_min_count:
-                total = own + total * (settings.trending_min_count / total.sum())
+            total = own + total * (settings.trending_min_count / whole)
         most = total.max(initial=0.0)
         return total / most if most > 0 else total
 

@@ -13,6 +13,7 @@ import numpy as np
 from contracts.config import FeatureSettings
 from contracts.features import FIRST_VALUE, NULL, OUT_OF_VOCABULARY
 from contracts.model_settings import ServeSettings
+from contracts.request_context import Clock
 from ensemble.steps.release import Release
 
 VOCABULARY = "feature_lookup/1/vocabulary.json"
@@ -79,6 +80,7 @@ class Tables:
     first_takes: Buckets
     covisits: Covisits
     recent_half_life_hours: float
+    clock: Clock
 
     @property
     def items(self) -> int:
@@ -135,6 +137,7 @@ def load(release: Release) -> Tables:
         first_takes=_first_takes(release),
         covisits=_covisits(release),
         recent_half_life_hours=float(release.document["recent_half_life_hours"]),
+        clock=Clock(release.features.timezone, release.document["shift_ms"]),
     )
 
 

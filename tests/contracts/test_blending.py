@@ -26,6 +26,20 @@ def test_a_signal_without_a_weight_says_nothing_and_weights_of_nothing_leave_all
     assert retrieval_score(signals, {}).tolist() == [[0.0, 0.0]]
 
 
+@given(st.lists(st.integers(0, 10 * 365 * 24), min_size=1, max_size=8), st.integers(0, 10**5), st.floats(0.1, 10_000))
+def test_no_weight_is_lost_to_rounding_however_long_ago_it_was(
+    hours: list[int], later: int, half_life_hours: float
+) -> None:
+    """The shares of the pooled mean are those of exact arithmetic, and no number is one that a runtime may flush."""
+    ages = np.array(hours) * MS_PER_HOUR
+    weights = recent_weights(ages, half_life_hours)
+    assert weights.max() == 1
+    assert ((weights == 0) | (weights >= np.finfo(np.float32).tiny)).all()
+    exact = np.exp2(-(ages - ages.min()) / (half_life_hours * MS_PER_HOUR))
+    assert weights / weights.sum() == pytest.approx(exact / exact.sum(), abs=1e-6)
+    assert recent_weights(ages + later * MS_PER_HOUR, half_life_hours).tolist() == weights.tolist()
+
+
 def test_an_item_item_score_times_a_power_of_the_trend_is_their_order() -> None:
     similar, ratio = np.array([0.2, 0.5, 0.4]), np.array([3.0, 0.5, 1.0])
     signals = {"similar_log": np.log(similar), "trend": np.log(ratio)}

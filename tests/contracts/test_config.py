@@ -67,6 +67,18 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
     ),
     "a feature listed twice": ({"features__item_numeric": ["brand"]}, "features: 'brand' is listed 2 times", ()),
     "a feature of our own name": ({"features__user_categorical": ["user_id"]}, "features: 'user_id' is a name of", ()),
+    "a context of nobody's": ({"features__context": ["device"]}, "features.context: expected some of", ("'device'",)),
+    "a context that is a column": (
+        {"features__user_categorical": ["hour"], "source__users__columns__hour": "h", "features__context": ["hour"]},
+        "features: 'hour' is listed 2 times",
+        ("context",),
+    ),
+    "a region that no event has": (
+        {"features__context": ["region"]},
+        "features.context: 'region' is not in source.events.columns",
+        ("user_id, item_id",),
+    ),
+    "no time zone": ({"features__timezone": "Mars/Utopia"}, "features.timezone: expected a name", ("'Mars/Utopia'",)),
     "a category that is none": ({"features__category": "price"}, "features.category: expected one of", ("'price'",)),
     "no recent items": ({"features__recent_items": 0}, "features.recent_items: expected a number, more than 0", ("0",)),
     "a negative batch": ({"train__retrieval_batch": -1}, "train.retrieval_batch: expected a number", ("got -1",)),

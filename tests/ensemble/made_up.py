@@ -10,10 +10,8 @@ from collections import Counter
 
 import fsspec
 import numpy as np
-import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
-from onnx import TensorProto, helper, numpy_helper
 
 from contracts import folds
 from contracts.artifacts import Zones, write_json, write_manifest, zones
@@ -23,16 +21,18 @@ from contracts.features import (
     FIRST_VALUE,
     MS_PER_DAY,
     feature_views,
-    query_columns,
-    ranker_categorical,
-    ranker_continuous,
 )
+from contracts.request_context import FIXED
 from contracts.user_user import Histories
+from tests.ensemble.beginners import beginners
+from tests.ensemble.graphs import query_tower_graph, ranker_graph
 
 DEPARTMENTS, ITEMS, USERS, DAYS, REGIONS = 8, 240, 80, 60, 4
 FIRST_DAY = 20_000
 BLEND = {"signals": {"two_tower_score": 0.3, "similar_log": 0.7}, "retrieval_weight": 0.3, "spread": 1.0}
+BLEND |= {"evidence_half": 1.0, "ranker_evidence_half": 0.0}
 CUT = (FIRST_DAY + DAYS - 5) * MS_PER_DAY
+SHIFT = 3_000 * MS_PER_DAY  # of the log's times
 
 
 def config() -> Config:
@@ -50,6 +50,8 @@ def config() -> Config:
                 "item_categorical": ["department", "brand"],
                 "item_numeric": ["price"],
                 "category": "department",
+                "context": ["region", "hour"],
+                "timezone": "Europe/Paris",
                 "recent_items": 16,
                 "max_seen_items": 64,
             },
@@ -131,6 +133,8 @@ class World:
             "age": [f"age-{i}" for i in range(4)],
             "department": [f"dep-{i}" for i in range(DEPARTMENTS)],
             "brand": [f"brand-{i}" for i in range(12)],
+            "region": [f"region-{i}" for i in range(REGIONS)],
+            "hour": list(FIXED["hour"]),
             "price": {"mean": 6.0, "std": 4.0},
         }
         write_json(f"{place.features}/encodings.json", encodings)
@@ -156,12 +160,14 @@ class World:
         }
         _save_table(f"{place.features}/buckets.parquet", buckets)
         for number, window in enumerate("BC"):
-            self._rows(f"{place.features}/rows/window={window}/part-0.parquet", CUT - (10 - 5 * number) * MS_PER_DAY)
+            start = CUT - (10 - 5 * number) * MS_PER_DAY
+            _save_table(f"{place.features}/rows/window={window}/part-0.parquet", self._rows(start))
+        _save_table(f"{place.features}/rows/window=cold/part-0.parquet", beginners(self, CUT - 5 * MS_PER_DAY))
         users = [user for user in range(USERS) if self.log(user, CUT)]
         _save_table(f"{place.features}/requests.parquet", self._requests(users))
-        write_manifest(place.features, "features-1")
+        write_manifest(place.features, "features-1", shift_ms=SHIFT)
 
-    def _rows(self, url: str, start: int) -> None:
+    def _rows(self, start: int) -> dict:
         rows = np.flatnonzero((self.time >= start) & (self.time < start + 5 * MS_PER_DAY))
         pairs, targets = [], []
         for r in rows:
@@ -169,19 +175,19 @@ class World:
             if self.item_ids[self.item[r]] not in self.row(user, as_of)["seen_item_ids"]:
                 pairs.append((user, as_of))
                 targets.append([int(self.item[r]) + FIRST_VALUE])
-        columns = self._raw(pairs)
+        columns = self.raw(pairs)
         columns["row_id"] = np.arange(len(pairs))
         columns["target_item_codes"] = pa.array(targets, pa.list_(pa.int32()))
-        _save_table(url, columns)
+        return columns
 
     def _requests(self, users: list[int]) -> dict:
-        columns = self._raw([(user, CUT) for user in users])
+        columns = self.raw([(user, CUT) for user in users])
         n = len(users)
         nothing = {"exclude_item_ids": pa.array([[]] * n, pa.list_(pa.string()))}
         whole = {"kind": [Kind.TEST] * n, "known_events": np.full(n, WHOLE_HISTORY, np.int32)}
         return {**columns, **whole, "request_id": columns["user_id"], "region": [""] * n, **nothing}
 
-    def _raw(self, pairs: list[tuple[int, int]]) -> dict:
+    def raw(self, pairs: list[tuple[int, int]]) -> dict:
         rows = [self.row(user, as_of) for user, as_of in pairs]
         names = [feature.name for view in feature_views(self.config.features) for feature in view.features]
         columns: dict = {name: [row[name] for row in rows] for name in names}
@@ -201,7 +207,7 @@ class World:
         embeddings = np.eye(DEPARTMENTS, dtype=np.float32)[self.department]
         embeddings += self.rng.normal(0, 0.2, embeddings.shape).astype(np.float32)
         embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-        _save(f"{folder}/query_tower.onnx", query_tower_graph(self.config, embeddings, self.rng))
+        _save(f"{folder}/query_tower.onnx", query_tower_graph(self.config, embeddings, USERS, self.rng))
         np.save(f"{folder}/item_embeddings.npy", embeddings)
         bought = np.zeros((USERS, ITEMS))
         np.add.at(bought, (self.user[self.time < CUT], self.item[self.time < CUT]), 1)
@@ -214,78 +220,6 @@ class World:
         np.save(f"{folder}/als.npy", self.factors)
         np.savez(f"{folder}/user_user.npz", **self.histories(bought > 0)._asdict())
         write_manifest(folder, f"retrieval-{folder.rsplit('/', 1)[1]}", recent_half_life_hours=240.0, temperature=0.1)
-
-
-def query_tower_graph(config: Config, embeddings: np.ndarray, rng: np.random.Generator) -> bytes:
-    """Mean of the recent items' embeddings by weight, and a little of the user's own, to unit length."""
-    size = embeddings.shape[1]
-    table = np.concatenate([np.zeros((FIRST_VALUE, size), np.float32), embeddings])
-    users = rng.normal(0, 0.05, (USERS + FIRST_VALUE, size)).astype(np.float32)
-    constants = {
-        "items": table,
-        "users": users,
-        "first": np.array([0], np.int64),
-        "one": np.array([1], np.int64),
-        "two": np.array([2], np.int64),
-        "tiny": np.array([1e-6], np.float32),
-    }
-    nodes = [
-        helper.make_node("Gather", ["items", "recent_items"], ["held"]),
-        helper.make_node("Unsqueeze", ["recent_weights", "two"], ["weights"]),
-        helper.make_node("Mul", ["held", "weights"], ["weighted"]),
-        helper.make_node("ReduceSum", ["weighted", "one"], ["pooled"], keepdims=0),
-        helper.make_node("Gather", ["user_codes", "first"], ["user"], axis=1),
-        helper.make_node("Gather", ["users", "user"], ["user_row"]),
-        helper.make_node("ReduceSum", ["user_row", "one"], ["own"], keepdims=0),
-        helper.make_node("Add", ["pooled", "own"], ["sum"]),
-        helper.make_node("ReduceL2", ["sum", "one"], ["length"], keepdims=1),
-        helper.make_node("Add", ["length", "tiny"], ["safe"]),
-        helper.make_node("Div", ["sum", "safe"], ["query_embedding"]),
-    ]
-    recent = ["b", config.features.recent_items]
-    inputs = [
-        helper.make_tensor_value_info("user_codes", TensorProto.INT64, ["b", len(query_columns(config.features))]),
-        helper.make_tensor_value_info("recent_items", TensorProto.INT64, recent),
-        helper.make_tensor_value_info("recent_weights", TensorProto.FLOAT, recent),
-    ]
-    return _graph(
-        nodes, inputs, helper.make_tensor_value_info("query_embedding", TensorProto.FLOAT, ["b", size]), constants
-    )
-
-
-def ranker_graph(config: Config, brands: int = 12) -> bytes:
-    """A linear ranker: retrieval, popularity, what lately was bought, and a little by brand."""
-    names = ranker_continuous(config.features)
-    wanted = {"two_tower_score": 0.5, "similar_score": 0.8, "popularity_720h": 0.2, "recent_share_department": 1.5}
-    wanted |= {"category_share_720h": 0.5, "seen_share_brand": 0.7, "price": 0.05}
-    weights = np.array([[wanted.get(name, 0.01)] for name in names], np.float32)
-    brand = len(ranker_categorical(config.features)) - 1
-    constants = {
-        "w": weights,
-        "column": np.array(brand, np.int64),
-        "by_brand": np.linspace(-0.2, 0.2, brands + FIRST_VALUE, dtype=np.float32),
-        "one": np.array([1], np.int64),
-    }
-    nodes = [
-        helper.make_node("MatMul", ["continuous", "w"], ["linear"]),
-        helper.make_node("Squeeze", ["linear", "one"], ["flat"]),
-        helper.make_node("Gather", ["categorical", "column"], ["brand"], axis=1),
-        helper.make_node("Gather", ["by_brand", "brand"], ["effect"]),
-        helper.make_node("Add", ["flat", "effect"], ["logit"]),
-    ]
-    inputs = [
-        helper.make_tensor_value_info("categorical", TensorProto.INT64, ["n", brand + 1]),
-        helper.make_tensor_value_info("continuous", TensorProto.FLOAT, ["n", len(names)]),
-    ]
-    return _graph(nodes, inputs, helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["n"]), constants)
-
-
-def _graph(nodes: list, inputs: list, output: onnx.ValueInfoProto, constants: dict[str, np.ndarray]) -> bytes:
-    tensors = [numpy_helper.from_array(value, name) for name, value in constants.items()]
-    graph = helper.make_graph(nodes, "made_up", inputs, [output], tensors)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.checker.check_model(model)
-    return model.SerializeToString()
 
 
 def _save(url: str, data: bytes) -> None:

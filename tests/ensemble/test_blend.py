@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.features import FIRST_VALUE
-from contracts.requests import Request, Source
+from contracts.requests import Answer, Request, Source
 from ensemble.steps.blend import ColdStart
 from ensemble.steps.chain import Chain
 from tests.ensemble.asking import ask, assert_same, codes, departments, shopped
@@ -195,20 +195,28 @@ def test_a_trend_weight_moves_what_is_in_demand_of_late_up(chain: Chain, world: 
 def test_where_the_ranker_knows_long_histories_only_the_two_tower_orders_for_who_just_arrived(
     chain: Chain, world: World
 ) -> None:
-    serve = dataclasses.replace(chain.tables.serve, evidence_half=0.001, session_weight=0.0, ranker_evidence_half=1e9)
-    careful = ColdStart(
-        dataclasses.replace(chain.tables, serve=serve), chain.popularity, {**BLEND, "retrieval_weight": 0.0}
-    )
+    tables = dataclasses.replace(chain.tables, serve=dataclasses.replace(chain.tables.serve, session_weight=0.0))
     row = world.row(7, CUT)
     found = chain.answer([Request("user-7", k=20)], [row], [CUT], 0)
     inputs = found.envelopes, found.query, found.candidates, found.ranked
-    (answer,) = careful(*inputs)
+
+    def answer(half: float) -> Answer:
+        blend = {**BLEND, "retrieval_weight": 0.0, "evidence_half": 0.001, "ranker_evidence_half": half}
+        return ColdStart(tables, chain.popularity, blend)(*inputs)[0]
+
     ids, scores = found.candidates
     order = np.argsort(-scores[0, :, 0], kind="stable")
-    assert codes(answer) == ids[0][order][:20].tolist()
-    serve = dataclasses.replace(serve, ranker_evidence_half=0.0)
-    (answer,) = ColdStart(
-        dataclasses.replace(chain.tables, serve=serve), chain.popularity, {**BLEND, "retrieval_weight": 0.0}
-    )(*inputs)
+    assert codes(answer(1e9)) == ids[0][order][:20].tolist()
     order = np.argsort(-np.nan_to_num(found.ranked[0], nan=-1.0), kind="stable")
-    assert codes(answer)[:5] == ids[0][order][:5].tolist()
+    assert codes(answer(0.0))[:5] == ids[0][order][:5].tolist()
+
+
+def test_the_more_must_be_known_the_more_of_the_answer_is_trending(chain: Chain, world: World) -> None:
+    found = chain.answer([Request("user-7", k=20)], [world.row(7, CUT)], [CUT], 0)
+
+    def trending(half: float) -> int:
+        step = ColdStart(chain.tables, chain.popularity, {**BLEND, "evidence_half": half})
+        (answer,) = step(found.envelopes, found.query, found.candidates, found.ranked)
+        return answer.sources.count("trending")
+
+    assert trending(0.001) < trending(1e9) == 20

@@ -14,7 +14,7 @@ import pytest
 from contracts.artifacts import Zones, read_manifest
 from contracts.buckets import bucket_ms
 from contracts.errors import ArtifactError
-from contracts.features import SOURCE_SIGNALS, SOURCES, ranker_categorical, ranker_continuous
+from contracts.features import FIRST_VALUE, SOURCE_SIGNALS, SOURCES, ranker_categorical, ranker_continuous
 from contracts.requests import Request
 from ensemble import candidates
 from ensemble.candidates import Window, _sampled
@@ -27,7 +27,7 @@ from tests.ensemble.made_up import World
 def made(place: Zones, world: World) -> dict[str, pd.DataFrame]:
     facts = candidates.run(world.config, place)
     assert facts["windows"]["C"]["found"] > 0
-    return {name: pq.read_table(f"{place.candidates}/window={name}").to_pandas() for name in "BC"}
+    return {name: pq.read_table(f"{place.candidates}/window={name}").to_pandas() for name in ("B", "C", "cold")}
 
 
 def rows_of(place: Zones, window: str) -> pd.DataFrame:
@@ -39,7 +39,13 @@ def test_columns_are_those_of_the_contract(made: dict[str, pd.DataFrame], world:
     features = world.config.features
     names = [f"c_{name}" for name in ranker_categorical(features)] + [f"x_{n}" for n in ranker_continuous(features)]
     for table in made.values():
-        assert set(table.columns) == {*own, "trending_score", *names, *(c for c in table.columns if c == "window")}
+        assert set(table.columns) == {
+            *own,
+            "trending_score",
+            "in_session",
+            *names,
+            *(c for c in table.columns if c == "window"),
+        }
         assert table.label.dtype == np.int8
         assert not table.isna().any().any()
 
@@ -112,6 +118,15 @@ def test_without_its_inputs_the_stage_says_which_is_missing(place: Zones, world:
     shutil.copytree(place.features, tmp_path / "made_up" / "features")
     with pytest.raises(ArtifactError, match=r"models/retrieval/fit/manifest.json is not there"):
         candidates.run(world.config, Zones(str(tmp_path / "made_up")))
+
+
+def test_who_is_asked_for_as_if_little_were_known_is_not_answered_what_he_had(
+    made: dict[str, pd.DataFrame], place: Zones, world: World
+) -> None:
+    asked, table = rows_of(place, "cold"), made["cold"]
+    assert set(table.row_id) == set(asked.index) and (table.evidence == 0).all()
+    had = asked["exclude_item_ids"][table.row_id]
+    assert not any(world.item_ids[code - FIRST_VALUE] in ids for code, ids in zip(table.item_code, had))
 
 
 def test_what_was_too_rare_for_the_catalogue_of_its_day_is_no_candidate(

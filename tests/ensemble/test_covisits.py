@@ -105,7 +105,7 @@ def test_no_list_holds_an_item_before_the_bucket_that_names_it_is_closed(
     popularity = Popularity(live)
     retrieval, last = Retrieval(live, popularity, release), cold_start(live, popularity, release)
     row = world.row(0, CUT)
-    query = chain.lookup.query([world.user_ids[0]], [row], [CUT])
+    query = chain.lookup.query([chain.lookup.envelope(Request(world.user_ids[0]), row, CUT, 0)], [row])
     for as_of, there in ((CUT, False), (CUT + MS_PER_DAY - 1, False), (CUT + MS_PER_DAY, True)):
         envelope = [chain.lookup.envelope(Request(world.user_ids[0], k=100), row, as_of, 0)]
         candidates = retrieval(envelope, query)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from contracts.features import FIRST_VALUE
+from contracts.requests import Request
 from ensemble.steps.chain import Chain
 from ensemble.steps.lookup import catalogue_mask
 from ensemble.steps.sources import faded
@@ -26,7 +27,7 @@ def test_seen_items_come_newest_first(chain: Chain) -> None:
         "recent_event_times": [1000],
         "seen_item_ids": [chain.tables.item_ids[FIRST_VALUE + place] for place in (9, 7, 2)],
     }
-    query = chain.lookup.query(["nobody"], [row], [2000])
+    query = chain.lookup.query([chain.lookup.envelope(Request("nobody"), row, 2000, 0)], [row])
     assert query.seen_items[0, :4].tolist() == [FIRST_VALUE + 7, FIRST_VALUE + 9, FIRST_VALUE + 2, 0]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+from zoneinfo import ZoneInfo
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,10 +12,17 @@ from hypothesis import strategies as st
 
 from contracts.features import FIRST_VALUE, NULL, OUT_OF_VOCABULARY, PAD
 from contracts.requests import Request
+from ensemble.steps.arrays import Query
 from ensemble.steps.chain import Chain
-from tests.ensemble.made_up import CUT, DEPARTMENTS, ITEMS, World
+from ensemble.steps.lookup import Row
+from tests.ensemble.made_up import CUT, DEPARTMENTS, ITEMS, SHIFT, World
 
 HOUR = 3_600_000
+
+
+def encoded(chain: Chain, user_id: str, row: Row, as_of: int = CUT, region: str = "") -> Query:
+    """One user's request as the later steps see it."""
+    return chain.lookup.query([chain.lookup.envelope(Request(user_id, region=region), row, as_of, 0)], [row])
 
 
 @pytest.mark.parametrize(
@@ -20,12 +30,12 @@ HOUR = 3_600_000
 )
 def test_a_value_is_coded_by_its_place_and_null_and_unknown_have_their_own(chain: Chain, age: str, code: int) -> None:
     row = {**chain.lookup.unknown_row(), "age": age}
-    assert chain.lookup.query(["user-2"], [row], [CUT]).user_codes.tolist() == [[2 + FIRST_VALUE, code]]
+    assert encoded(chain, "user-2", row).user_codes[:, :2].tolist() == [[2 + FIRST_VALUE, code]]
 
 
 def test_a_user_never_seen_is_all_padding_but_for_unknown_and_null(chain: Chain, world: World) -> None:
-    query = chain.lookup.query(["nobody"], [chain.lookup.unknown_row()], [CUT])
-    assert query.user_codes.tolist() == [[OUT_OF_VOCABULARY, NULL]]
+    query = encoded(chain, "nobody", chain.lookup.unknown_row())
+    assert query.user_codes[:, :3].tolist() == [[OUT_OF_VOCABULARY, NULL, NULL]]
     for tensor in query[1:]:
         assert not tensor.any()
         assert tensor.shape[0] == 1
@@ -35,13 +45,34 @@ def test_a_user_never_seen_is_all_padding_but_for_unknown_and_null(chain: Chain,
     assert query.seen_items.shape[1] == min(ITEMS, features.max_seen_items + features.recent_items)
 
 
+@pytest.mark.parametrize(
+    ("region", "home", "code"),
+    [
+        ("region-1", "region-2", FIRST_VALUE + 1),
+        ("", "region-2", FIRST_VALUE + 2),
+        ("", "", NULL),
+        ("no-such-region", "region-2", OUT_OF_VOCABULARY),
+    ],
+)
+def test_the_region_asked_for_counts_before_the_home_region(chain: Chain, region: str, home: str, code: int) -> None:
+    row = {**chain.lookup.unknown_row(), "home_region": home}
+    assert encoded(chain, "nobody", row, region=region).user_codes[0, 2] == code
+
+
+def test_the_hour_of_a_request_is_that_of_the_logs_own_days(chain: Chain) -> None:
+    """The log was shifted from a day of summer, when the clock of Paris is two hours ahead, to one of winter."""
+    own = datetime.fromtimestamp((CUT - SHIFT) / 1000, timezone.utc).astimezone(ZoneInfo("Europe/Paris"))
+    hours = [encoded(chain, "nobody", chain.lookup.unknown_row(), CUT + i * HOUR).user_codes[0, 3] for i in range(3)]
+    assert hours == [FIRST_VALUE + own.hour + i for i in range(3)]
+
+
 def test_recent_items_keep_their_order_and_weigh_by_age(chain: Chain) -> None:
     row = {
         **chain.lookup.unknown_row(),
         "recent_item_ids": ["item-7", "gone", "item-2"],
         "recent_event_times": [CUT, CUT - 240 * HOUR, CUT - 480 * HOUR],
     }
-    query = chain.lookup.query(["nobody"], [row], [CUT])
+    query = encoded(chain, "nobody", row)
     assert query.recent_items[0, :4].tolist() == [7 + FIRST_VALUE, OUT_OF_VOCABULARY, 2 + FIRST_VALUE, PAD]
     assert query.recent_weights[0, :4].tolist() == [1.0, 0.5, 0.25, 0.0]
     assert sorted(query.seen_items[0][query.seen_items[0] > 0]) == [2 + FIRST_VALUE, 7 + FIRST_VALUE]
@@ -55,7 +86,7 @@ def test_counts_are_decayed_to_the_instant_of_the_request(chain: Chain) -> None:
         "category_counts_1h": [4.0, 1.0, 2.0],
         "category_counts_720h": [4.0, 1.0, 2.0],
     }
-    counts = chain.lookup.query(["nobody"], [row], [CUT + 2 * HOUR]).category_shares.reshape(2, -1)
+    counts = encoded(chain, "nobody", row, CUT + 2 * HOUR).category_shares.reshape(2, -1)
     assert counts[0, FIRST_VALUE + 1] == 1.0
     assert counts[0, OUT_OF_VOCABULARY] == 0.75, "unknown categories count together"
     assert counts[1, FIRST_VALUE + 1] == pytest.approx(4 * 2 ** (-2 / 720))
@@ -67,8 +98,9 @@ def test_counts_are_decayed_to_the_instant_of_the_request(chain: Chain) -> None:
 def test_many_users_are_encoded_as_each_alone(chain: Chain, world: World, users: list[int], days: int) -> None:
     as_of = CUT - days * 24 * HOUR
     names, rows = [world.user_ids[user] for user in users], [world.row(user, as_of) for user in users]
-    together = chain.lookup.query(names, rows, [as_of] * len(users))
-    alone = [chain.lookup.query([name], [row], [as_of]) for name, row in zip(names, rows)]
+    envelopes = [chain.lookup.envelope(Request(name), row, as_of, 0) for name, row in zip(names, rows)]
+    together = chain.lookup.query(envelopes, rows)
+    alone = [encoded(chain, name, row, as_of) for name, row in zip(names, rows)]
     for column, tensors in zip(together, zip(*alone)):
         assert np.array_equal(column, np.concatenate(tensors))
 
@@ -81,7 +113,7 @@ def test_a_row_longer_than_the_settings_is_cut_not_refused(chain: Chain, world: 
         "recent_event_times": [CUT - i for i in range(ITEMS)],
         "seen_item_ids": many,
     }
-    query = chain.lookup.query(["nobody"], [row], [CUT])
+    query = encoded(chain, "nobody", row)
     newest = query.recent_items[0] - FIRST_VALUE
     assert newest.tolist() == list(range(world.config.features.recent_items))
     assert (query.seen_items > 0).sum() == world.config.features.max_seen_items

@@ -46,7 +46,7 @@ def test_padding_comes_last_and_has_no_score(asked) -> None:
 def test_item_item_scores_are_the_sum_of_what_seen_items_say(chain: Chain, release, world: World) -> None:
     table = release.arrays("retrieval/1/item_item.npz")
     rows = [world.row(user, CUT) for user in USERS]
-    query = chain.lookup.query([world.user_ids[u] for u in USERS], rows, [CUT] * len(USERS))
+    query = chain.lookup.query([chain.lookup.envelope(Request("any"), row, CUT, 0) for row in rows], rows)
     fast = chain.retrieval.sources.similar(catalogue_mask(query.seen_items, ITEMS))
     for row, scores in zip(rows, fast):
         naive = np.zeros(ITEMS)

@@ -15,20 +15,23 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from contracts import artifacts
+from contracts import artifacts, request_context
 from contracts import config as settings
 from etl import synthetic
 
 ROOT = Path(__file__).parents[2]
 CUT_MS = synthetic.FIRST_DAY_MS + synthetic.CUT_DAY * synthetic.DAY_MS
+TIMEZONE = "Asia/Kathmandu"  # 5 3/4 hours before UTC
 MIN_ITEM_COUNT = 90  # about half of the synthetic items
 
 
 def configuration(folder: Path, name: str, events: Path) -> Path:
-    """``configs/smoke.toml`` over another log, on the log's own clock."""
+    """``configs/smoke.toml`` over another log, on the log's own clock, with all of a request's context."""
     text = (ROOT / "configs/smoke.toml").read_text()
     text = text.replace('name = "smoke"', f'name = "{name}"').replace("synthetic:events", str(events))
     text = text.replace("end_at_now", "none").replace("min_item_count = 5", f"min_item_count = {MIN_ITEM_COUNT}")
+    context = f'context = {[*request_context.COLUMNS]}\ntimezone = "{TIMEZONE}"'
+    text = text.replace("[features]\n", f"[features]\n{context}\n")
     path = folder / f"{name}.toml"
     path.write_text(text)
     return path
@@ -128,6 +131,8 @@ def raw_values(path: Path) -> None:
         "department": [*items["department"].unique(), "cellar", None, ""],
         "category": [*items["category"].unique(), "kites", None, ""],
         "brand": [*items["brand"].dropna().unique(), "no-name", None, ""],
+        "region": [*synthetic.REGIONS, "the moon", None, ""],
+        **{name: [*values, "never", None, ""] for name, values in request_context.FIXED.items()},
     }
     n = 3_000
     columns: dict[str, Any] = {name: rng.choice(np.array(pool, object), n) for name, pool in pools.items()}

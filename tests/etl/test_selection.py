@@ -16,6 +16,7 @@ from etl.selection import Survey
 SMOKE = load(Path(__file__).parents[2] / "configs/smoke.toml")
 #: Of every user: 8 possible rows of each window, at these instants.
 INSTANTS = {1: np.arange(100, 200, 13), 2: np.arange(200, 300, 13)}
+NO_REGIONS = pa.table({"region": pa.array([], pa.string()), "count": pa.array([], pa.int64())})
 
 
 def config(ranker_users: int, ranker_rows: int = 8_000, seed: int = 20) -> Config:
@@ -32,9 +33,8 @@ def surveys(groups: int, users: int = 40) -> list[Survey]:
         n = len(names)
         table = pa.table({"user_id": list(names), "count": np.ones(n, np.int64)})
         place = np.repeat(np.arange(n), len(as_of))
-        out.append(
-            Survey(table, np.arange(len(place)) * 3, np.tile(window, n), place, np.tile(as_of, n), np.arange(n) * 5)
-        )
+        entry, asked = np.arange(len(place)) * 3, np.arange(n) * 5
+        out.append(Survey(table, entry, np.tile(window, n), place, np.tile(as_of, n), asked, NO_REGIONS))
     return out
 
 
@@ -90,7 +90,7 @@ def test_another_seed_draws_other_users() -> None:
 
 def test_nothing_to_choose_is_no_error() -> None:
     nothing = np.empty(0, np.int64)
-    empty = Survey(pa.table({"user_id": pa.array([], pa.string()), "count": nothing}), *[nothing] * 5)
+    empty = Survey(pa.table({"user_id": pa.array([], pa.string()), "count": nothing}), *[nothing] * 5, NO_REGIONS)
     (found,) = selection.select([empty], config(5))
     assert [entries.tolist() for entries in found.entries] == [[], []] and found.next_events.tolist() == []
 

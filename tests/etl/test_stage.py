@@ -15,8 +15,9 @@ from contracts.errors import ArtifactError
 from contracts.evaluation import Kind
 from contracts.events import Reason
 from contracts.features import FIRST_VALUE, MS_PER_DAY, NULL, OUT_OF_VOCABULARY, user_profile
+from contracts.request_context import FIXED
 from etl import encoding, synthetic
-from tests.etl.conftest import CUT_MS, MIN_ITEM_COUNT, ROOT, Runs
+from tests.etl.conftest import CUT_MS, MIN_ITEM_COUNT, ROOT, TIMEZONE, Runs
 from tests.etl.views import assert_views, home_region, seen_items
 
 WINDOWS = ("A", "B", "C")
@@ -72,8 +73,11 @@ def test_codes_fall_by_frequency_before_the_cut_and_ties_by_value(runs: Runs, lo
             prices = before["price"].dropna()
             np.testing.assert_allclose([values["mean"], values["std"]], [prices.mean(), prices.std()], rtol=1e-3)
             continue
+        if name in FIXED:
+            assert values == [*FIXED[name]]
+            continue
         counts = before[name].replace("", None).value_counts()
-        least = MIN_ITEM_COUNT if name in ("item_id", "department", "category", "brand") else 1
+        least = MIN_ITEM_COUNT if name in ("item_id", "department", "category", "brand", "region") else 1
         kept = counts[counts >= least].rename_axis("value").reset_index(name="n")
         assert values == kept.sort_values(["n", "value"], ascending=[False, True])["value"].tolist(), name
     assert 100 < len(runs.encodings("base")["item_id"]) < synthetic.ITEMS
@@ -114,7 +118,9 @@ def test_a_row_equals_the_fold_of_what_came_before_it(runs: Runs, log: pd.DataFr
         new = now[~now["item_id"].isin(past["item_id"])].drop_duplicates("item_id")
         targets = encoding.codes(new["item_id"], encodings["item_id"])
         assert row.target_item_codes.tolist() == [code for code in targets if code >= FIRST_VALUE] != []
-        assert row.region == now["region"].iloc[0]
+        assert row.region == (now["region"].iloc[0] or row.home_region)
+        local = pd.Timestamp(row.as_of, unit="ms", tz="UTC").tz_convert(TIMEZONE)
+        assert (row.hour, row.weekday) == (str(local.hour), local.day_name().lower())
         for kind in ("recent", "seen"):
             ids = getattr(row, f"{kind}_item_ids")
             assert getattr(row, f"{kind}_item_codes").tolist() == encoding.codes(ids, encodings["item_id"]).tolist()

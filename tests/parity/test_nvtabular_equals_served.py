@@ -17,6 +17,7 @@ import pytest
 from contracts.artifacts import read_json
 from contracts.config import load
 from contracts.features import FIRST_VALUE, NULL, OUT_OF_VOCABULARY, query_columns
+from contracts.requests import Request
 from ensemble.steps.lookup import Lookup
 from ensemble.steps.release import Release
 from ensemble.steps.tables import load as load_tables
@@ -37,20 +38,19 @@ pytestmark = [
 def raw(platform) -> list[dict[str, str]]:
     """Raw values of real events and of events that no vocabulary knows; "" is missing."""
     zone = platform[0].zone / "processed"
-    log = ds.dataset(zone / "events").to_table(columns=["user_id", "item_id"]).to_pylist()
+    log = ds.dataset(zone / "events").to_table(columns=["user_id", "item_id", "region"]).to_pylist()
     items = {row["item_id"]: row for row in pq.read_table(zone / "items.parquet").to_pylist()}
     users = {row["user_id"]: row for row in pq.read_table(zone / "users.parquet").to_pylist()}
     chosen = random.Random(5).sample(log, EVENTS)
-    chosen += [{"user_id": "nobody", "item_id": "nothing"}, {"user_id": chosen[0]["user_id"], "item_id": "nothing"}]
+    chosen += [{"user_id": user, "item_id": "nothing", "region": ""} for user in ("nobody", chosen[0]["user_id"])]
     attributes = [(users, "user_id", FEATURES.user_categorical), (items, "item_id", FEATURES.item_categorical)]
     rows = [
         dict(event)
         | {name: table.get(event[key], {}).get(name) or "" for table, key, names in attributes for name in names}
         for event in chosen
     ]
-    rows.append(
-        {**rows[0], **dict.fromkeys([*FEATURES.user_categorical, *FEATURES.item_categorical], "never heard of")}
-    )
+    values = [*FEATURES.user_categorical, *FEATURES.item_categorical, "region"]
+    rows.append({**rows[0], **dict.fromkeys(values, "never heard of")})
     return rows
 
 
@@ -81,7 +81,8 @@ def test_users_and_recent_items_have_the_codes_of_training(raw, by_nvtabular, lo
         | {"recent_item_ids": [event["item_id"]], "recent_event_times": [1]}
         for event in raw
     ]
-    query = lookup.query([event["user_id"] for event in raw], rows, [2] * len(raw))
+    asked = [Request(event["user_id"], region=event["region"]) for event in raw]
+    query = lookup.query([lookup.envelope(request, row, 2, 0) for request, row in zip(asked, rows)], rows)
     for i, name in enumerate(query_columns(FEATURES)):
         np.testing.assert_array_equal(query.user_codes[:, i], by_nvtabular[name], err_msg=name)
     np.testing.assert_array_equal(query.recent_items[:, 0], by_nvtabular["item_id"])

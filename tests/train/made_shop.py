@@ -33,8 +33,9 @@ class World:
         return f"u{number:03d}"
 
 
-def make(folder) -> World:
-    config = settings.parse(SETTINGS, "test")
+def make(folder, whole=None) -> World:
+    """A shop below a folder, of ``SETTINGS`` or others."""
+    config = settings.parse(whole or SETTINGS, "test")
     zone = zones(str(folder), config)
     rng = np.random.default_rng(3)
     log = _log(rng)
@@ -218,8 +219,9 @@ def write_candidates(world: World, rng, requests: int = 60, number: int = 60):
         columns["x_two_tower_score"] = (rng.normal(0, 1, count) + 0.3 * taken).astype(np.float32)
         columns["x_similar_score"] = rng.normal(0, 1, count).astype(np.float32)
         columns["x_recent_share_department"] = share.astype(np.float32)
+        columns |= {"evidence": np.full(count, 30), "trending_score": rng.random(count), "in_session": np.zeros(count)}
         write(f"{world.zones.candidates}/window={window}/part-0.parquet", columns)
-    write_manifest(world.zones.candidates, "candidates-1")
+    write_manifest(world.zones.candidates, "candidates-1", windows={"cold": {"found": 0}})
 
 
 def write(path, columns):

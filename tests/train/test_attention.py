@@ -1,16 +1,20 @@
 import dataclasses
 import io
 import shutil
+from collections import Counter
 
 import fsspec
 import numpy as np
 import onnxruntime
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from contracts.artifacts import Zones, read_manifest
-from train import pairs, retrieval, sequences, tables
-from train.attention import SEQUENCE, TARGET, TOKEN, SequenceTwoTower
+from contracts.artifacts import Zones, read_json, read_manifest, write_json
+from contracts.request_context import FIXED, Clock, raw_values
+from train import inputs, pairs, retrieval, sequences, tables
+from train.attention import CONTEXT, SEQUENCE, TARGET, TOKEN, SequenceTwoTower
 from train.towers import RECENT_ITEMS, RECENT_WEIGHTS, Shape, two_tower
 
 ITEMS, RECENT, USERS = 33, 6, 400
@@ -105,6 +109,29 @@ def test_the_loss_of_a_batch_is_the_softmax_of_served_queries_over_the_catalogue
     assert untrained.pair_loss(queries(recent) | pair, training=False).numpy() == pytest.approx(expected, rel=1e-4)
 
 
+def test_each_pair_of_a_sequence_is_learned_in_the_context_in_which_it_was_taken():
+    """One sequence, three requests at other hours: the loss is that of the served queries at those hours."""
+    shape = dataclasses.replace(
+        SHAPE, user_columns={**SHAPE.user_columns, "hour": 9}, item_numbers=("price",), context=("hour",)
+    )
+    columns = CODES | {"price": np.linspace(-1, 1, ITEMS).astype(np.float32)}
+    model = SequenceTwoTower(shape, columns)
+    recent, hours = np.array([[7, 9, 4, 0, 0, 0]]), np.array([3, 8, 5])
+    prefixes = np.array([[7, 9, 4, 0, 0, 0], [4, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]])
+    served = queries(prefixes) | {"hour": hours[:, None]}
+    model.query_encoder(served)
+    for weight in model.trainable_variables:
+        weight.assign(tf.random.normal(weight.shape, stddev=0.3, seed=1))
+    pair = {SEQUENCE: np.array([0, 0, 0]), TOKEN: np.array([0, 2, 3]), TARGET: np.array([5, 9, 30])}
+    pair |= {CONTEXT: hours[:, None], "hour": np.array([[3]])}
+    items = model.candidate_encoder({name: values[3:, None] for name, values in columns.items()}).numpy()
+    scores = model.query_encoder(served).numpy() @ items.T
+    losses = np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(3), pair[TARGET] - 3]
+    assert model.pair_loss(queries(recent) | pair, training=False).numpy() == pytest.approx(losses.mean(), rel=1e-4)
+    # With all of them at the hour of the newest it would be another.
+    assert np.abs(scores - model.query_encoder(served | {"hour": np.full((3, 1), 3)}).numpy() @ items.T).max() > 0.1
+
+
 def test_what_lies_after_a_token_and_padding_say_nothing_about_it(untrained):
     one = np.array([[5, 9, 11, 0, 0, 0]])
     other = np.array([[30, 9, 11, 0, 0, 0]])
@@ -128,19 +155,48 @@ def test_rows_are_covered_by_later_rows_that_hold_their_recent_items(world):
     assert len(learned.queries.user_codes) < len(rows.user_codes) / 2
 
 
+def test_the_context_of_a_pair_is_that_of_the_row_in_which_it_was_taken(world, tmp_path):
+    zone = Zones(str(tmp_path / "shop"))
+    shutil.copytree(world.zones.features, zone.features)
+    path = f"{zone.features}/rows/window=A/part-0.parquet"
+    table = pq.read_table(path)
+    hours = raw_values(("hour",), [], table["as_of"].to_numpy(), Clock("Asia/Tokyo", 0))["hour"]
+    pq.write_table(table.append_column("hour", pa.array(hours, pa.string())), path)
+    write_json(f"{zone.features}/encodings.json", read_json(f"{zone.features}/encodings.json") | FIXED)
+    config = dataclasses.replace(world.config, features=dataclasses.replace(world.config.features, context=("hour",)))
+    held = tables.catalogue(config, zone)
+    learned, by_row = (module.load(config, zone, held, ("A",)) for module in (sequences, pairs))
+    newest = learned.queries.recent_items[learned.sequence, learned.token]
+    found = zip(newest.tolist(), learned.item.tolist(), learned.context.tolist())
+    rows = by_row.queries
+    own = zip(rows.recent_items[by_row.row, 0].tolist(), by_row.item.tolist(), rows.user_codes[by_row.row, 2:].tolist())
+    assert sorted(found) == sorted(own)
+    assert len({*map(tuple, learned.context.tolist())}) > 20
+    batch = next(inputs.batches(config, held, learned, 1)[0].as_numpy_iterator())
+    assert batch[CONTEXT].shape == (len(batch[TARGET]), 1) and "hour" in batch
+    before = batch[RECENT_ITEMS][batch[SEQUENCE], np.minimum(batch[TOKEN], batch[RECENT_ITEMS].shape[1] - 1)]
+    assert {*zip(before.tolist(), batch[TARGET].tolist(), map(tuple, batch[CONTEXT].tolist()))} <= {
+        (item, target, tuple(codes)) for item, target, codes in zip(newest, learned.item, learned.context.tolist())
+    }
+
+
 def test_an_epoch_shows_each_pair_once_in_whole_sequences(world):
     held = tables.catalogue(world.config, world.zones)
     learned = sequences.load(world.config, world.zones, held, ("A",))
-    seen = [
-        (*recent[token:][:1], item)
-        for queries, sequence, tokens, items in learned.batches(100, np.random.default_rng(1))
-        for recent, token, item in zip(queries.recent_items[sequence].tolist(), tokens, items)
-    ]
-    recent = learned.queries.recent_items[learned.sequence]
-    assert sorted(seen) == sorted(
-        (*row[token:][:1], item) for row, token, item in zip(recent.tolist(), learned.token, learned.item)
+    train = dataclasses.replace(world.config.train, query_encoder="attention", retrieval_batch=100)
+    batches, steps = inputs.batches(dataclasses.replace(world.config, train=train), held, learned, 1)
+    told = list(batches.as_numpy_iterator())
+    seen = Counter(
+        (*batch[RECENT_ITEMS][sequence].tolist()[token:][:1], item)
+        for batch in told
+        for sequence, token, item in zip(batch[SEQUENCE], batch[TOKEN], batch[TARGET])
     )
-    assert learned.steps(100) == len([*learned.batches(100, np.random.default_rng(1))])
+    recent = learned.queries.recent_items[learned.sequence]
+    there = Counter((*row[token:][:1], item) for row, token, item in zip(recent.tolist(), learned.token, learned.item))
+    assert seen <= there and len(told) == steps == learned.steps(100)
+    # Fewer sequences than there are batches are left over.
+    assert sum(len(batch[RECENT_ITEMS]) for batch in told) > learned.number - steps
+    assert sum(seen.values()) > 0.9 * len(learned.item)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ def shop(world):
     """The shop with a refitted item-item table."""
     held = tables.catalogue(world.config, world.zones)
     users, items = tables.first_interactions(world.zones, held, CUT)
-    codes, weights = item_item.neighbours(users, items, held.size, 5.0, 20, held.size)
+    codes, weights = item_item.neighbours(users, items, held.size, 5.0, 0.0, 20, held.size)
     buffer = io.BytesIO()
     np.savez(buffer, neighbours=codes, weights=weights)
     filesystem, path = fsspec.core.url_to_fs(f"{world.zones.retrieval}/refit/item_item.npz")

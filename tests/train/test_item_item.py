@@ -11,14 +11,16 @@ def pairs():
     return held, *np.nonzero(held)
 
 
+@pytest.mark.parametrize("power", [0.0, 0.5])
 @pytest.mark.parametrize("number", [50, 12, 7], ids=["more users than items", "as many", "fewer"])
-def test_ease_equals_a_plain_inverse(pairs, number):
+def test_ease_equals_a_plain_inverse(pairs, number, power):
     held = pairs[0][:number]
     matrix = held.astype(float)
-    inverse = np.linalg.inv(matrix.T @ matrix + 7.0 * np.eye(12))
+    users = np.maximum(matrix.sum(axis=0), 1)
+    inverse = np.linalg.inv(matrix.T @ matrix + np.diag(7.0 * (users / users.mean()) ** power))
     expected = -inverse / np.diag(inverse)[None, :]
     np.fill_diagonal(expected, 0.0)
-    np.testing.assert_allclose(item_item.ease(*np.nonzero(held), 12, 7.0), expected, atol=1e-5)
+    np.testing.assert_allclose(item_item.ease(*np.nonzero(held), 12, 7.0, power), expected, atol=1e-5)
 
 
 def test_a_pair_given_twice_counts_once(pairs):
@@ -30,7 +32,7 @@ def test_a_pair_given_twice_counts_once(pairs):
 def test_neighbours_keep_the_strongest_links_of_either_sign_and_scores_flow_along_them(pairs):
     held, users, items = pairs
     weights = item_item.ease(users, items, 12, 7.0)
-    codes, strengths = item_item.neighbours(users, items, 12, 7.0, 4, 12)
+    codes, strengths = item_item.neighbours(users, items, 12, 7.0, 0.0, 4, 12)
     assert codes.shape == strengths.shape == (12, 4)
     assert (codes.dtype, strengths.dtype) == (np.int32, np.float32)
     kept = np.zeros_like(weights)
@@ -42,7 +44,7 @@ def test_neighbours_keep_the_strongest_links_of_either_sign_and_scores_flow_alon
 
 def test_a_catalogue_smaller_than_the_list_is_padded(pairs):
     _, users, items = pairs
-    codes, strengths = item_item.neighbours(users, items, 12, 7.0, 20, 12)
+    codes, strengths = item_item.neighbours(users, items, 12, 7.0, 0.0, 20, 12)
     assert codes.shape == (12, 20)
     assert (codes[:, 12:] == 0).all()
     assert (strengths[:, 12:] == 0).all()
@@ -51,17 +53,19 @@ def test_a_catalogue_smaller_than_the_list_is_padded(pairs):
 def test_items_of_the_fewest_users_get_no_neighbours_beyond_the_bound_and_are_none(pairs):
     _, users, items = pairs
     kept = np.sort(np.argsort(-np.bincount(items, minlength=12), kind="stable")[:8])
-    codes, strengths = item_item.neighbours(users, items, 12, 7.0, 5, 8)
+    codes, strengths = item_item.neighbours(users, items, 12, 7.0, 0.0, 5, 8)
     assert set(np.flatnonzero(codes.any(axis=1))) <= set(kept) and set(codes[codes > 0] - 3) <= set(kept)
     known = np.isin(items, kept)
-    alone = item_item.neighbours(users[known], np.searchsorted(kept, items[known]), 8, 7.0, 5, 8)
+    alone = item_item.neighbours(users[known], np.searchsorted(kept, items[known]), 8, 7.0, 0.0, 5, 8)
     assert np.array_equal(strengths[kept], alone[1]) and np.array_equal(
         codes[kept], np.where(alone[0], kept[alone[0] - 3] + 3, 0)
     )
 
 
-@pytest.mark.parametrize("number", [50, 7], ids=["more users than items", "fewer"])
-def test_an_impossible_regularization_is_named(pairs, number):
+@pytest.mark.parametrize(
+    ("number", "regularization"), [(50, -100.0), (7, -1.0)], ids=["more users than items", "fewer"]
+)
+def test_an_impossible_regularization_is_named(pairs, number, regularization):
     users, items = np.nonzero(pairs[0][:number])
     with pytest.raises(ArtifactError, match=r"train\.item_item_regularization"):
-        item_item.ease(users, items, 12, -100.0)
+        item_item.ease(users, items, 12, regularization)

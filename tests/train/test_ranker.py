@@ -89,7 +89,8 @@ def test_training_tells_of_every_epoch_keeps_the_best_and_can_be_ended(world):
 
 def test_blend_json_holds_what_serving_reads(world, ranked):
     blend = read_json(f"{world.zones.ranker}/blend.json")
-    assert set(blend) == {"calibration", "retrieval_weight", "signals", "spread"}
+    evidence = {"evidence_half", "ranker_evidence_half"}
+    assert set(blend) == {"calibration", "retrieval_weight", "signals", "spread", *evidence}
     assert np.diff(blend["calibration"]["log_odds"]).min() > 0
     assert sum(blend["signals"].values()) == pytest.approx(1, abs=1e-3)
     assert blend["spread"] > 0
@@ -161,7 +162,7 @@ def test_a_ranker_worse_than_chance_on_window_c_is_refused(world, ranked, monkey
     onnx = fsspec.open(f"{world.zones.ranker}/ranker.onnx").open().read()
     monkeypatch.setattr(ranker, "platt", lambda *_: (-0.1, 0.0))
     with pytest.raises(ArtifactError, match="worse than chance on window C"):
-        ranker.tune(world.config, onnx, ranking_rows.load(world.config, world.zones, "C"))
+        ranker.tune(world.config, world.zones, onnx, ranking_rows.load(world.config, world.zones, "C"))
 
 
 def test_a_second_run_is_skipped(world, ranked):

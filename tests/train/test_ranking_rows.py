@@ -8,7 +8,7 @@ import pytest
 from contracts.errors import ArtifactError
 from train import ranking_rows
 from train.ranking_loss import LIST, PADDED
-from train.ranking_model import LABEL, SECOND, Inputs
+from train.ranking_model import LABEL, NUMBERS, SECOND, Inputs
 from train.ranking_rows import Candidates
 
 INPUTS = Inputs({"c": 9}, ("x",), np.array([0], "f4"), np.array([1], "f4"))
@@ -47,9 +47,12 @@ def test_a_long_list_keeps_what_was_taken_and_a_short_one_is_padded():
 def test_an_epoch_shows_every_request_once_each_candidate_with_its_own_features_and_label(world):
     learned = made([7, 3, 60, 61], [1, 2, 1, 4])
     settings = dataclasses.replace(world.config.train, ranker_batch=2 * LIST, second_task="value")
-    seen = list(ranking_rows.batches(learned, INPUTS, settings).as_numpy_iterator())
+    batches, steps = ranking_rows.batches(learned, INPUTS, settings, 2)
+    told = list(batches.as_numpy_iterator())
+    assert len(told) == 2 * steps
+    seen = told[:steps]
     assert [len(y[LABEL]) for _, y in seen] == [2 * LIST] * 2
-    x = np.concatenate([features["x_x"] for features, _ in seen])[:, 0]
+    x = np.concatenate([features[NUMBERS] for features, _ in seen])[:, 0]
     y = np.concatenate([targets[LABEL] for _, targets in seen])[:, 0]
     held = y != PADDED
     assert sorted(x[held]) == list(range(len(learned.label)))

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_shop import SETTINGS, make
+from made_shop import SETTINGS, make, write_candidates
 
-from contracts.artifacts import read_manifest
 from contracts.errors import TrainError
-from train import launch, pairs, ranks, retrieval
+from train import launch, pairs, ranker, ranks, retrieval
 from train.tables import catalogue
 
 REPOSITORY = Path(__file__).parents[2]
@@ -54,10 +54,14 @@ def test_without_horovod_the_error_says_how_to_build_it(monkeypatch):
 
 
 @built
-def test_two_processes_train_one_model_as_good_as_one_process_does(tmp_path):
-    shop = make(tmp_path)
-    alone = retrieval.run(shop.config, shop.zones, "fit")["validation"]["ndcg_at_10"]
-    (tmp_path / "shop.toml").write_text("\n".join(f"{name} = {toml(held)}" for name, held in SETTINGS.items()))
+@pytest.mark.parametrize("encoder", ["pooling", "attention"])
+def test_two_processes_train_models_as_good_as_those_of_one_process(tmp_path, encoder):
+    """All stages: a run ends with 0 only where the ranks' weights are equal after each of them."""
+    whole = {**SETTINGS, "train": {**SETTINGS["train"], "query_encoder": encoder}}
+    shop = make(tmp_path, whole)
+    write_candidates(shop, np.random.default_rng(11))
+    alone = {"fit": retrieval.run(shop.config, shop.zones, "fit"), "ranker": ranker.run(shop.config, shop.zones)}
+    (tmp_path / "shop.toml").write_text("\n".join(f"{name} = {toml(held)}" for name, held in whole.items()))
     said = subprocess.run(
         [sys.executable, "-m", "train", "run", tmp_path / "shop.toml", "--ranks", "2", "--force"],
         env={**os.environ, "TRIREME_ROOT": str(tmp_path)},
@@ -67,12 +71,14 @@ def test_two_processes_train_one_model_as_good_as_one_process_does(tmp_path):
     )
     assert said.returncode == 0, said.stderr
     figures = json.loads(said.stdout.splitlines()[-1])
-    made = read_manifest(f"{shop.zones.retrieval}/fit")
-    assert made["ranks"] == 2 and set(figures) == {"fit", "refit"}
-    # Chance is some .1; both find the user's department, in which the order is nobody's to know.
-    assert made["validation"]["ndcg_at_10"] == pytest.approx(alone, rel=0.1)
+    assert set(figures) == {"fit", "refit", "ranker"}
+    for stage, made in figures.items():
+        assert made["ranks"] == 2
+        if stage in alone:
+            # Chance is some .1, the users' departments, and the candidates' planted preference, more than twice that.
+            assert made["validation"]["ndcg_at_10"] == pytest.approx(alone[stage]["validation"]["ndcg_at_10"], rel=0.1)
     # The bar is the leader's: two would write over each other.
-    assert said.stderr.count("two-tower") == 2
+    assert [said.stderr.count(title) for title in ("two-tower", "dcn")] == [2, 1]
 
 
 @built
@@ -106,3 +112,24 @@ def test_when_one_rank_dies_all_are_ended_and_it_is_named():
     with pytest.raises(TrainError, match="rank 1 of 2 ended with exit code 3"):
         launch.ranks(2, ["-c", code])
     assert time.monotonic() - started < 10
+
+
+@built
+@pytest.mark.parametrize("interruption", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_run_leaves_no_process(tmp_path, interruption):
+    tells = "pathlib.Path(os.environ['HOROVOD_RANK']).write_text(str(os.getpid()))"
+    waits = f"import os, pathlib, time; {tells}; time.sleep(600)"
+    # Who starts the tests in the background of a shell has them ignore SIGINT.
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heeds}; from train import launch; launch.ranks(2, ['-c', {waits!r}])"
+    environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    launcher = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environ, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not all(told := [file.read_text() for file in tmp_path.glob("[01]")]) or len(told) < 2:
+        assert launcher.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    launcher.send_signal(interruption)
+    assert launcher.wait(timeout=30) != 0
+    for number in map(int, told):
+        with pytest.raises(ProcessLookupError):
+            os.kill(number, 0)

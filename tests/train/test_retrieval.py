@@ -1,5 +1,6 @@
 import dataclasses
 import io
+from collections import Counter
 
 import fsspec
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 from contracts.artifacts import Zones, read_manifest
 from contracts.blending import recent_weights
 from contracts.errors import ArtifactError
-from train import pairs, retrieval, tables
+from train import inputs, pairs, retrieval, tables
+from train.towers import RECENT_ITEMS
 
 #: Items of each group: the made-up shop has 60 in 4.
 OWN = 15
@@ -190,14 +192,31 @@ def test_pairs_are_sampled_down_to_the_setting(world):
 
 def test_an_epoch_shows_each_pair_once_and_hides_its_share_of_ids(world):
     held = tables.catalogue(world.config, world.zones)
-    loaded = pairs.load(world.config, world.zones, held, ("A",))
-    seen = list(loaded.batches(50, 0.5, np.random.default_rng(1)))
-    assert len(seen) == len(loaded.row) // 50
-    hidden = np.concatenate([queries.user_codes[:, 0] == 2 for queries, _ in seen]).mean()
-    already = (loaded.queries.user_codes[loaded.row, 0] == 2).mean()
+    train = dataclasses.replace(world.config.train, retrieval_batch=50, id_dropout=0.5)
+    config = dataclasses.replace(world.config, train=train)
+    loaded = pairs.load(config, world.zones, held, ("A",))
+    batches, steps = inputs.batches(config, held, loaded, 2)
+    seen = list(batches.as_numpy_iterator())
+    assert steps == len(loaded.row) // 50 and len(seen) == 2 * steps
+
+    def shown(epoch):
+        return [
+            (*recent, *segment, *item)
+            for batch in epoch
+            for recent, segment, item in zip(batch[RECENT_ITEMS], batch["segment"], batch["item_id"])
+        ]
+
+    known = loaded.queries
+    pair = zip(known.recent_items[loaded.row].tolist(), known.user_codes[loaded.row, 1], loaded.item)
+    there = Counter((*recent, segment, item) for recent, segment, item in pair)
+    first, second = shown(seen[:steps]), shown(seen[steps:])
+    assert Counter(first) <= there and Counter(second) <= there
+    assert first != second
+    hidden = np.concatenate([batch["user_id"][:, 0] == 2 for batch in seen]).mean()
+    already = (known.user_codes[loaded.row, 0] == 2).mean()
     assert hidden == pytest.approx(already + 0.5 * (1 - already), abs=0.03)
-    # The stored rows are not touched by it.
-    assert (loaded.queries.user_codes[loaded.row, 0] == 2).mean() == already
+    again = inputs.batches(config, held, loaded, 1)[0].as_numpy_iterator()
+    assert all(np.array_equal(a[name], b[name]) for a, b in zip(again, seen) for name in b)
 
 
 def test_impressions_are_no_interactions(world):

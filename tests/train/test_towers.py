@@ -1,7 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from contracts.features import OUT_OF_VOCABULARY
+from train.negatives import expected
 from train.towers import RECENT_ITEMS, RECENT_WEIGHTS, Shape, two_tower
 
 ITEMS, RECENT = 43, 4
@@ -32,13 +36,13 @@ def items(codes: np.ndarray) -> dict:
     return {"item_id": codes[:, None], "department": np.full((len(codes), 1), 3)}
 
 
-def chance_of_the_best_five(frequencies_of) -> float:
+def chance_of_the_best_five(counts_of) -> float:
     """How much of what the users take is in the model's first five, after training on draws of the truth."""
     generator = np.random.default_rng(8)
     tf.keras.utils.set_random_seed(8)
     kinds = generator.integers(0, 2, 12_800)
     taken = np.array([generator.choice(ITEMS, p=chances) for chances in truth()[kinds]])
-    model = two_tower(SHAPE, frequencies_of(taken), temperature=0.2)
+    model = two_tower(SHAPE, counts_of(taken), temperature=0.2)
     model.compile(optimizer=tf.keras.optimizers.Adam(0.01), metrics=[])
     columns = queries(kinds) | items(taken)
     model.fit(tf.data.Dataset.from_tensor_slices(columns).batch(256, drop_remainder=True), epochs=4, verbose=0)
@@ -50,7 +54,7 @@ def chance_of_the_best_five(frequencies_of) -> float:
 
 def test_logq_finds_what_users_take_where_plain_in_batch_negatives_shun_the_popular():
     possible = float(np.sort(truth(), axis=1)[:, -5:].sum(axis=1).mean())
-    corrected = chance_of_the_best_five(lambda taken: np.bincount(taken, minlength=ITEMS) + 0.5)
+    corrected = chance_of_the_best_five(lambda taken: expected(np.bincount(taken, minlength=ITEMS) + 0.5, 256, None))
     plain = chance_of_the_best_five(lambda taken: np.ones(ITEMS))
     assert corrected > 0.9 * possible
     assert plain < 0.85 * corrected
@@ -99,7 +103,7 @@ def test_an_item_that_came_after_training_is_found_by_its_attributes_when_ids_we
     def newcomers(dropout: float) -> np.ndarray:
         """Cosine of both kinds (rows) and a newcomer of either department (columns)."""
         tf.keras.utils.set_random_seed(4)
-        model = two_tower(SHAPE, np.bincount(taken, minlength=ITEMS) + 0.5, 0.2, dropout)
+        model = two_tower(SHAPE, expected(np.bincount(taken, minlength=ITEMS) + 0.5, 256, None), 0.2, dropout)
         model.compile(optimizer=tf.keras.optimizers.Adam(0.01), metrics=[])
         columns = queries(kinds) | {"item_id": taken[:, None], "department": departments["department"][taken][:, None]}
         model.fit(tf.data.Dataset.from_tensor_slices(columns).batch(256, drop_remainder=True), epochs=3, verbose=0)
@@ -110,3 +114,30 @@ def test_an_item_that_came_after_training_is_found_by_its_attributes_when_ids_we
     assert (np.diag(known) > 0.5).all(), known
     assert np.diag(known).min() > np.diag(unknown).min() + 0.05, (known, unknown)
     assert (known[[0, 1], [1, 0]] < 0.0).all(), known
+
+
+def test_what_an_hour_asks_for_and_what_a_number_says_are_learned():
+    """At one hour cheap items are taken, at another dear ones; neither user nor department tells anything."""
+    shape = dataclasses.replace(SHAPE, user_columns={"user_id": 5, "hour": 5}, item_numbers=("price",))
+    generator = np.random.default_rng(3)
+    tf.keras.utils.set_random_seed(3)
+    hour, price = generator.integers(0, 2, 6_400), generator.normal(size=ITEMS).astype(np.float32)
+    dear = np.argsort(price[3:]) + 3  # 40 of them, the cheapest first
+    taken = np.where(
+        hour == 1, dear[-15:][generator.integers(0, 15, 6_400)], dear[:15][generator.integers(0, 15, 6_400)]
+    )
+
+    def item(codes: np.ndarray, prices: np.ndarray) -> dict:
+        return items(codes) | {"price": prices[:, None].astype(np.float32)}
+
+    def query(hours: np.ndarray) -> dict:
+        return queries(np.zeros(len(hours), np.int64)) | {"hour": hours[:, None] + 3}
+
+    counts = expected(np.bincount(taken, minlength=ITEMS) + 0.5, 256, None)
+    model = two_tower(shape, counts, 0.2, item_id_dropout=0.3)
+    model.compile(optimizer=tf.keras.optimizers.Adam(0.01), metrics=[])
+    columns = query(hour) | item(taken, price[taken])
+    model.fit(tf.data.Dataset.from_tensor_slices(columns).batch(256, drop_remainder=True), epochs=3, verbose=0)
+    unknown = item(np.full(2, OUT_OF_VOCABULARY), np.array([-1.5, 1.5]))
+    scores = model.query_encoder(query(np.arange(2))).numpy() @ model.candidate_encoder(unknown).numpy().T
+    assert scores[0, 0] > scores[0, 1] + 0.3 and scores[1, 1] > scores[1, 0] + 0.3, scores

@@ -100,6 +100,15 @@ def test_a_run_that_nobody_has_is_said_with_where_it_was_looked_for(world, recor
         reproduction.read("0000")
 
 
+@pytest.mark.parametrize("kind", ["tuning", "bakeoff", "update"])
+def test_a_run_that_is_no_training_of_the_data_alone_says_what_to_reproduce_instead(world, kind, monkeypatch):
+    monkeypatch.setenv("TRIREME_ROOT", str(Path(world.zones.root).parent))
+    with tracking.recorded(world.config, world.zones, "ranker", kind) as record:
+        pass
+    with pytest.raises(ArtifactError, match=f"is of ranker, {kind}: .*reproduce"):
+        reproduction.read(record.id)
+
+
 @pytest.mark.parametrize("host", ["no scheme", "nobody listens"])
 def test_a_store_that_fails_is_one_warning_with_its_url_and_the_work_goes_on(world, host, monkeypatch, caplog):
     with socket.socket() as free:

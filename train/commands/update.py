@@ -18,6 +18,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     config, held = commands.opened(options)
     if done := current.update(held):
         return done
-    from train import update
+    from train import tracking, update
 
-    return update.run(config, held)
+    with tracking.recorded(config, held, "retrieval", "update") as record:
+        figures = update.run(config, held)
+        record.figures(figures)
+        record.files(f"{held.retrieval}/update")
+    return figures

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -24,6 +25,7 @@ from rich.table import Table
 REPOSITORY = Path(__file__).resolve().parents[3]
 RESULTS = Path(__file__).resolve().parent / "results"
 PAIRS = (("two_tower", "two_tower_keras"), ("ranker", "ranker_keras"))
+SKIPPED = ("two_tower", "ranker", "attention", "quality")
 
 
 def main(arguments: list[str]) -> int:
@@ -31,10 +33,10 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.train", description=__doc__)
     parser.add_argument("config", help="a TOML whose pipeline has run")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each; default: %(default)s")
-    parser.add_argument("--skip", nargs="*", default=[], choices=["two_tower", "ranker", "quality"], help="leave out")
+    parser.add_argument("--skip", nargs="*", default=[], choices=SKIPPED, help="leave out")
     options = parser.parse_args(arguments)
     console, started = Console(stderr=True), time.monotonic()
-    found: dict[str, float | None] = {}
+    found: dict[str, Any] = {}
     for pair in PAIRS:
         if pair[0] in options.skip:
             continue
@@ -48,8 +50,14 @@ def main(arguments: list[str]) -> int:
             return 1
         for name in pair:
             found[f"{name}_per_s"] = round(statistics.median(run["per_s"] for run in runs[name]))
+        # Of runs that followed each other: a slow hour is slow for both.
+        ratios = sorted(mine["per_s"] / peer["per_s"] for mine, peer in zip(*runs.values()))
+        told = (ratios[0], statistics.median(ratios), ratios[-1])
+        found[f"{pair[0]}_ratio"] = [round(ratio, 2) for ratio in told]
         share = statistics.median(run["input_share"] for run in runs[pair[0]])
         found["input_share" if pair[0] == "two_tower" else "ranker_input_share"] = round(share, 3)
+    if "attention" not in options.skip:
+        found["attention_per_s"] = round(measured("attention", options.config)["per_s"])
     if "quality" not in options.skip:
         target = measured("lightfm", options.config)
         reached = measured("quality", options.config, str(target["ndcg_at_10"]))
@@ -77,6 +85,9 @@ def table(found: dict) -> Table:
     for ours, peer in PAIRS:
         if f"{ours}_per_s" in found:
             shown.add_row(f"{ours}, samples/s (plain Keras)", *(f"{found[f'{x}_per_s']:,}" for x in (ours, peer)))
+            shown.add_row("  ratio of neighbouring runs: least, median, most", str(found[f"{ours}_ratio"]), "")
+    if "attention_per_s" in found:
+        shown.add_row("two-tower with attention, samples/s", f"{found['attention_per_s']:,}", "")
     if "target_ndcg_at_10" in found:
         row = (str(found["seconds_to_quality"]), str(found["lightfm_seconds_to_quality"]))
         shown.add_row(f"seconds to NDCG@10 {found['target_ndcg_at_10']:.4f} on window C (LightFM)", *row)

@@ -20,7 +20,7 @@ from contracts.config import Config, load
 from contracts.features import FIRST_VALUE, query_columns
 from contracts.stack import stack_settings
 from tests.benchmarks.train import plain_keras
-from train import inputs, pairs, ranker, ranking_rows, retrieval, validation
+from train import inputs, negatives, pairs, ranker, ranking_rows, retrieval, sequences, validation
 from train.progress import TrainingBar
 from train.retrieval import Lesson
 from train.tables import catalogue, first_interactions
@@ -30,22 +30,26 @@ _EPOCHS = 2
 
 
 class Clock(tf.keras.callbacks.Callback):
-    """When each batch ended, by epoch."""
+    """When each batch ended of which Keras tells, by epoch: of several that are trained on in one call, the last."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.epochs: list[list[float]] = []
+        self.epochs: list[list[tuple[int, float]]] = []
 
     def on_epoch_begin(self, epoch, logs=None) -> None:
         self.epochs.append([])
 
     def on_train_batch_end(self, batch, logs=None) -> None:
-        self.epochs[-1].append(time.perf_counter())
+        self.epochs[-1].append((batch, time.perf_counter()))
 
     def seconds(self) -> float:
         """Seconds of a batch, the mean."""
-        steps = np.concatenate([np.diff(ends) for ends in self.epochs])
-        return float(steps[_WARM:].mean())
+        batches = took = 0.0
+        for number, ends in enumerate(self.epochs):
+            counted = ends if number else [end for end in ends if end[0] >= _WARM]
+            batches += counted[-1][0] - counted[0][0]
+            took += counted[-1][1] - counted[0][1]
+        return took / batches
 
 
 @contextlib.contextmanager
@@ -80,16 +84,27 @@ def two_tower(config: Config, held, learned, plain: bool) -> dict:
     frequencies = np.bincount(learned.item, minlength=held.size + FIRST_VALUE) + 0.5
     if plain:
         shape = inputs.shape(config, held, {})
-        model = plain_keras.two_tower(shape, frequencies, settings.temperature, settings.learning_rate)
+        counts = negatives.expected(frequencies, settings.retrieval_batch, None)
+        model = plain_keras.two_tower(shape, counts, settings.temperature, settings.learning_rate)
         wanted = (settings.retrieval_batch, settings.id_dropout, settings.seed)
         batches, clock = plain_keras.pairs(learned, held.item_codes, names, *wanted), Clock()
         model.fit(batches, epochs=_EPOCHS, verbose=0, callbacks=[clock])
     else:
         with watched() as clock:
             model = retrieval.fit(config, held, Lesson(learned, None, _EPOCHS)).model
-        epoch = inputs.epochs(config, held, learned, np.random.default_rng(0))
-        batches = tf.data.Dataset.from_generator(epoch, output_signature=inputs.signature(epoch))
+        batches, _ = inputs.batches(config, held, learned, 1)
     return told(model, batches, clock, settings.retrieval_batch)
+
+
+def attention(config: Config, held, zone) -> dict:
+    """The two-tower that reads order, over the same window; it has no twin in plain Keras."""
+    settings = dataclasses.replace(config.train, query_encoder="attention")
+    config = dataclasses.replace(config, train=settings)
+    learned = sequences.load(config, zone, held, ("A",))
+    with watched() as clock:
+        model = retrieval.fit(config, held, Lesson(learned, None, 1)).model
+    batches, steps = inputs.batches(config, held, learned, 1)
+    return told(model, batches, clock, len(learned.item) // steps)
 
 
 def ranked(config: Config, zone, plain: bool) -> dict:
@@ -107,7 +122,7 @@ def ranked(config: Config, zone, plain: bool) -> dict:
     else:
         with watched() as clock:
             model = ranker.fit(config, columns, everything).model
-        batches = ranking_rows.batches(learned, columns, settings)
+        batches, _ = ranking_rows.batches(learned, columns, settings, 1)
     return told(model, batches, clock, batch)
 
 
@@ -177,11 +192,14 @@ def main(kind: str, path: str, target: str = "0") -> dict:
     config = load(path)
     zone = zones(stack_settings().root, config)
     settings = dataclasses.replace(config.train, query_encoder="pooling", ranker="dcn", second_task="", ranker_epochs=2)
+    settings = dataclasses.replace(settings, sampled_negatives=0, item_id_dropout=0.0)  # the twin has neither
     config = dataclasses.replace(config, train=settings)
     if kind.startswith("ranker"):
         return ranked(config, zone, kind.endswith("keras"))
     held = catalogue(config, zone)
     rows = validation.load(config, zone, held)
+    if kind == "attention":
+        return attention(config, held, zone)
     if kind == "lightfm":
         return lightfm(config, held, zone, rows)
     learned = pairs.load(config, zone, held, ("A",))

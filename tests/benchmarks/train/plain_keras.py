@@ -17,8 +17,8 @@ from train.towers import Shape
 layers = tf.keras.layers
 
 
-def two_tower(shape: Shape, frequencies: np.ndarray, temperature: float, rate: float) -> tf.keras.Model:
-    """Logits ``[batch, batch]``, logQ-corrected; other places of a query's own item are masked."""
+def two_tower(shape: Shape, counts: np.ndarray, temperature: float, rate: float) -> tf.keras.Model:
+    """Logits ``[batch, batch]``, corrected by expected counts; other places of a query's own item are masked."""
     users = {name: layers.Input((), dtype=tf.int64, name=name) for name in shape.user_columns}
     items = {name: layers.Input((), dtype=tf.int64, name=f"item_{name}") for name in shape.item_columns}
     recent = layers.Input((shape.recent_items,), dtype=tf.int32, name="recent_items")
@@ -36,10 +36,11 @@ def two_tower(shape: Shape, frequencies: np.ndarray, temperature: float, rate: f
     )
     query = tower(mean, users)
     item = tower(table(items["item_id"]), {name: value for name, value in items.items() if name != "item_id"})
-    chance = tf.constant(np.log(frequencies / frequencies.sum()), tf.float32)
-    logits = tf.matmul(query, item, transpose_b=True) / temperature - tf.gather(chance, items["item_id"])
     same = tf.equal(items["item_id"][:, None], items["item_id"][None, :])
-    others = tf.logical_and(same, tf.logical_not(tf.eye(tf.shape(same)[0], dtype=tf.bool)))
+    own = tf.eye(tf.shape(same)[0])
+    off = tf.gather(tf.constant(np.log(counts), tf.float32), items["item_id"])
+    logits = tf.matmul(query, item, transpose_b=True) / temperature - off * (1 - own)
+    others = tf.logical_and(same, own < 1)
     model = tf.keras.Model([*users.values(), *items.values(), recent, weights], tf.where(others, -1e9, logits))
     loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(tf.keras.optimizers.Adam(rate), loss)
