@@ -29,7 +29,7 @@ def shape(config: Config, held: Catalogue, widths: Mapping[str, int]) -> Shape:
     """Sizes of the towers for a catalogue; tables have room for every code that serving may send."""
     return Shape(
         held.query_sizes,
-        {name: int(codes.max()) + 1 for name, codes in held.item_columns.items()},
+        {name: int(codes.max()) + 1 for name, codes in held.item_codes.items()},
         config.features.recent_items,
         config.train.embedding_dim,
         widths,

@@ -49,6 +49,9 @@ SPACES: Mapping[str, Mapping[str, Range | Choice]] = {
         "learning_rate": Range(0.0003, 0.02, log=True),
         "embedding_dim": Choice((16, 32, 64, 128)),
         "id_dropout": Range(0.0, 0.9),
+        "item_id_dropout": Range(0.0, 0.5),
+        "sampled_negatives": Choice((0, 256, 1024, 4096)),
+        "sampled_power": Range(0.0, 1.0),
         # Hours for news, half a year for groceries.
         "recent_half_life_hours": Range(1.0, 4320.0, log=True),
         # The other items of a batch are its negatives.

@@ -36,7 +36,7 @@ SHIFT = 3_000 * MS_PER_DAY  # of the log's times
 
 
 def config() -> Config:
-    columns = {"user_id": "u", "item_id": "i", "event_time": "t"}
+    columns = {"user_id": "u", "item_id": "i", "event_time": "t", "region": "r"}
     return parse(
         {
             "name": "made_up",

@@ -12,7 +12,7 @@ from ensemble.steps.chain import Answered, Chain
 from ensemble.steps.ranker import RankerFeatures
 from ensemble.steps.release import Release
 from tests.ensemble.asking import ask
-from tests.ensemble.made_up import CUT, World
+from tests.ensemble.made_up import CUT, REGIONS, World
 
 USERS = [0, 3, 9]
 
@@ -37,13 +37,14 @@ def each_candidate(asked: Answered):
             yield i, int(j), int(ids[j]) - FIRST_VALUE, user
 
 
-def test_categorical_columns_are_the_users_then_the_items(world: World, features, asked: Answered) -> None:
+def test_categorical_columns_are_the_users_the_requests_and_the_items(world: World, features, asked: Answered) -> None:
     names = ranker_categorical(world.config.features)
-    assert features[0].shape[2] == len(names) == 3
+    assert features[0].shape[2] == len(names) == 5
     for i, j, item, user in each_candidate(asked):
         age = user % 5 + FIRST_VALUE if user % 5 < 4 else 2
-        wanted = [age, world.department[item] + FIRST_VALUE, world.brand[item] + FIRST_VALUE]
-        assert features[0][i, j].tolist() == wanted
+        # The log's own time of the cut is two o'clock in Paris.
+        codes = [user % REGIONS, 2, world.department[item], world.brand[item]]
+        assert features[0][i, j].tolist() == [age, *(code + FIRST_VALUE for code in codes)]
 
 
 def test_category_share_is_the_categorys_part_of_the_decayed_counts(world: World, features, asked: Answered) -> None:

@@ -36,7 +36,8 @@ def test_a_grown_model_answers_the_known_as_before_and_the_new_as_the_unknown(wo
     codes = {"item_id": more, "department": np.append(held.item_codes["department"], [3, 4, 5, 6, 7])}
     sizes = {"user_id": held.query_sizes["user_id"] + 7, "segment": held.query_sizes["segment"]}
     names = np.append(held.item_ids, [f"new-{i}" for i in range(5)])
-    grown = dataclasses.replace(held, item_ids=names, item_codes=codes, query_sizes=sizes)
+    prices = {"price": np.append(held.item_numbers["price"], np.zeros(5, np.float32))}
+    grown = dataclasses.replace(held, item_ids=names, item_codes=codes, item_numbers=prices, query_sizes=sizes)
     model = built(world.config, grown, trained)
     before = built(world.config, held, trained)
     np.testing.assert_array_equal(retrieval.item_embeddings(model, grown)[:60], retrieval.item_embeddings(before, held))
