@@ -73,15 +73,9 @@ def run(
     for name in ("requests", "truth"):
         parts = [f"{scratch}/{part}/part-{number:05d}.parquet" for part in (name, f"cold_{name}") for number in numbers]
         beside.append(session.beside(store.concat, parts, f"{zone.features}/{name}.parquet"))
-    features = config.features
-    keys = {
-        "covisits": (features.covisit_half_lives_hours, covisits.KEY),
-        "first_takes": (features.first_takes, first_takes.KEY),
-    }
-    for name, (wanted, key) in keys.items():
-        if wanted:
-            parts = [f"{scratch}/{name}/part-{number:05d}.parquet" for number in numbers]
-            beside.append(session.beside(bucket_counts.write, parts, key, f"{zone.features}/{name}.parquet"))
+    for name, key in _bucket_counts(config).items():
+        parts = [f"{scratch}/{name}/part-{number:05d}.parquet" for number in numbers]
+        beside.append(session.beside(bucket_counts.write, parts, key, f"{zone.features}/{name}.parquet"))
     beside.append(session.beside(_write_profiles, config, zone, len(numbers), instants.log_end))
     _write_statics(config, zone, encoded, user_counts.index.to_numpy(object))
     for task in beside:
@@ -90,6 +84,13 @@ def run(
     totals = {name: int(sum(part[name] for part in counts)) for name in groups.WINDOWS}
     sizes = {"items": len(encoded["item_id"]), "users": len(encoded["user_id"])}
     return {"rows": totals, **sizes, "shift_ms": facts["shift_ms"]}
+
+
+def _bucket_counts(config: Config) -> dict[str, list[str]]:
+    """Names and keys of the counts that the settings ask for."""
+    features = config.features
+    counts = {"covisits": covisits.KEY} if features.covisit_half_lives_hours else {}
+    return counts | ({"first_takes": first_takes.KEY} if features.first_takes else {})
 
 
 def known_vocabulary(config: Config, zone: artifacts.Zones, log: Callable[[str], None]) -> encoding.Encodings:
