@@ -30,6 +30,7 @@ from contracts.features import FIRST_VALUE, SOURCES, ranker_categorical, ranker_
 from contracts.requests import Request
 from ensemble import assemble, raw_rows
 from ensemble.steps.arrays import Candidates
+from ensemble.steps.envelope import Envelope
 from ensemble.steps.lookup import Lookup, catalogue_mask
 from ensemble.steps.popularity import Popularity
 from ensemble.steps.ranker import RankerFeatures
@@ -154,11 +155,8 @@ class _Maker:
         listed = "exclude_item_ids" in part.column_names
         excluded = part["exclude_item_ids"].to_pylist() if listed else [()] * len(users)
         envelopes = [
-            dataclasses.replace(envelope, excluded=(*envelope.excluded, *self._not_yet_in_catalogue(envelope.as_of)))
-            for envelope in (
-                self._lookup.envelope(Request(user, exclude_ids=tuple(those)), row, instant, 0)
-                for user, those, row, instant in zip(users, excluded, rows, as_of)
-            )
+            self._envelope(user, tuple(those), row, instant)
+            for user, those, row, instant in zip(users, excluded, rows, as_of)
         ]
         query = self._lookup.query(envelopes, rows)
         candidates = self._retrieval(envelopes, query)
@@ -187,6 +185,11 @@ class _Maker:
         for i, name in enumerate(ranker_continuous(self._tables.features)):
             columns[f"x_{name}"] = continuous[..., i][valid]
         return _Made(columns, sum(map(len, targets)))
+
+    def _envelope(self, user: str, excluded: tuple[str, ...], row: dict[str, Any], as_of: int) -> Envelope:
+        """A row's request, which is not answered what its day's catalogue would have lacked."""
+        asked = self._lookup.envelope(Request(user, exclude_ids=excluded), row, as_of, 0)
+        return dataclasses.replace(asked, excluded=(*asked.excluded, *self._not_yet_in_catalogue(as_of)))
 
     def _not_yet_in_catalogue(self, as_of: int) -> tuple[int, ...]:
         """Codes of items that a catalogue made at an instant would lack: the one that there is was made at the cut.

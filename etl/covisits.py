@@ -8,7 +8,7 @@ import pyarrow as pa
 from contracts.buckets import bucket_ms
 from contracts.config import FeatureSettings
 from contracts.features import MS_PER_MINUTE
-from etl import bucket_counts, device
+from etl import counted, device
 from etl.history import History
 
 KEY = ["bucket", "item_code", "next_code"]
@@ -31,4 +31,4 @@ def of(log: History, item_codes: np.ndarray, settings: FeatureSettings) -> pa.Ta
     pair = (np.diff(user) == 0) & (gap > 0) & (gap <= settings.session_gap_minutes * MS_PER_MINUTE)
     pair &= (code[1:] >= 0) & (code[:-1] >= 0) & (code[1:] != code[:-1])
     columns = time[1:][pair] // bucket_ms(settings), code[:-1][pair], code[1:][pair]
-    return bucket_counts.counts(dict(zip(KEY, columns)))
+    return counted.counts(dict(zip(KEY, columns)))

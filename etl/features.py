@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from contracts import artifacts
 from contracts.config import Config
 from contracts.features import FIRST_VALUE
-from etl import bucket_counts, context, covisits, encoding, first_takes, grouping, groups, rows, store, vocabulary
+from etl import context, counted, covisits, encoding, first_takes, grouping, groups, rows, store, vocabulary
 from etl.cluster import Session
 from etl.selection import select
 
@@ -58,8 +58,8 @@ def run(
     surveys = session.each("rows surveyed", groups.survey, shuffled.folders, **known)
     user_counts = _series(pa.concat_tables([part.users for part in surveys]), "user_id")
     regions = _series(pa.concat_tables([part.regions for part in surveys]), "region").groupby(level=0).sum()
-    counted = vocabulary.Counted(item_counts, user_counts, regions)
-    encoded = vocabulary.encodings(config, before, counted, zone.processed, instants.cut)
+    found = vocabulary.Counted(item_counts, user_counts, regions)
+    encoded = vocabulary.encodings(config, before, found, zone.processed, instants.cut)
     _write_encodings(config, zone, encoded)
     beside = [
         session.beside(groups.write_buckets, shuffled.counts, zone),
@@ -73,9 +73,14 @@ def run(
     for name in ("requests", "truth"):
         parts = [f"{scratch}/{part}/part-{number:05d}.parquet" for part in (name, f"cold_{name}") for number in numbers]
         beside.append(session.beside(store.concat, parts, f"{zone.features}/{name}.parquet"))
-    for name, key in _bucket_counts(config).items():
-        parts = [f"{scratch}/{name}/part-{number:05d}.parquet" for number in numbers]
-        beside.append(session.beside(bucket_counts.write, parts, key, f"{zone.features}/{name}.parquet"))
+    keys = {
+        "covisits": (config.features.covisit_half_lives_hours, covisits.KEY),
+        "first_takes": (config.features.first_takes, first_takes.KEY),
+    }
+    for name, (wanted, key) in keys.items():
+        if wanted:
+            parts = [f"{scratch}/{name}/part-{number:05d}.parquet" for number in numbers]
+            beside.append(session.beside(counted.write, parts, key, f"{zone.features}/{name}.parquet"))
     beside.append(session.beside(_write_profiles, config, zone, len(numbers), instants.log_end))
     _write_statics(config, zone, encoded, user_counts.index.to_numpy(object))
     for task in beside:
@@ -84,13 +89,6 @@ def run(
     totals = {name: int(sum(part[name] for part in counts)) for name in groups.WINDOWS}
     sizes = {"items": len(encoded["item_id"]), "users": len(encoded["user_id"])}
     return {"rows": totals, **sizes, "shift_ms": facts["shift_ms"]}
-
-
-def _bucket_counts(config: Config) -> dict[str, list[str]]:
-    """Names and keys of the counts that the settings ask for."""
-    features = config.features
-    counts = {"covisits": covisits.KEY} if features.covisit_half_lives_hours else {}
-    return counts | ({"first_takes": first_takes.KEY} if features.first_takes else {})
 
 
 def known_vocabulary(config: Config, zone: artifacts.Zones, log: Callable[[str], None]) -> encoding.Encodings:

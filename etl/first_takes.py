@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from contracts.buckets import bucket_ms
 from contracts.config import FeatureSettings
-from etl import bucket_counts, device, profile
+from etl import counted, device, profile
 from etl.history import History
 
 KEY = ["bucket", "item_code"]
@@ -30,4 +30,4 @@ def of(log: History, item_codes: np.ndarray, settings: FeatureSettings) -> pa.Ta
     code = item_codes[device.to_host(log.item)]
     first = (device.to_host(profile.neighbours(log)[0]) < 0) & (code >= 0)
     bucket = device.to_host(log.time)[first] // bucket_ms(settings)
-    return bucket_counts.counts(dict(zip(KEY, (bucket, code[first]))))
+    return counted.counts(dict(zip(KEY, (bucket, code[first]))))

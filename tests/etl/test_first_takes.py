@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from contracts.buckets import bucket_ms
 from contracts.config import load
-from etl import bucket_counts, first_takes, history, rows, store
+from etl import counted, first_takes, history, rows, store
 
 FEATURES = load(Path(__file__).parents[2] / "configs/smoke.toml").features
 DAY = bucket_ms(FEATURES)
@@ -37,6 +37,6 @@ def test_each_user_counts_once_an_item_on_the_day_when_he_first_took_it(tmp_path
         found = first_takes.of(log, rows.catalogue_codes(log, ["x", "y"]), FEATURES)
         parts.append(f"{tmp_path}/part-{number}.parquet")
         store.write(found, parts[-1])
-    bucket_counts.write(parts, first_takes.KEY, f"{tmp_path}/first_takes.parquet")
+    counted.write(parts, first_takes.KEY, f"{tmp_path}/first_takes.parquet")
     found = store.read(f"{tmp_path}/first_takes.parquet").to_pydict()
     assert list(zip(*found.values())) == [(1, 3, 2), (3, 4, 2), (4, 4, 1)]
