@@ -1,6 +1,6 @@
 # Trireme. `make` prints the targets; CONFIG, TRIREME_ROOT and TRIREME_PORT_BASE choose data set, folder and ports.
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor run pipeline horovod update etl train export up down mlflow status learn load bench-etl bench-train bench-quality test check format drill-gate test-train test-serve
+.PHONY: help setup doctor run pipeline backend horovod update etl train export up down mlflow status learn load bench-etl bench-train bench-quality test check format drill-gate test-train test-serve
 
 CONFIG ?= configs/completejourney.toml
 SERVE := .venv/bin/python
@@ -54,6 +54,10 @@ etl: setup  ## Raw logs to trusted events, features and training rows
 
 export: setup  ## Models to a release, and the release into triton_repo/
 	@$(SERVE) -m ensemble export $(CONFIG) --fill
+
+# Needs g++; without it the python steps serve, which answer the same.
+backend: setup  ## The C++ backend: the four steps as one model of Triton's
+	@nice $(MAKE) --no-print-directory -C ensemble/backend
 
 up: setup  ## Start the stack
 	@$(SERVE) -m deploy up $(CONFIG)
@@ -113,3 +117,4 @@ check: setup  ## Lint, types, architecture, drift of generated files, size budge
 format: setup  ## Format the sources and mend what ruff can
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+	.venv/bin/clang-format -i ensemble/backend/*.cc ensemble/backend/*.h

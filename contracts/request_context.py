@@ -22,6 +22,7 @@ COLUMNS = ("region", *FIXED)
 _MS_PER_HOUR = 3_600_000
 #: Clocks are set at whole quarters of an hour.
 _MS_PER_QUARTER = 900_000
+_QUARTERS_A_DAY = 96
 #: 1970-01-01, hour 0 of the epoch, was a Thursday.
 _FIRST_WEEKDAY = 3
 
@@ -38,6 +39,16 @@ class Clock:
         quarters, place = np.unique((as_of - self._shift) // _MS_PER_QUARTER, return_inverse=True)
         local = [quarter * _MS_PER_QUARTER + self._ahead_ms(quarter) for quarter in quarters.tolist()]
         return np.array(local, np.int64)[place].reshape(as_of.shape) // _MS_PER_HOUR
+
+    def changes(self) -> list[tuple[int, int]]:
+        """When it was set and will be, 1970 to 2100: instants, and how far it is ahead of UTC from then on, ms."""
+        days = range(0, 130 * 366 * _QUARTERS_A_DAY, _QUARTERS_A_DAY)
+        found = [(0, self._ahead_ms(0))]
+        for day, next_day in zip(days, days[1:]):
+            if self._ahead_ms(next_day) != found[-1][1]:
+                changed = [quarter for quarter in range(day, next_day + 1) if self._ahead_ms(quarter) != found[-1][1]]
+                found.append((changed[0] * _MS_PER_QUARTER, self._ahead_ms(changed[0])))
+        return found
 
     def _ahead_ms(self, quarter: int) -> int:
         """How far the clock is ahead of UTC."""

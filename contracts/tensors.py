@@ -26,7 +26,7 @@ class TensorSpec:
 
 @dataclasses.dataclass(frozen=True)
 class StepSpec:
-    """One model of the ensemble: a python step."""
+    """One model of an ensemble."""
 
     name: str
     doc: str
@@ -87,12 +87,19 @@ STEPS: tuple[StepSpec, ...] = (
         (*ANSWER, RESPONSE),
     ),
 )
+#: All of them as one model, by the C++ twin of their code (``ensemble/backend``): no tensor crosses between processes.
+FUSED = StepSpec(
+    "recommend",
+    "The four steps in a row.",
+    (REQUEST, *TYPED_REQUEST, GOLDEN_ROW),
+    (*ANSWER, RESPONSE),
+)
 STEP_BY_NAME = {step.name: step for step in STEPS}
 
 
 @dataclasses.dataclass(frozen=True)
 class EnsembleSpec:
-    """A public ensemble: the four steps in a row, with these inputs and outputs."""
+    """A public ensemble: the four steps in a row, or the one that holds them all, with these inputs and outputs."""
 
     name: str
     doc: str

@@ -44,14 +44,17 @@ class Alike:
         Args:
             held: int ``[n]``, places of distinct items, one at least.
             own: who asks, in the numbering of ``Histories.users``; he is none of those who are like him.
-            number: of similar users that count.
+            number: of similar users that count; of equally similar ones the first.
         """
         shared = np.bincount(self._takers[_entries(self._taken_starts, held)], minlength=len(self._sizes))
         shared[self._histories.users == own] = 0
         near = np.flatnonzero(shared)
         similarity = shared[near] / np.sqrt(self._sizes[near] * float(len(held)))
         if len(near) > number:
-            best = np.sort(np.argpartition(-similarity, number)[:number])
+            least = np.partition(similarity, -number)[-number]
+            closer = similarity > least
+            equal = np.flatnonzero(similarity == least)[: number - closer.sum()]
+            best = np.union1d(np.flatnonzero(closer), equal)
             near, similarity = near[best], similarity[best]
         items = self._histories.items[_entries(self._histories.starts, near)]
         return np.bincount(items, np.repeat(similarity, self._sizes[near]), self._catalogue)

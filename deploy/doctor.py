@@ -68,6 +68,8 @@ def _tools() -> Iterator[Finding]:
     for tool, package in (("make", "make"), ("gcc", "gcc"), ("git", "git")):
         where = shutil.which(tool)
         yield Finding(tool, where or "none", where is not None, f"apt-get install {package}")
+    compiler = shutil.which("g++") or "none: python steps serve"
+    yield Finding("g++, for make backend only", compiler, True, "apt-get install g++")
 
 
 def _environments() -> Iterator[Finding]:

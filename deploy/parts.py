@@ -13,7 +13,8 @@ import envoy
 
 from contracts.artifacts import code_version, fingerprint
 from contracts.errors import StackError
-from deploy import readiness, tritonserver
+from contracts.stack import stack_settings
+from deploy import native, readiness, tritonserver
 from deploy.envoy.config import write_config
 from deploy.ports import HOST, address
 from deploy.readiness import Check
@@ -114,8 +115,14 @@ def envoy_argv(bootstrap: Path) -> tuple[str, ...]:
 def _triton(site: Site, name: str) -> Part:
     port = {kind: site.ports[f"{name}_{kind}"] for kind in ("http", "grpc", "metrics")}
     repository = Path(site.zones.releases) / site.release()
-    launch = tritonserver.launch(repository, site.stack / "backends", **port)
-    env = {**launch.env, **_environment(site), "TRIREME_CODE": code_version("contracts", "ensemble")}
+    told, code = None, code_version("contracts", "ensemble")
+    if native.serves(repository):
+        told = tritonserver.Native(address(site.ports["redis"]), stack_settings().variant)
+        code = fingerprint(code, tritonserver.NATIVE_LIBRARY)
+    launch = tritonserver.launch(
+        repository, site.stack / "backends", http=port["http"], grpc=port["grpc"], metrics=port["metrics"], native=told
+    )
+    env = {**launch.env, **_environment(site), "TRIREME_CODE": code}
     return Part(
         Program(name, launch.argv, env, stop_seconds=tritonserver.EXIT_TIMEOUT_SECONDS + 5),
         tuple(f"{name}_{kind}" for kind in port),

@@ -10,13 +10,14 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from contracts.errors import StackError
 from contracts.stack import PORT_OFFSETS
-from deploy import monitoring, tritonserver
+from deploy import monitoring, native, tritonserver
 from deploy.parts import TRITONS, Part, parts
 from deploy.ports import address, check_free
 from deploy.readiness import log_tail, wait_ready
@@ -138,10 +139,11 @@ def _start_in_order(site: Site, supervisor: Supervisor, wanted: dict[str, Part])
 def _replay_golden(site: Site, supervisor: Supervisor, tritons: Sequence[str]) -> None:
     """A server that answers otherwise than its release was judged by must not be asked by anybody."""
     release = f"{site.zones.releases}/{site.release()}"
+    models = ("--native",) if native.serves(Path(release)) else ()
 
     def replay(name: str) -> None:
         server = address(site.ports[f"{name}_grpc"])
-        _execute(site, supervisor, f"golden-{name}", "ensemble", "golden", release, "--grpc", server)
+        _execute(site, supervisor, f"golden-{name}", "ensemble", "golden", release, "--grpc", server, *models)
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(replay, tritons))

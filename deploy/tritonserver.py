@@ -17,7 +17,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from contracts.errors import StackError
+from contracts.tensors import ENSEMBLES
 from deploy.ports import HOST
+
+#: What `make backend` builds.
+NATIVE_LIBRARY = Path(__file__).resolve().parent.parent / "ensemble" / "backend" / "build" / "libtriton_trireme.so"
 
 #: Seconds that a stopping server waits for requests in flight.
 EXIT_TIMEOUT_SECONDS = 5
@@ -35,26 +39,48 @@ class Launch:
         return {**environ, **self.env}
 
 
-def launch(repository: Path, backends: Path, *, http: int, grpc: int, metrics: int) -> Launch:
+@dataclasses.dataclass(frozen=True)
+class Native:
+    """What the C++ backend is told at its start, which is all that it asks of its surroundings.
+
+    Attributes:
+        redis: the online store, ``host:port``.
+        variant: arm of the experiment, as answers name it.
+    """
+
+    redis: str
+    variant: str = ""
+
+
+def launch(
+    repository: Path, backends: Path, *, http: int, grpc: int, metrics: int, native: Native | None = None
+) -> Launch:
     """The launch of one server over a model repository, listening on 127.0.0.1 only.
 
     Args:
-        repository: a whole release, or any folder of models.
-        backends: a folder of ours; the python backend is assembled there (``assemble_backends``).
+        repository: a whole release.
+        backends: a folder of ours; backends are assembled there (``assemble_backends``).
         http: port of the HTTP endpoint.
         grpc: port of the gRPC endpoint.
         metrics: port of the Prometheus endpoint.
+        native: serve by the C++ backend, which must have been built, instead of the python steps.
 
     Raises:
         StackError: when the wheel is not installed or lacks what is needed.
     """
     wheel = _wheel()
     assemble_backends(backends)
+    if native:
+        assemble_native(backends)
+        repository = repository / "native"
     argv = (
         str(wheel / "pytriton" / "tritonserver" / "bin" / "tritonserver"),
         f"--model-repository={repository.resolve()}",
         f"--backend-directory={backends.resolve()}",
         f"--cache-directory={wheel / 'pytriton' / 'tritonserver' / 'caches'}",
+        # What is public, and with it whatever it is made of: a release holds models for both ways to serve.
+        "--model-control-mode=explicit",
+        *(f"--load-model={ensemble.name}" for ensemble in ENSEMBLES),
         # Configurations are generated in full; completing them would start every stub twice.
         "--disable-auto-complete-config",
         f"--http-address={HOST}",
@@ -66,6 +92,7 @@ def launch(repository: Path, backends: Path, *, http: int, grpc: int, metrics: i
         "--metrics-config=summary_latencies=true",
         "--allow-gpu-metrics=false",
         f"--backend-config=python,shm-region-prefix-name={_shared_memory_prefix(http)}",
+        *(f"--backend-config=trireme,{name}={value}" for name, value in _told(native)),
         f"--exit-timeout-secs={EXIT_TIMEOUT_SECONDS}",
     )
     return Launch(argv, _environment(wheel))
@@ -91,6 +118,32 @@ def assemble_backends(folder: Path) -> None:
             shutil.copyfile(file, partial)
             partial.chmod(0o755)
             partial.replace(target)
+
+
+def assemble_native(folder: Path) -> None:
+    """Lay the C++ backend and the library of the onnxruntime wheel side by side, where the backend looks for it.
+
+    Raises:
+        StackError: when it was not built.
+    """
+    if not NATIVE_LIBRARY.is_file():
+        raise StackError(f"the C++ backend is not built ({NATIVE_LIBRARY} is not there); run: make backend")
+    onnxruntime = Path(str(importlib.metadata.distribution("onnxruntime").locate_file("onnxruntime/capi")))
+    native = folder / "trireme"
+    native.mkdir(parents=True, exist_ok=True)
+    for name, file in (
+        (NATIVE_LIBRARY.name, NATIVE_LIBRARY),
+        ("libonnxruntime.so.1", next(onnxruntime.glob("libonnxruntime.so.*"))),
+    ):
+        # By rename: a running server keeps the file that it was started from.
+        partial = native / f"{name}.{os.getpid()}.partial"
+        shutil.copyfile(file, partial)
+        partial.replace(native / name)
+
+
+def _told(native: Native | None) -> list[tuple[str, str]]:
+    """Settings of the C++ backend that have a value."""
+    return [(name, value) for name, value in dataclasses.asdict(native).items() if value] if native else []
 
 
 def clear_shared_memory(http: int) -> None:

@@ -15,7 +15,8 @@ from contracts.artifacts import zones
 from contracts.config import load
 from contracts.errors import TriremeError
 from contracts.stack import stack_settings
-from ensemble import answer, candidates, export, golden, golden_triton, model_config, promote
+from contracts.tensors import FUSED, STEPS
+from ensemble import answer, candidates, export, golden, golden_triton, model_config, native, promote
 from ensemble.model_config import REPOSITORY
 from ensemble.steps.release import Release
 
@@ -37,6 +38,7 @@ def main(argv: list[str]) -> int:
     replay = commands.add_parser("golden", help=golden.__doc__)
     replay.add_argument("release", help="the folder of a release")
     replay.add_argument("--grpc", metavar="HOST:PORT", help="ask this tritonserver instead of this process")
+    replay.add_argument("--native", action="store_true", help="ask the C++ backend instead of the python steps")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=Console(stderr=True))])
     started = time.monotonic()
@@ -56,8 +58,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, object]:
     if arguments.command == "golden":
         release = Release.open(arguments.release)
         release.verify()
-        number = golden_triton.replay(release, arguments.grpc) if arguments.grpc else golden.replay(release)
-        return {"release": release.id, "replayed": number}
+        return {"release": release.id, "replayed": _replayed(release, arguments.grpc, arguments.native)}
     config = load(arguments.config)
     place = zones(stack_settings().root, config)
     if arguments.command == "promote":
@@ -66,6 +67,13 @@ def _run(arguments: argparse.Namespace) -> dict[str, object]:
         return export.run(config, place, arguments.force, REPOSITORY if arguments.fill else None)
     stage = {"candidates": candidates, "answer": answer}[arguments.command]
     return stage.run(config, place, arguments.force)
+
+
+def _replayed(release: Release, address: str | None, natively: bool) -> int:
+    """How many recorded requests were answered as recorded: by a server or in a process, by C++ or by Python."""
+    if address:
+        return golden_triton.replay(release, address, (FUSED,) if natively else STEPS)
+    return native.replay(release) if natively else golden.replay(release)
 
 
 def _configs(check_only: bool) -> dict[str, object]:

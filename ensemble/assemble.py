@@ -19,6 +19,7 @@ from contracts.artifacts import Zones, exists, read_json, read_manifest, write_j
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, query_columns, standardised
+from ensemble import twin
 from ensemble.steps import ranker, sources
 from ensemble.steps.release import DOCUMENT
 from ensemble.steps.tables import BUCKETS, COVISITS, FIRST_TAKES, ITEMS, VOCABULARY
@@ -92,6 +93,7 @@ def write_document(
         "name": config.name,
         "features": dataclasses.asdict(config.features),
         "serve": dataclasses.asdict(config.serve),
+        "derived": twin.derived(config.features),
         "recent_half_life_hours": read_manifest(retrieval_zone)["recent_half_life_hours"],
         "shift_ms": read_manifest(zones.features)["shift_ms"],
         **facts,

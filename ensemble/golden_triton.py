@@ -1,4 +1,4 @@
-"""Golden requests against a running tritonserver: step by step over gRPC, since their rows enter after the Redis read.
+"""Golden requests against a running tritonserver: by its steps over gRPC, since their rows enter after the Redis read.
 
 Only for the private port of an instance: Envoy lets no client name a step.
 """
@@ -6,7 +6,7 @@ Only for the private port of an instance: Envoy lets no client name a step.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,15 @@ from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
 
 from contracts.errors import StackError
-from contracts.tensors import GOLDEN_ROW, REQUEST, STEPS
+from contracts.tensors import GOLDEN_ROW, REQUEST, STEPS, StepSpec
 from ensemble import golden
 from ensemble.steps.release import Release
 
 _TIMEOUT_SECONDS = 10.0
 
 
-def replay(release: Release, address: str) -> int:
-    """Answer a release's golden requests by the server at ``host:port``; how many there are.
+def replay(release: Release, address: str, steps: Sequence[StepSpec] = STEPS) -> int:
+    """Answer a release's golden requests by the server at ``host:port``, which runs ``steps``; how many there are.
 
     Raises:
         ArtifactError: naming the first that is answered otherwise.
@@ -30,20 +30,22 @@ def replay(release: Release, address: str) -> int:
     """
     client = grpc.InferenceServerClient(address)
     try:
-        return golden.compare(release, lambda entry: _answer(client, release.id, entry))
+        return golden.compare(release, lambda entry: _answer(client, release.id, entry, steps))
     except InferenceServerException as error:
         raise StackError(f"tritonserver at {address} does not answer golden requests: {error}") from None
     finally:
         client.close()
 
 
-def _answer(client: grpc.InferenceServerClient, release: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """One golden request through the four steps, as the ensemble would pass it on."""
+def _answer(
+    client: grpc.InferenceServerClient, release: str, entry: Mapping[str, Any], steps: Sequence[StepSpec]
+) -> dict[str, Any]:
+    """One golden request through the steps, as the ensemble would pass it on."""
     held = {
         REQUEST.name: _text(json.dumps(entry["request"])),
         GOLDEN_ROW.name: _text(json.dumps({"row": entry["row"], "as_of": entry["as_of"]})),
     }
-    for step in STEPS:
+    for step in steps:
         inputs = []
         for spec in step.inputs:
             if spec.name in held:

@@ -14,7 +14,6 @@ from tests.architecture.tree import ROOT
 #: Packages whose version differs on the GPU half, and why.
 DIFFERENT = {
     "onnxruntime": "the CPU half's has no wheel for Python 3.10",
-    "scikit-learn": "the CPU half's has no wheel for Python 3.10",
 }
 #: Packages of the CPU half that the GPU half gets otherwise, and from where.
 ELSEWHERE = {

@@ -77,6 +77,14 @@ def test_nothing_is_unpickled() -> None:
     assert not found
 
 
+def test_cpp_is_formatted() -> None:
+    """As ruff does for Python; `make format` mends it."""
+    files_of_it = [str(path) for path in sources(".cc", ".h")]
+    formatter = ROOT / ".venv" / "bin" / "clang-format"
+    ran = subprocess.run([formatter, "--dry-run", "--Werror", *files_of_it], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+
+
 def test_make_alone_prints_every_target_with_what_it_does() -> None:
     printed = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     targets = {*TARGET.findall(MAKEFILE.read_text())} - {"help"}

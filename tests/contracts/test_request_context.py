@@ -52,3 +52,13 @@ def test_the_region_is_the_one_that_was_handed_over_and_only_what_is_asked_for_i
 def test_every_value_of_a_week_is_in_the_vocabulary_that_is_known_beforehand(name: str) -> None:
     week = np.arange(7 * 24) * MS_PER_HOUR
     assert {*raw_values((name,), [""] * len(week), week, Clock("UTC", 0))[name]} == {*FIXED[name]}
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_the_changes_of_a_clock_tell_every_hour_without_its_zone(zone: str) -> None:
+    """What a release says of its clock to whoever has no table of zones."""
+    clock = Clock(zone, 0)
+    since, ahead = np.array(clock.changes()).T
+    instants = np.random.default_rng(0).integers(0, 70 * 365 * MS_PER_DAY, 2000)
+    local = instants + ahead[np.searchsorted(since, instants, side="right") - 1]
+    assert (local // MS_PER_HOUR).tolist() == clock.hours(instants).tolist()

@@ -14,6 +14,7 @@ from contracts.errors import RequestError
 from contracts.requests import (
     DEFAULT_DEADLINE_MS,
     DEFAULT_K,
+    MAX_BODY_BYTES,
     MAX_DEADLINE_MS,
     MAX_EXCLUDED,
     MAX_ID_CHARS,
@@ -62,6 +63,7 @@ REFUSED: dict[str, tuple[bytes, str, tuple[str, ...]]] = {
     "a number as request id": (b'{"user_id":"u","request_id":7}', "request_id", ("string", "7")),
     "no time": (b'{"user_id":"u","deadline_ms":0}', "deadline_ms", ("1 to 10000", "got 0")),
     "an hour": (b'{"user_id":"u","deadline_ms":3600000}', "deadline_ms", ("1 to 10000", "3600000")),
+    "a book": (b" " * (MAX_BODY_BYTES + 1), "body", (f"at most {MAX_BODY_BYTES}", f"{MAX_BODY_BYTES + 1}")),
     "too much excluded": (
         json.dumps({"user_id": "u", "exclude_ids": ["i"] * 501}).encode(),
         "exclude_ids",

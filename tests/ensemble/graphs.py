@@ -46,12 +46,12 @@ def query_tower_graph(config: Config, embeddings: np.ndarray, users: int, rng: n
     )
 
 
-def ranker_graph(config: Config, brands: int = 12) -> bytes:
+def ranker_graph(config: Config, brands: int = 12, others: float = 0.01) -> bytes:
     """A linear ranker: retrieval, popularity, what lately was bought, and a little by brand."""
     names = ranker_continuous(config.features)
     wanted = {"two_tower_score": 0.5, "similar_score": 0.8, "popularity_720h": 0.2, "recent_share_department": 1.5}
     wanted |= {"category_share_720h": 0.5, "seen_share_brand": 0.7, "price": 0.05}
-    weights = np.array([[wanted.get(name, 0.01)] for name in names], np.float32)
+    weights = np.array([[wanted.get(name, others)] for name in names], np.float32)
     brand = len(ranker_categorical(config.features)) - 1
     constants = {
         "w": weights,

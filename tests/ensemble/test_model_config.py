@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as proto
 
-from contracts.tensors import ENSEMBLES, STEPS
+from contracts.tensors import ENSEMBLES, FUSED, STEPS
 from ensemble import model_config
 from ensemble.model_config import REPOSITORY
 
@@ -42,12 +42,14 @@ def test_a_step_batches_without_waiting_on_one_cpu_instance(step) -> None:
     ]
 
 
+@pytest.mark.parametrize(("folder", "steps"), [("", STEPS), ("native/", (FUSED,))], ids=("python", "native"))
 @pytest.mark.parametrize("ensemble", ENSEMBLES, ids=lambda ensemble: ensemble.name)
-def test_an_ensemble_feeds_every_required_input_from_what_came_before(ensemble) -> None:
-    config = parsed(ensemble.name)
+def test_an_ensemble_feeds_every_required_input_from_what_came_before(ensemble, folder: str, steps) -> None:
+    config = parsed(folder + ensemble.name)
+    assert len(config.ensemble_scheduling.step) == len(steps)
     held = {tensor.name for tensor in config.input}
     used: set[str] = set()
-    for part, step in zip(config.ensemble_scheduling.step, STEPS):
+    for part, step in zip(config.ensemble_scheduling.step, steps):
         assert part.model_name == step.name
         assert {t.name for t in step.inputs if not t.optional} <= set(part.input_map)
         assert set(part.input_map.values()) <= held
@@ -58,6 +60,14 @@ def test_an_ensemble_feeds_every_required_input_from_what_came_before(ensemble) 
     assert held == used | outputs, "a mapped output that nobody reads keeps an ensemble from loading"
 
 
-def test_golden_rows_cannot_be_sent_through_a_public_ensemble() -> None:
+@pytest.mark.parametrize("folder", ["", "native/"])
+def test_golden_rows_cannot_be_sent_through_a_public_ensemble(folder: str) -> None:
     for ensemble in ENSEMBLES:
-        assert "golden_row" not in {tensor.name for tensor in parsed(ensemble.name).input}
+        assert "golden_row" not in {tensor.name for tensor in parsed(folder + ensemble.name).input}
+
+
+def test_the_native_model_runs_the_same_steps_by_its_plan() -> None:
+    config = parsed("native/recommend")
+    assert (config.backend, config.parameters["plan"].string_value) == ("trireme", " ".join(x.name for x in STEPS))
+    assert [tensor.name for tensor in config.output] == [tensor.name for tensor in STEPS[-1].outputs]
+    assert [tensor.name for tensor in config.input] == [tensor.name for tensor in STEPS[0].inputs]

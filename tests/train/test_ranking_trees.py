@@ -10,10 +10,10 @@ from train import ranking_trees
 from train.blend_tuning import mean_ndcg
 from train.ranking_rows import Candidates
 
-SETTINGS = TrainSettings(ranker="trees", ranker_epochs=4)
+SETTINGS = TrainSettings(ranker="trees", ranker_epochs=10)
 
 
-def planted(seed, requests=120, number=40):
+def planted(seed, requests=400, number=40):
     """Candidates taken where two numbers are both high or both low: no weighted sum of them tells."""
     generator = np.random.default_rng(seed)
     count = requests * number
@@ -40,9 +40,8 @@ def test_trees_find_what_two_numbers_only_mean_together(fitted):
 
 def test_onnx_equals_the_trees_at_every_number_that_parts_them(fitted):
     learned, _ = planted(4)
-    edges = np.concatenate(
-        [tree.nodes["num_threshold"][tree.nodes["is_leaf"] == 0] for (tree,) in fitted.model._predictors]
-    )
+    table = fitted.model.trees_to_dataframe()
+    edges = table["threshold"].dropna().to_numpy(np.float64)
     near = np.float32(edges)
     numbers = np.concatenate([np.nextafter(near, np.float32(-np.inf)), near, np.nextafter(near, np.float32(np.inf))])
     numbers = np.repeat(numbers[:, None], 3, axis=1)
@@ -63,7 +62,7 @@ def test_a_graph_that_differs_is_refused(fitted):
     graph = another._graph(2, 3)
     spoiled = dataclasses.replace(fitted)
     object.__setattr__(spoiled, "_graph", lambda *_: graph)
-    with pytest.raises(ArtifactError, match="differs from scikit-learn"):
+    with pytest.raises(ArtifactError, match="differs from LightGBM"):
         spoiled.onnx(learned)
 
 

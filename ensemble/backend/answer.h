@@ -1,0 +1,27 @@
+// What is answered: contracts.requests.Answer and its JSON.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace trireme {
+
+/// Lists are in the order of recommendation; sources are "personal", "similar" or "trending".
+struct Answer {
+  std::string request_id, user_id;
+  std::vector<std::string> item_ids;
+  std::vector<float> scores;
+  std::vector<const char*> sources;
+  std::string release, variant;
+  std::int64_t feature_age_ms = -1;
+  std::vector<std::pair<std::string, std::string>> skipped;  ///< (stage, reason)
+
+  std::string to_json() const;
+};
+
+/// A request id for a client that sent none: a random UUID as 32 hexadecimal letters.
+std::string new_request_id();
+
+}  // namespace trireme

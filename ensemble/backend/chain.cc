@@ -1,0 +1,152 @@
+#include "chain.h"
+
+#include <chrono>
+#include <cmath>
+#include <iterator>
+#include <limits>
+#include <sstream>
+
+#include "error.h"
+
+namespace trireme {
+namespace {
+
+/// What an answer says of an error: enough to look for it in the log, and never a page of it.
+std::string reason_of(const std::exception& error) {
+  return ("Error: " + std::string(error.what())).substr(0, 200);
+}
+
+void skip(Passage& passage, const std::string& stage, const std::string& reason) {
+  passage.envelope.skipped.emplace_back(stage, reason);
+}
+
+}  // namespace
+
+std::int64_t now_ms() {
+  auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(since_epoch).count();
+}
+
+Chain::Chain(const std::string& release, const std::string& onnxruntime, const std::string& plan, std::string variant)
+    : release_(release),
+      tables_(release_),
+      popularity_(tables_, tables_.buckets),
+      novelty_(tables_, tables_.first_takes),
+      covisits_(tables_, popularity_),
+      lookup_(tables_, release_),
+      signals_(popularity_),
+      onnx_(std::make_shared<OnnxLibrary>(onnxruntime)),
+      retrieval_(tables_, popularity_, covisits_, signals_, release_, onnx_),
+      features_(tables_, popularity_, novelty_, covisits_, signals_, release_.derived),
+      ranker_(features_, release_, onnx_),
+      cold_start_(tables_, popularity_, signals_, release_.blend),
+      variant_(std::move(variant)) {
+  const std::map<std::string, Step> known = {{"retrieval", [this](const Batch& batch) { retrieval_(batch); }},
+                                             {"ranker", [this](const Batch& batch) { ranker_(batch); }}};
+  std::istringstream words(plan);
+  std::vector<std::string> names{std::istream_iterator<std::string>(words), {}};
+  if (names.size() < 2 || names.front() != "feature_lookup" || names.back() != "cold_start") {
+    throw ArtifactError("expected a plan from feature_lookup to cold_start, got '" + plan + "'");
+  }
+  for (std::size_t i = 1; i + 1 < names.size(); ++i) {
+    auto step = known.find(names[i]);
+    if (step == known.end())
+      throw ArtifactError("the plan names " + names[i] + ", which is no step between the two ends");
+    between_.push_back(*step);
+  }
+}
+
+std::vector<Answer> Chain::answer(const std::vector<Asked>& asked, OnlineStore& store) const {
+  auto passages = look_up(asked, store);
+  Batch batch;
+  for (Passage& passage : passages) batch.push_back(&passage);
+  for (const auto& [stage, step] : between_) {
+    run(stage, step, batch);
+    for (Passage* passage : batch) passage->ranked.resize(passage->candidates.ids.size(), std::nanf(""));
+  }
+  std::vector<Answer> answers;
+  for (Passage& passage : passages) answers.push_back(answered(passage));
+  return answers;
+}
+
+/// Without the online store users are unknown, and the envelope says so.
+std::vector<Passage> Chain::look_up(const std::vector<Asked>& asked, OnlineStore& store) const {
+  std::vector<std::string> users;
+  for (const Asked& one : asked) {
+    if (!one.golden) users.push_back(one.request.user_id);
+  }
+  std::vector<Read> read;
+  try {
+    if (!users.empty()) read = store.read(users);
+  } catch (const StoreError& error) {
+    read.assign(users.size(), Read(error.what()));
+  }
+  auto started = now_ms();
+  auto next = read.begin();
+  std::vector<Passage> passages;
+  for (const Asked& one : asked)
+    passages.push_back(encoded(one, one.golden ? Read(one.golden->row) : *next++, started));
+  return passages;
+}
+
+Passage Chain::encoded(const Asked& asked, const Read& read, std::int64_t started) const {
+  auto as_of = asked.golden ? asked.golden->as_of : started;
+  auto of_row = [&](const Row& row) {
+    Passage passage{lookup_.envelope(asked.request, row, as_of, started, variant_), {}, {}, {}};
+    passage.query = lookup_.query(passage.envelope, row);
+    return passage;
+  };
+  std::string reason = std::holds_alternative<std::string>(read) ? std::get<std::string>(read) : "";
+  if (reason.empty()) {
+    try {
+      return of_row(std::get<Row>(read));
+    } catch (const std::exception& error) {
+      reason = reason_of(error);
+    }
+  }
+  Passage passage = of_row(lookup_.unknown_row());
+  skip(passage, "feature_lookup", reason);
+  return passage;
+}
+
+/// A step for those of a batch that have time left; when it fails for all together, for each alone.
+void Chain::run(const std::string& stage, const Step& step, const Batch& batch) const {
+  Batch due;
+  auto now = now_ms();
+  for (Passage* passage : batch) {
+    auto late = now - passage->envelope.deadline;
+    if (late <= 0) {
+      due.push_back(passage);
+    } else {
+      skip(*passage, stage, "deadline passed " + std::to_string(late) + " ms before it started");
+    }
+  }
+  if (due.empty()) return;
+  try {
+    step(due);
+    return;
+  } catch (const std::exception& error) {
+    if (due.size() == 1) return skip(*due[0], stage, reason_of(error));
+  }
+  for (Passage* passage : due) {
+    try {
+      step({passage});
+    } catch (const std::exception& error) {
+      skip(*passage, stage, reason_of(error));
+    }
+  }
+}
+
+/// The answer; trending when it cannot be made of what the steps before have found.
+Answer Chain::answered(Passage& passage) const {
+  try {
+    return cold_start_(passage);
+  } catch (const std::exception& error) {
+    skip(passage, "cold_start", reason_of(error));
+    passage.candidates = {};
+    passage.ranked.clear();
+    return cold_start_(passage);
+  }
+}
+
+}  // namespace trireme

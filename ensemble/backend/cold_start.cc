@@ -1,0 +1,105 @@
+#include "cold_start.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+
+#include "contracts.h"
+#include "retrieval.h"
+
+namespace trireme {
+namespace {
+
+constexpr double none = -std::numeric_limits<double>::infinity();
+
+/// A weight from 0 to 1 that grows with the square of evidence and is one half at `half`; 1 throughout where that is 0.
+double trust(double evidence, double half) {
+  double square = evidence * evidence;
+  return half == 0 ? 1 : square / (square + half * half);
+}
+
+/// contracts.blending.personal_score of one candidate.
+double personal_score(double probability, double retrieval, const Blend& blend) {
+  if (std::isnan(probability)) return retrieval;
+  return blend.spread * (std::log(std::max(probability, least_probability)) + blend.retrieval_weight * retrieval);
+}
+
+}  // namespace
+
+ColdStart::ColdStart(const Tables& tables, const Popularity& popularity, const Signals& signals, const Blend& blend)
+    : tables_(tables), popularity_(popularity), signals_(signals), blend_(blend) {}
+
+Answer ColdStart::operator()(const Passage& passage) const {
+  const Envelope& envelope = passage.envelope;
+  Vector trending = popularity_.trending(envelope.as_of, envelope.region);
+  Listed list = listed(passage, *trending);
+  if (list.codes.size() < static_cast<std::size_t>(envelope.k)) fill(list, passage, *trending);
+  Answer answer;
+  answer.request_id = envelope.request_id.empty() ? new_request_id() : envelope.request_id;
+  answer.user_id = envelope.user_id;
+  for (auto code : list.codes) answer.item_ids.push_back(tables_.item_ids[code]);
+  for (double score : list.scores) {
+    if (!std::isfinite(score)) throw std::runtime_error("a score is no number");
+    answer.scores.push_back(static_cast<float>(score));
+  }
+  answer.sources = std::move(list.sources);
+  answer.release = tables_.release;
+  answer.variant = envelope.variant;
+  answer.feature_age_ms = envelope.feature_age_ms;
+  answer.skipped = envelope.skipped;
+  return answer;
+}
+
+/// The personal part of contracts.blending.by_evidence, before its weight: the score over its greatest, from 0 to 1.
+std::vector<double> ColdStart::personal(const Passage& passage, const Column& two_tower) const {
+  auto retrieval = signals_.sum(passage, blend_.signals);
+  double weight = trust(static_cast<double>(passage.envelope.evidence), blend_.ranker_evidence_half);
+  std::vector<double> mixed(retrieval.size());
+  for (std::size_t i = 0; i < mixed.size(); ++i) {
+    double logged = personal_score(passage.ranked[i], retrieval[i], blend_);
+    mixed[i] = std::isfinite(logged) ? weight * logged + (1 - weight) * two_tower[i] : none;
+  }
+  double greatest = mixed.empty() ? none : *std::max_element(mixed.begin(), mixed.end());
+  for (double& score : mixed) score = std::exp(score - (std::isfinite(greatest) ? greatest : 0));
+  return mixed;
+}
+
+ColdStart::Listed ColdStart::listed(const Passage& passage, const std::vector<double>& trending) const {
+  const Candidates& found = passage.candidates;
+  const ServeSettings& settings = tables_.serve;
+  double weight = trust(static_cast<double>(passage.envelope.evidence), blend_.evidence_half);
+  Column two_tower = standardised(found.scores[source_place("two_tower")]);
+  Column similar = standardised(found.scores[source_place("similar")]);
+  auto score = personal(passage, two_tower), in_session = session_weights(tables_, passage.query);
+  std::vector<double> final(found.ids.size());
+  std::vector<const char*> sources(found.ids.size());
+  for (std::size_t i = 0; i < final.size(); ++i) {
+    auto code = found.ids[i];
+    double own = weight * score[i] + settings.session_weight * in_session[tables_.item_category[code]];
+    double common = (1 - weight) * trending[code - first_value];
+    final[i] = own + common;
+    sources[i] = common > own ? "trending" : similar[i] > two_tower[i] ? "similar" : "personal";
+  }
+  Listed list;
+  for (auto place : top_k(std::span<const double>(final), Mask(final.size()), passage.envelope.k)) {
+    list.codes.push_back(found.ids[place]);
+    list.scores.push_back(final[place]);
+    list.sources.push_back(sources[place]);
+  }
+  return list;
+}
+
+/// A list that is too short, made up with trending; all of the catalogue that is allowed, when that is less.
+void ColdStart::fill(Listed& list, const Passage& passage, const std::vector<double>& trending) const {
+  Mask blocked = blocked_items(tables_, popularity_, passage);
+  for (auto code : list.codes) blocked[code - first_value] = 1;
+  double last = list.scores.empty() ? 1.0 : std::min(list.scores.back(), 1.0);
+  for (auto place : top_k(std::span(trending), blocked, passage.envelope.k - list.codes.size())) {
+    list.codes.push_back(place + first_value);
+    list.scores.push_back(trending[place] * last);
+    list.sources.push_back("trending");
+  }
+}
+
+}  // namespace trireme

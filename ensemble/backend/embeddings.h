@@ -1,0 +1,31 @@
+// A vector for every item, and every item's score for a batch of queries: of the two-tower and of ALS.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace trireme {
+
+/// Rows of the catalogue's items.
+class Embeddings {
+ public:
+  /// An ArtifactError when an .npy file does not hold a row for each of `items`.
+  Embeddings(std::string_view npy, std::size_t items);
+
+  std::size_t width() const { return width_; }
+
+  /// The sum of some items' (codes) vectors, each as often as it counts.
+  std::vector<float> sum(std::span<const std::int64_t> codes, std::span<const float> counts) const;
+
+  /// Dot products of `number` queries, [number, items].
+  std::vector<float> scores(const std::vector<float>& queries, std::size_t number) const;
+
+ private:
+  std::size_t items_, width_;
+  std::vector<float> rows_;
+};
+
+}  // namespace trireme

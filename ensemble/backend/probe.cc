@@ -1,0 +1,85 @@
+// The core over standard input, for tests: one JSON document a line in, one out; {"call": NAME, ...}.
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "chain.h"
+#include "error.h"
+#include "row_json.h"
+#include "text.h"
+
+namespace {
+
+using Json = nlohmann::json;
+using namespace trireme;
+
+/// Bytes travel as one code point a byte.
+std::string bytes_of(const Json& latin) {
+  std::string out;
+  const auto& text = latin.get_ref<const std::string&>();
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    auto lead = static_cast<unsigned char>(text[i]);
+    out += lead < 0x80 ? text[i] : static_cast<char>(lead << 6 | (text[++i] & 0x3F));
+  }
+  return out;
+}
+
+Json parsed(const Json& asked) {
+  Request request = parse_request(bytes_of(asked.at("body")));
+  return {{"user_id", request.user_id},       {"k", request.k},
+          {"region", request.region},         {"exclude_ids", request.exclude_ids},
+          {"request_id", request.request_id}, {"deadline_ms", request.deadline_ms}};
+}
+
+Json decoded(const Json& asked) {
+  Value value = decode_value(kind_of(asked.at("kind")), bytes_of(asked.at("bytes")));
+  return std::visit([](const auto& held) { return Json(held); }, value);
+}
+
+/// A release, loaded, and its store.
+struct Loaded {
+  explicit Loaded(const Json& asked)
+      : chain(asked.at("release"), asked.at("onnxruntime"), asked.at("plan"), asked.value("variant", "")),
+        store(asked.value("redis", "127.0.0.1:1"), chain.release().derived.layout) {}
+
+  Chain chain;
+  OnlineStore store;
+};
+
+std::unique_ptr<Loaded> loaded;
+
+Json answered(const Json& asked) {
+  std::vector<Asked> batch;
+  for (const Json& one : asked.at("requests")) {
+    Asked next{parse_request(bytes_of(one.at("body"))), {}};
+    const Layout& layout = loaded->chain.release().derived.layout;
+    if (one.contains("golden_row")) next.golden = golden_row(layout, one["golden_row"].get<std::string>());
+    batch.push_back(std::move(next));
+  }
+  Json out = Json::array();
+  for (const Answer& answer : loaded->chain.answer(batch, loaded->store)) out.push_back(Json::parse(answer.to_json()));
+  return out;
+}
+
+Json called(const Json& asked) {
+  const std::string call = asked.at("call");
+  if (call == "parse") return parsed(asked);
+  if (call == "decode") return decoded(asked);
+  if (call == "load") return loaded = std::make_unique<Loaded>(asked), true;
+  if (call == "answer") return answered(asked);
+  if (call == "repr_number") return repr_number(asked.at("value"));
+  throw std::invalid_argument("no such call: " + call);
+}
+
+}  // namespace
+
+int main() {
+  for (std::string line; std::getline(std::cin, line);) {
+    Json out;
+    try {
+      out["result"] = called(Json::parse(line));
+    } catch (const std::exception& error) {
+      out["error"] = error.what();
+    }
+    std::cout << out.dump(-1, ' ', true, Json::error_handler_t::replace) << std::endl;
+  }
+}

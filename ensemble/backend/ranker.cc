@@ -1,0 +1,41 @@
+#include "ranker.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace trireme {
+
+double calibrated(double logit, const Blend& blend) {
+  const auto &at = blend.logit, &odds = blend.log_odds;
+  auto above = std::lower_bound(at.begin(), at.end(), logit) - at.begin();
+  auto piece = std::clamp<std::ptrdiff_t>(above, 1, static_cast<std::ptrdiff_t>(at.size()) - 1);
+  double slope = (odds[piece] - odds[piece - 1]) / (at[piece] - at[piece - 1]);
+  return 1 / (1 + std::exp(-(odds[piece - 1] + slope * (logit - at[piece - 1]))));
+}
+
+Ranker::Ranker(const RankerFeatures& features, const Release& release, std::shared_ptr<const OnnxLibrary> onnx)
+    : features_(features), model_(onnx, release.read("ranker/1/ranker.onnx")), blend_(release.blend) {}
+
+void Ranker::operator()(const Batch& batch) const {
+  std::vector<std::int64_t> categorical;
+  std::vector<float> continuous;
+  std::size_t number = 0;
+  for (const Passage* passage : batch) {
+    features_.append(*passage, categorical, continuous);
+    number += passage->candidates.ids.size();
+  }
+  if (number == 0) return;
+  auto rows = static_cast<std::int64_t>(number);
+  auto width = [](std::size_t columns) { return static_cast<std::int64_t>(columns); };
+  auto logits = model_.run({{"categorical", {rows, width(features_.categorical_width())}, &categorical, nullptr},
+                            {"continuous", {rows, width(features_.continuous_width())}, nullptr, &continuous}},
+                           "logit", number);
+  auto logit = logits.begin();
+  for (Passage* passage : batch) {
+    for (std::size_t i = 0; i < passage->candidates.ids.size(); ++i) {
+      passage->ranked[i] = static_cast<float>(calibrated(*logit++, blend_));
+    }
+  }
+}
+
+}  // namespace trireme

@@ -1,0 +1,172 @@
+#include "redis.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+namespace trireme {
+namespace {
+
+/// No row is longer; a length beyond it is no length.
+constexpr std::size_t most_bytes = 16 << 20;
+constexpr std::size_t longest_line = 512;
+
+std::string bulk(std::string_view text) {
+  return "$" + std::to_string(text.size()) + "\r\n" + std::string(text) + "\r\n";
+}
+
+std::string pipeline(const std::vector<std::string>& keys, const std::vector<std::string>& fields) {
+  std::string wanted;
+  for (const std::string& field : fields) wanted += bulk(field);
+  std::string head = "*" + std::to_string(fields.size() + 2) + "\r\n" + bulk("HMGET"), out;
+  for (const std::string& key : keys) out += head + bulk(key) + wanted;
+  return out;
+}
+
+/// The number after a line's first letter, or -1.
+long number_of(std::string_view line, char kind) {
+  long number = -1;
+  if (line.empty() || line[0] != kind)
+    throw RedisError("expected " + std::string(1, kind) + ", got " + std::string(line.substr(0, 64)));
+  auto [end, error] = std::from_chars(line.data() + 1, line.data() + line.size(), number);
+  if (error != std::errc() || end != line.data() + line.size() || number < -1) throw RedisError("expected a length");
+  return number;
+}
+
+}  // namespace
+
+std::vector<Fields> Redis::hmget(const std::vector<std::string>& keys, const std::vector<std::string>& fields,
+                                 std::chrono::milliseconds timeout) {
+  auto deadline = std::chrono::steady_clock::now() + timeout;
+  try {
+    if (socket_ < 0) connect(deadline);
+    send(pipeline(keys, fields), deadline);
+    std::vector<Fields> rows;
+    while (rows.size() < keys.size()) rows.push_back(read_fields(fields.size(), deadline));
+    return rows;
+  } catch (...) {
+    close();  // an answer that still comes would be taken for another's
+    throw;
+  }
+}
+
+/// The first of the host's addresses that takes a connection: a name may stand for one that nobody listens on.
+void Redis::connect(Deadline deadline) {
+  addrinfo wanted{}, *found = nullptr;
+  wanted.ai_socktype = SOCK_STREAM;
+  if (int failure = getaddrinfo(host_.c_str(), port_.c_str(), &wanted, &found)) {
+    throw RedisError(std::string("cannot find its host: ") + gai_strerror(failure));
+  }
+  std::unique_ptr<addrinfo, void (*)(addrinfo*)> held(found, freeaddrinfo);
+  int failure = 0;
+  for (const addrinfo* address = found; address; address = address->ai_next) {
+    failure = dial(*address, deadline);
+    if (failure == 0) return;
+    close();
+  }
+  throw RedisError(std::string("cannot connect: ") + std::strerror(failure));
+}
+
+/// Connect to one address; the number of what went wrong, or 0.
+int Redis::dial(const addrinfo& address, Deadline deadline) {
+  socket_ = socket(address.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (socket_ < 0) return errno;
+  int on = 1, failure = 0;
+  setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (::connect(socket_, address.ai_addr, address.ai_addrlen) == 0) return 0;
+  if (errno != EINPROGRESS) return errno;
+  await(POLLOUT, deadline);
+  socklen_t size = sizeof failure;
+  getsockopt(socket_, SOL_SOCKET, SO_ERROR, &failure, &size);
+  return failure;
+}
+
+void Redis::close() {
+  if (socket_ >= 0) ::close(socket_);
+  socket_ = -1;
+  received_.clear();
+  read_ = 0;
+}
+
+void Redis::await(short event, Deadline deadline) {
+  pollfd polled{socket_, event, 0};
+  auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+  int ready = left > 0 ? poll(&polled, 1, static_cast<int>(left)) : 0;
+  if (ready == 0) throw RedisTimeout("not in time");
+  if (ready < 0 && errno != EINTR) throw RedisError(std::strerror(errno));
+}
+
+void Redis::send(std::string_view bytes, Deadline deadline) {
+  while (!bytes.empty()) {
+    auto sent = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent >= 0) {
+      bytes.remove_prefix(sent);
+    } else if (errno == EAGAIN) {
+      await(POLLOUT, deadline);
+    } else if (errno != EINTR) {
+      throw RedisError(std::string("connection lost: ") + std::strerror(errno));
+    }
+  }
+}
+
+Fields Redis::read_fields(std::size_t number, Deadline deadline) {
+  auto head = line(deadline);
+  if (!head.empty() && head[0] == '-') throw RedisError(std::string(head.substr(1)));
+  if (number_of(head, '*') != static_cast<long>(number)) throw RedisError("expected as many values as fields");
+  Fields values;
+  for (std::size_t i = 0; i < number; ++i) {
+    long length = number_of(line(deadline), '$');
+    if (length > static_cast<long>(most_bytes)) throw RedisError("a value is longer than any row");
+    values.push_back(length < 0 ? std::nullopt : std::optional(bytes(length, deadline)));
+  }
+  return values;
+}
+
+std::string_view Redis::line(Deadline deadline) {
+  for (;;) {
+    auto end = received_.find("\r\n", read_);
+    if (end != received_.npos) {
+      std::string_view found(received_.data() + read_, end - read_);
+      read_ = end + 2;
+      return found;
+    }
+    if (received_.size() - read_ > longest_line) throw RedisError("expected the end of a line");
+    receive(deadline);
+  }
+}
+
+std::string Redis::bytes(std::size_t length, Deadline deadline) {
+  while (received_.size() - read_ < length + 2) receive(deadline);
+  std::string taken = received_.substr(read_, length);
+  read_ += length + 2;
+  return taken;
+}
+
+void Redis::receive(Deadline deadline) {
+  received_.erase(0, std::exchange(read_, 0));
+  char buffer[16384];
+  for (;;) {
+    auto came = recv(socket_, buffer, sizeof buffer, 0);
+    if (came > 0) {
+      received_.append(buffer, came);
+      return;
+    }
+    if (came == 0) throw RedisError("connection closed");
+    if (errno == EAGAIN) {
+      await(POLLIN, deadline);
+    } else if (errno != EINTR) {
+      throw RedisError(std::string("connection lost: ") + std::strerror(errno));
+    }
+  }
+}
+
+}  // namespace trireme

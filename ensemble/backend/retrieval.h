@@ -1,0 +1,49 @@
+// Candidates: the best of each source, trending, co-visits and the running session's trending items, without what is
+// blocked (ensemble/steps/retrieval.py).
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "covisits.h"
+#include "popularity.h"
+#include "query.h"
+#include "release.h"
+#include "signals.h"
+#include "sources.h"
+#include "tables.h"
+
+namespace trireme {
+
+/// What must not be answered: what is excluded, not there yet and, if so set, what is seen; a byte an item.
+Mask blocked_items(const Tables& tables, const Popularity& popularity, const Passage& passage);
+
+/// How much of the running session each category has, by category code: a session of n interactions counts n / (n + 1).
+std::vector<double> session_weights(const Tables& tables, const Query& query);
+
+class Retrieval {
+ public:
+  Retrieval(const Tables& tables, const Popularity& popularity, const Covisits& covisits, const Signals& signals,
+            const Release& release, std::shared_ptr<const OnnxLibrary> onnx);
+
+  /// Fill in the candidates of a batch.
+  void operator()(const Batch& batch) const;
+
+ private:
+  using Scores = std::array<SourceScores, std::size(sources)>;
+
+  Mask chosen(const Passage& passage, const Scores& scores) const;
+  void choose_session(const Passage& passage, const Mask& blocked, std::span<const double> trending,
+                      Mask& chosen) const;
+  void merge(Passage& passage, const Mask& chosen, const Scores& scores) const;
+
+  const Tables& tables_;
+  const Popularity& popularity_;
+  const Covisits& covisits_;
+  const Signals& signals_;
+  Sources sources_;
+  std::map<std::string, double> weights_;
+};
+
+}  // namespace trireme

@@ -1,0 +1,177 @@
+#include "triton_io.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "error.h"
+#include "row_json.h"
+
+namespace trireme {
+namespace {
+
+struct Input {
+  TRITONSERVER_DataType type;
+  std::size_t rows;
+  std::string bytes;
+};
+
+using Inputs = std::map<std::string, Input>;
+
+Input input_of(TRITONBACKEND_Input* input, std::string& name) {
+  const char* held_name = nullptr;
+  const std::int64_t* shape = nullptr;
+  std::uint32_t dims = 0, buffers = 0;
+  std::uint64_t size = 0;
+  Input out{};
+  checked(TRITONBACKEND_InputProperties(input, &held_name, &out.type, &shape, &dims, &size, &buffers));
+  name = held_name;
+  if (dims != 2 || shape[1] != 1 || shape[0] < 1) throw RequestError(name, "expected one value a row");
+  out.rows = static_cast<std::size_t>(shape[0]);
+  for (std::uint32_t i = 0; i < buffers; ++i) {
+    const void* buffer = nullptr;
+    TRITONSERVER_MemoryType memory = TRITONSERVER_MEMORY_CPU;
+    std::int64_t memory_id = 0;
+    checked(TRITONBACKEND_InputBuffer(input, i, &buffer, &size, &memory, &memory_id));
+    if (memory == TRITONSERVER_MEMORY_GPU) throw RequestError(name, "expected a tensor in memory of the CPU");
+    out.bytes.append(static_cast<const char*>(buffer), size);
+  }
+  return out;
+}
+
+/// Texts of a tensor: the length of each (four bytes) before it.
+std::vector<std::string> texts(const Input& input, const std::string& name) {
+  std::vector<std::string> out;
+  std::string_view left = input.bytes;
+  while (left.size() >= sizeof(std::uint32_t)) {
+    std::uint32_t length;
+    std::memcpy(&length, left.data(), sizeof length);
+    left.remove_prefix(sizeof length);
+    if (length > left.size()) break;
+    out.emplace_back(left.substr(0, length));
+    left.remove_prefix(length);
+  }
+  if (!left.empty() || out.size() != input.rows) throw RequestError(name, "expected texts, each after its length");
+  return out;
+}
+
+std::vector<std::int32_t> integers(const Input& input, const std::string& name) {
+  std::vector<std::int32_t> out(input.rows);
+  if (input.bytes.size() != out.size() * sizeof(std::int32_t)) throw RequestError(name, "expected an integer a row");
+  std::memcpy(out.data(), input.bytes.data(), input.bytes.size());
+  return out;
+}
+
+std::vector<Request> typed(const Inputs& inputs) {
+  auto texts_of = [&](const char* name) {
+    auto found = inputs.find(name);
+    return found == inputs.end() ? std::vector<std::string>() : texts(found->second, name);
+  };
+  auto users = texts_of("user_id"), regions = texts_of("region");
+  auto k = inputs.contains("k") ? integers(inputs.at("k"), "k") : std::vector<std::int32_t>();
+  if (users.empty()) check_typed({}, {}, {});
+  auto fits = [&](std::size_t rows) { return rows == 0 || rows == users.size(); };
+  if (!fits(regions.size()) || !fits(k.size())) throw RequestError("user_id", "expected as many rows of every tensor");
+  std::vector<Request> out;
+  for (std::size_t i = 0; i < users.size(); ++i) {
+    out.push_back(check_typed(users[i], k.empty() ? std::nullopt : std::optional<std::int64_t>(k[i]),
+                              regions.empty() ? std::nullopt : std::optional<std::string_view>(regions[i])));
+  }
+  return out;
+}
+
+/// Bytes of a tensor of texts.
+void append_text(std::string& bytes, std::string_view text) {
+  auto length = static_cast<std::uint32_t>(text.size());
+  bytes.append(reinterpret_cast<const char*>(&length), sizeof length);
+  bytes += text;
+}
+
+struct Output {
+  TRITONSERVER_DataType type = TRITONSERVER_TYPE_BYTES;
+  std::int64_t width = 1;
+  std::string bytes;
+};
+
+Output output_of(const std::string& name, std::span<const Answer> answers) {
+  std::size_t width = 0;
+  for (const Answer& answer : answers) width = std::max(width, answer.item_ids.size());
+  Output out;
+  bool list = name == "item_ids" || name == "sources" || name == "scores";
+  if (list) out.width = static_cast<std::int64_t>(width);
+  if (name == "scores") out.type = TRITONSERVER_TYPE_FP32;
+  for (const Answer& answer : answers) {
+    if (name == "release") append_text(out.bytes, answer.release);
+    if (name == "response") append_text(out.bytes, answer.to_json());
+    for (std::size_t i = 0; list && i < width; ++i) {
+      bool there = i < answer.item_ids.size();
+      float score = there ? answer.scores[i] : 0;
+      if (name == "item_ids") append_text(out.bytes, there ? answer.item_ids[i] : "");
+      if (name == "sources") append_text(out.bytes, there ? answer.sources[i] : "");
+      if (name == "scores") out.bytes.append(reinterpret_cast<const char*>(&score), sizeof score);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+void checked(TRITONSERVER_Error* error) {
+  if (!error) return;
+  std::string message = TRITONSERVER_ErrorMessage(error);
+  TRITONSERVER_ErrorDelete(error);
+  throw std::runtime_error("tritonserver: " + message);
+}
+
+std::string text_of(TRITONSERVER_Message* message) {
+  const char* base = nullptr;
+  std::size_t size = 0;
+  checked(TRITONSERVER_MessageSerializeToJson(message, &base, &size));
+  return std::string(base, size);
+}
+
+std::vector<Asked> read(TRITONBACKEND_Request* request, const Layout& layout) {
+  std::uint32_t count = 0;
+  checked(TRITONBACKEND_RequestInputCount(request, &count));
+  Inputs inputs;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    TRITONBACKEND_Input* input = nullptr;
+    checked(TRITONBACKEND_RequestInputByIndex(request, i, &input));
+    std::string name;
+    Input held = input_of(input, name);
+    inputs.emplace(name, std::move(held));
+  }
+  std::vector<Asked> out;
+  if (auto bodies = inputs.find("request"); bodies != inputs.end()) {
+    for (const std::string& body : texts(bodies->second, "request")) out.push_back({parse_request(body), {}});
+  } else {
+    for (Request& one : typed(inputs)) out.push_back({std::move(one), {}});
+  }
+  if (auto golden = inputs.find("golden_row"); golden != inputs.end()) {
+    auto rows = texts(golden->second, "golden_row");
+    if (rows.size() != out.size()) throw RequestError("golden_row", "expected a row for every request");
+    for (std::size_t i = 0; i < rows.size(); ++i) out[i].golden = golden_row(layout, rows[i]);
+  }
+  return out;
+}
+
+void write(TRITONBACKEND_Response* response, TRITONBACKEND_Request* request, std::span<const Answer> answers) {
+  std::uint32_t count = 0;
+  checked(TRITONBACKEND_RequestOutputCount(request, &count));
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const char* name = nullptr;
+    checked(TRITONBACKEND_RequestOutputName(request, i, &name));
+    Output made = output_of(name, answers);
+    TRITONBACKEND_Output* output = nullptr;
+    const std::int64_t shape[] = {static_cast<std::int64_t>(answers.size()), made.width};
+    checked(TRITONBACKEND_ResponseOutput(response, &output, name, made.type, shape, 2));
+    void* buffer = nullptr;
+    TRITONSERVER_MemoryType memory = TRITONSERVER_MEMORY_CPU;
+    std::int64_t memory_id = 0;
+    checked(TRITONBACKEND_OutputBuffer(output, &buffer, made.bytes.size(), &memory, &memory_id));
+    if (memory == TRITONSERVER_MEMORY_GPU) throw std::runtime_error("an output lies in memory of a GPU");
+    std::memcpy(buffer, made.bytes.data(), made.bytes.size());
+  }
+}
+
+}  // namespace trireme

@@ -1,0 +1,27 @@
+// Between Triton's tensors and requests and answers; tensors are those of contracts/tensors.py.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "answer.h"
+#include "chain.h"
+#include "triton_api.h"
+
+namespace trireme {
+
+/// Throws what a call of Triton's API complains of.
+void checked(TRITONSERVER_Error* error);
+
+/// A message of Triton as the JSON text that it is.
+std::string text_of(TRITONSERVER_Message* message);
+
+/// The checked requests of one Triton request; a RequestError when one of them breaks the contract.
+std::vector<Asked> read(TRITONBACKEND_Request* request, const Layout& layout);
+
+/// Answers as the tensors that the request asks for, as wide as its longest: shorter ones end in "" and 0.
+void write(TRITONBACKEND_Response* response, TRITONBACKEND_Request* request, std::span<const Answer> answers);
+
+}  // namespace trireme

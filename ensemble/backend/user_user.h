@@ -1,0 +1,32 @@
+// Users with similar histories, and what they took (contracts/user_user.py).
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace trireme {
+
+class Alike {
+ public:
+  /// Of the histories in an .npz file.
+  Alike(std::string_view npz, std::size_t items, std::size_t number);
+
+  /// What the most similar users took, by the sum of their similarities, a vector over the catalogue.
+  std::vector<double> scores(std::span<const std::int64_t> seen, std::int64_t own) const;
+
+ private:
+  struct Near {
+    double similarity;
+    std::size_t user;
+  };
+
+  std::vector<Near> nearest(std::span<const std::int64_t> seen, std::int64_t own) const;
+
+  std::size_t items_, number_;
+  std::vector<std::int64_t> users_, starts_, taken_;  ///< the user at u took the places taken_[starts_[u]] on
+  std::vector<std::int64_t> taker_starts_, takers_;   ///< the same by item
+};
+
+}  // namespace trireme

@@ -1,0 +1,131 @@
+"""The C++ backend answers what the python steps answer: recorded requests, and any others."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contracts.requests import Answer, Request
+from ensemble import export, golden
+from ensemble.native import PLAN, Core, RefusedError, golden_of
+from ensemble.steps.chain import Chain
+from ensemble.steps.release import Release
+from tests.ensemble.asking import assert_same, shopped
+from tests.ensemble.backend.news import News
+from tests.ensemble.made_up import CUT, USERS, World
+
+HOUR = 3_600_000
+
+
+def body(request: Request) -> bytes:
+    return json.dumps(dataclasses.asdict(request)).encode()
+
+
+def some_requests(world: World, number: int) -> list[tuple[Request, dict, int]]:
+    """Requests of all sorts: known users and strangers, in sessions and long after, near and far from the log's end."""
+    rng = np.random.default_rng(number)
+    asked = []
+    for i in range(number):
+        user = int(rng.integers(USERS + 10))
+        as_of = CUT + int(rng.integers(-400, 200)) * HOUR + int(rng.integers(HOUR))
+        if user >= USERS:
+            row = shopped(world, -1, int(rng.integers(8)), as_of, int(rng.integers(4)))
+        else:
+            row = shopped(world, user, user % 8, as_of) if i % 3 == 0 else world.row(user, as_of)
+        excluded = rng.choice(world.item_ids, rng.integers(20), replace=False).tolist() if i % 4 == 0 else []
+        region = ("", "region-1", "region-3", "nowhere")[i % 4]
+        k = int(rng.integers(1, 101))
+        asked.append((Request(f"user-{user}", k, region, (*excluded, "no such item"), f"r-{i}"), row, as_of))
+    return asked
+
+
+def assert_equal_answers(core: Core, chain: Chain, world: World, number: int = 48, together: int = 6) -> None:
+    asked = some_requests(world, number)
+    for start in range(0, number, together):
+        part = asked[start : start + together]
+        expected = chain.answer(*map(list, zip(*part)), now_ms=0).answers
+        found = core.answer(*((body(request), {"row": row, "as_of": as_of}) for request, row, as_of in part))
+        for one, other in zip(found, expected):
+            lists = {name: tuple(one[name]) for name in ("item_ids", "scores", "sources", "skipped")}
+            assert_same(Answer(**{**one, **lists}), other)
+            assert np.mean(np.array(one["item_ids"]) == np.array(other.item_ids)) > 0.9, "only ties may swap"
+
+
+def test_recorded_requests_are_answered_as_recorded(serving: Core, release: Release) -> None:
+    assert golden.compare(release, lambda entry: serving.answer(golden_of(entry))[0]) >= 32
+
+
+def test_any_requests_are_answered_as_by_the_python_steps(serving: Core, chain: Chain, world: World) -> None:
+    assert_equal_answers(serving, chain, world)
+
+
+@pytest.fixture(scope="module")
+def news(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[News, Release]]:
+    world, folder = News(), tmp_path_factory.mktemp("news")
+    place = world.write(str(folder))
+    export.run(world.config, place)
+    yield world, Release.open(export.candidate_url(place))
+
+
+def test_so_they_are_where_every_part_of_the_steps_is_on(core: Core, news: tuple[News, Release]) -> None:
+    world, release = news
+    core.load(release)
+    assert_equal_answers(core, Chain(release), world)
+
+
+def test_the_order_of_a_batch_and_its_size_change_nothing(serving: Core, world: World) -> None:
+    asked = [(body(x), {"row": row, "as_of": as_of}) for x, row, as_of in some_requests(world, 20)]
+    together, alone = serving.answer(*asked[::-1])[::-1], [serving.answer(one)[0] for one in asked]
+    for one, other in zip(together, alone):
+        assert one["request_id"] == other["request_id"]
+        assert np.allclose(one["scores"], other["scores"], atol=1e-6)
+
+
+def test_a_plan_without_a_ranker_answers_in_the_order_of_retrieval(core: Core, release: Release, world: World) -> None:
+    core.load(release, plan="feature_lookup retrieval cold_start")
+    (answer,) = core.answer((b'{"user_id":"user-1"}', {"row": world.row(1, CUT), "as_of": CUT}))
+    assert (len(answer["item_ids"]), answer["skipped"]) == (20, [])
+    assert answer["scores"] == sorted(answer["scores"], reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [("retrieval ranker", "expected a plan from feature_lookup to cold_start"), (f"{PLAN} x", "expected a plan")]
+    + [("feature_lookup reranker cold_start", "the plan names reranker, which is no step")],
+)
+def test_a_plan_that_is_none_is_refused(core: Core, release: Release, plan: str, said: str) -> None:
+    with pytest.raises(RefusedError, match=said):
+        core.load(release, plan=plan)
+
+
+def test_a_damaged_release_is_refused_by_name(core: Core, damaged: Path) -> None:
+    path = damaged / "retrieval/1/item_embeddings.npy"
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    with pytest.raises(RefusedError, match=r"retrieval/1/item_embeddings.npy is not what was exported"):
+        core.load(Release.open(damaged))
+    path.unlink()
+    with pytest.raises(RefusedError, match="item_embeddings.npy is missing"):
+        core.load(Release.open(damaged))
+
+
+def test_a_column_that_the_backend_does_not_know_is_refused(core: Core, damaged: Path) -> None:
+    document = json.loads((damaged / "release.json").read_text())
+    document["derived"]["ranker_continuous"].append("phase_of_the_moon")
+    (damaged / "release.json").write_text(json.dumps(document))
+    with pytest.raises(RefusedError, match="the ranker asks for phase_of_the_moon, which this backend does not know"):
+        core.load(Release.open(damaged))
+
+
+def test_a_request_that_is_late_skips_what_it_can(serving: Core, world: World) -> None:
+    """A budget of a millisecond is over before the second step of a batch that takes longer."""
+    rows = [world.row(user, CUT) for user in range(40)]
+    asked = [(b'{"user_id":"x","deadline_ms":1}', {"row": row, "as_of": CUT}) for row in rows]
+    answers = serving.answer(*asked)
+    assert all(len(answer["item_ids"]) == 20 for answer in answers)
+    reasons = [skipped["reason"] for answer in answers for skipped in answer["skipped"] if skipped["stage"] == "ranker"]
+    assert reasons and all("before it started" in reason for reason in reasons)
