@@ -44,7 +44,7 @@ def answered(tmp_path_factory, world):
             "count": [1, 2, 9, 9],
         },
     )
-    held = Catalogue(np.array(list(TAKEN)), {}, np.array(["u"]), {}, {})
+    held = Catalogue(np.array(list(TAKEN)), {}, {}, np.array(["u"]), {}, {})
     nothing = sparse.csr_matrix((2, 5), dtype=np.float32)
     seen = sparse.csr_matrix(np.array([[0, 0, 0, 0, 0], [0, 0, 1, 0, 0]], np.float32))
     demand = Demand(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), 1440)
