@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from contracts.blending import calibrated
+from contracts.errors import ArtifactError
 from contracts.features import (
     FIRST_VALUE,
     MINUTES_PER_DAY,
@@ -151,8 +152,18 @@ class Ranker:
     """The ranker with its features and its calibration."""
 
     def __init__(self, features: RankerFeatures, release: Release):
+        """Opens the graph.
+
+        Raises:
+            ArtifactError: when it takes other columns than there are: a release of code that had others.
+        """
         self._features = features
         self._model = session(release.read(MODEL))
+        settings = release.features
+        wanted = {"categorical": len(ranker_categorical(settings)), "continuous": len(ranker_continuous(settings))}
+        held = {one.name: one.shape[1] for one in self._model.get_inputs()}
+        if held != wanted:
+            raise ArtifactError(f"{MODEL} of {release.id} takes {held} columns, this code has {wanted}: export again")
         self._calibration = release.document["blend"]["calibration"]
 
     def __call__(self, envelopes: Sequence[Envelope], query: Query, candidates: Candidates) -> np.ndarray:

@@ -80,6 +80,19 @@ def test_the_current_release_answers_the_very_same_requests(
     Path(f"{place.releases}/current.json").unlink()
 
 
+def test_a_current_release_whose_ranker_takes_other_columns_is_not_compared_and_says_so(
+    place: Zones, world: World, release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer, "_TIMED", 1)
+    write_manifest(place.processed, "processed-1", cut=CUT)
+    half_lives = release.document["features"]["popularity_half_lives_hours"]
+    features = {**release.document["features"], "popularity_half_lives_hours": [*half_lives, 4000.0]}
+    promoted_copy(place, release, "earlier", fitted_until=CUT, features=features)
+    said = answer.run(world.config, place, force=True)["current"]
+    assert said["release"] == "earlier" and "columns, this code has" in said["reason"]
+    Path(f"{place.releases}/current.json").unlink()
+
+
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
