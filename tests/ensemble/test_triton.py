@@ -36,6 +36,15 @@ class Server:
     metrics: int
     redis: int
 
+    def know(self, world: World) -> None:
+        """Rows of the world's first ten users, in the server's Redis."""
+        client, now = redis.Redis(port=self.redis), int(world.time.max())
+        for user in range(10):
+            for view in feature_views(world.config.features):
+                key = row_key(PROJECT, "user_id", world.user_ids[user])
+                client.hset(key, mapping=encode(view, world.row(user, now + 1), now))
+        client.close()
+
     def post(self, body: bytes, model: str = "recommendations_json") -> tuple[int, bytes]:
         """As Envoy hands over a body: raw, unparsed."""
         connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=10)
@@ -75,13 +84,7 @@ def server(release: Release, world: World, tmp_path_factory: pytest.TempPathFact
     ):
         ready: Callable[[], bool] = lambda: made.get(made.http, "/v2/health/ready")[0] == 200  # noqa: E731
         wait_until(ready, "tritonserver", folder / "triton.log", seconds=60)
-        client = redis.Redis(port=made.redis)
-        now = int(world.time.max())
-        for user in range(10):
-            for view in feature_views(world.config.features):
-                key = row_key(PROJECT, "user_id", world.user_ids[user])
-                client.hset(key, mapping=encode(view, world.row(user, now + 1), now))
-        client.close()
+        made.know(world)
         yield made
 
 

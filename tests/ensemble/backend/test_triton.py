@@ -17,8 +17,6 @@ import redis
 from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
 
-from contracts.features import feature_views
-from contracts.online_layout import PROJECT, encode, row_key
 from deploy.parts import redis_argv
 from deploy.tritonserver import Native, launch
 from ensemble import golden, golden_triton
@@ -63,13 +61,7 @@ def server(
     with process(started.argv, folder / "triton.log", started.full_env()) as running:
         ready: Callable[[], bool] = lambda: made.get(made.http, "/v2/health/ready")[0] == 200  # noqa: E731
         wait_until(ready, "tritonserver", folder / "triton.log", seconds=60)
-        client = redis.Redis(port=made.redis)
-        now = int(world.time.max())
-        for user in range(10):
-            for view in feature_views(world.config.features):
-                key = row_key(PROJECT, "user_id", world.user_ids[user])
-                client.hset(key, mapping=encode(view, world.row(user, now + 1), now))
-        client.close()
+        made.know(world)
         yield made
         assert running.poll() is None, "the server lived through all of it"
 
