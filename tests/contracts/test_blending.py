@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.blending import personal_score, recent_weights, retrieval_score
+from contracts.blending import Evidence, by_evidence, personal_score, recent_weights, retrieval_score
 from contracts.features import MS_PER_HOUR
 
 probabilities = st.lists(st.floats(0, 1), min_size=2, max_size=20).map(np.array)
@@ -85,3 +85,15 @@ def test_one_row_of_a_batch_is_scored_as_it_is_alone(probability: np.ndarray, we
     retrieval = np.cos(np.arange(len(probability)))
     batch = personal_score(np.stack([probability, probability[::-1]]), np.stack([retrieval, retrieval]), weight)
     assert batch[0].tolist() == personal_score(probability, retrieval, weight).tolist()
+
+
+def test_who_is_known_by_the_half_is_answered_half_as_himself_and_sooner_by_less_than_his_share() -> None:
+    logged, two_tower, trending = np.array([[0.0]]), np.array([[0.0]]), np.array([[1.0]])
+
+    def personal(evidence: int) -> float:
+        own, common = by_evidence(logged, two_tower, trending, np.array([[evidence]]), Evidence(20.0, 0.0))
+        assert own.item() + common.item() == pytest.approx(1.0)
+        return own.item()
+
+    assert personal(20) == pytest.approx(0.5)
+    assert personal(0) == 0.0 and personal(2) < 2 / 22 / 5
