@@ -104,7 +104,7 @@ def test_the_picture_is_drawn_from_the_file_alone(tmp_path) -> None:
 
 
 _STAGE = """
-import json, os, sys
+import json, os, sys, time
 from contracts.stack import stack_settings
 name, root = sys.argv[1], stack_settings().root  # as every stage: refuses an environment that is wrong
 document = {"gate": {"passed": os.path.exists(root + "/open")}}
@@ -114,6 +114,7 @@ if name == "evaluate":
         json.dump(document, open(root + "/smoke/answers/evaluation.json", "w"))
     if not document["gate"]["passed"]:
         sys.exit("the gate is closed")
+time.sleep(0.1)  # seconds are told to a tenth
 print(json.dumps({}))
 """
 
@@ -133,7 +134,7 @@ def test_a_closed_gate_is_a_result_and_a_stage_that_breaks_is_not(tmp_path, monk
     (tmp_path / "broken").unlink()
     document, seconds = chain.run(PROTOCOL, tmp_path, console)
     assert document["gate"]["passed"] is False
-    assert seconds > 0
+    assert seconds >= 0.1, "of the stages that ended well; the baselines are not counted"
 
 
 def test_the_protocols_are_four_with_configurations_that_are_there() -> None:
