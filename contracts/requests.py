@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contracts import request_values as check
@@ -136,6 +136,15 @@ class Answer:
         """The body of the HTTP answer; a score that is no number is a ValueError, for JSON cannot say it."""
         document = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+
+
+def batch_json(answers: Sequence[Answer | str]) -> bytes:
+    """The body that answers a batch: in the place of each request its answer, or the text of its refusal."""
+    parts = [
+        json.dumps({"error": one}, separators=(",", ":")).encode() if isinstance(one, str) else one.to_json()
+        for one in answers
+    ]
+    return b'{"answers":[' + b",".join(parts) + b"]}"
 
 
 def parse_request(body: bytes) -> Request:
