@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,9 @@ namespace trireme {
 struct Asked {
   Request request;
   std::optional<GoldenRow> golden;
+
+  /// Whose rows are read: the user's, then that of the anonymous id.
+  std::vector<std::string> ids() const;
 };
 
 /// The wall clock, ms.
@@ -49,7 +53,7 @@ class Chain {
   using Step = std::function<void(const Batch&)>;
 
   std::vector<Passage> look_up(const std::vector<Asked>& asked, OnlineStore& store) const;
-  Passage encoded(const Asked& asked, const Read& read, std::int64_t started) const;
+  Passage encoded(const Asked& asked, std::span<const Read> read, std::int64_t started) const;
   void run(const std::string& stage, const Step& step, const Batch& batch) const;
   Answer answered(Passage& passage) const;
 

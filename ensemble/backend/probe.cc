@@ -4,6 +4,7 @@
 
 #include "chain.h"
 #include "error.h"
+#include "merge.h"
 #include "row_json.h"
 #include "text.h"
 
@@ -96,6 +97,18 @@ Json answered(const Json& asked) {
   return out;
 }
 
+Json merged(const Json& asked) {
+  const Release& release = loaded->chain.release();
+  const Layout& layout = release.derived.layout;
+  auto row = [&](const char* name) { return golden_row(layout, asked.at(name).get<std::string>()).row; };
+  Row both = merge(row("user"), row("anonymous"), layout, release.features);
+  Json out = Json::object();
+  for (std::size_t i = 0; i < both.size(); ++i) {
+    out[layout.features[i].name] = std::visit([](const auto& held) { return Json(held); }, both[i]);
+  }
+  return out;
+}
+
 Json called(const Json& asked) {
   const std::string call = asked.at("call");
   if (call == "parse") return parsed(asked);
@@ -103,6 +116,7 @@ Json called(const Json& asked) {
   if (call == "decode") return decoded(asked);
   if (call == "load") return loaded = std::make_unique<Loaded>(asked), true;
   if (call == "answer") return answered(asked);
+  if (call == "merge") return merged(asked);
   if (call == "repr_number") return repr_number(asked.at("value"));
   throw std::invalid_argument("no such call: " + call);
 }

@@ -46,9 +46,10 @@ def test_a_rest_answer_is_the_models_json_without_framing(edge):
     assert "inference-header-content-length" not in headers
 
 
-@pytest.mark.parametrize("size", [0, 200, 256 - 60, 65_000])
+@pytest.mark.parametrize("size", [0, 200, 256 - 60, 65_000, 4_000_000])
 def test_the_framing_is_removed_at_every_length(edge, size):
-    assert len(ask(edge["public"], {"user_id": "u", "k": size})[2]["padding"]) == size
+    answer = ask(edge["public"], {"user_id": "u", "k": size})
+    assert len(answer[2].get("padding", str(answer))) == size
 
 
 @pytest.mark.parametrize("headers", [{"Inference-Header-Content-Length": "7"}, {"content-encoding": "gzip"}])
