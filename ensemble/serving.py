@@ -83,8 +83,8 @@ class LookupStep:
         as_of = [started if golden is None else golden["as_of"] for golden in batch["golden"]]
         held = [self._lookup.unknown_row() if isinstance(row, StackError) else row for row in rows]
         envelopes = [
-            self._lookup.envelope(request, row, instant, started, self._variant)
-            for request, row, instant in zip(batch["requests"], held, as_of)
+            self._lookup.envelope(request, row, instant, started, self._variant, golden is not None)
+            for request, row, instant, golden in zip(batch["requests"], held, as_of, batch["golden"])
         ]
         query = self._lookup.query(envelopes, held)
         envelopes = [
@@ -197,7 +197,8 @@ class ColdStartStep:
         answers: list[Answer] = list(outputs["answers"])
         for answer in answers:
             self._answered(answer)
-        width = max(len(answer.item_ids) for answer in answers)
+        # A tensor without elements would be none: a list without items ends at once.
+        width = max(1, *(len(answer.item_ids) for answer in answers))
         return {
             "item_ids": _texts([answer.item_ids for answer in answers], width),
             "scores": np.array(

@@ -32,7 +32,7 @@ class Sources:
         self._neighbours_alike = tables.serve.user_user_neighbours
         self._half_items = tables.serve.history_half_items
         self._tower = session(release.read(QUERY_TOWER))
-        self._embeddings = release.array(ITEM_EMBEDDINGS)
+        self.embeddings = release.array(ITEM_EMBEDDINGS)
         table = release.arrays(ITEM_ITEM)
         # Of the types bincount works with, padding moved to a bin of its own: half the time per request.
         codes = table["neighbours"].astype(np.int64)
@@ -61,7 +61,7 @@ class Sources:
         """Cosines of query and items, float32 ``[b, items]``."""
         inputs = {name: getattr(query, name) for name in ("user_codes", "recent_items", "recent_weights")}
         (embedding,) = self._tower.run(["query_embedding"], inputs)
-        return embedding @ self._embeddings.T
+        return embedding @ self.embeddings.T
 
     def similar(self, taken: np.ndarray) -> np.ndarray:
         """Item-item scores ``[b, items]``: the sum of the weights by which taken items name an item.
