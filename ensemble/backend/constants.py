@@ -9,15 +9,19 @@ import dataclasses
 import sys
 from collections.abc import Iterable, Iterator
 
-from contracts import blending, features, item_state, online_layout, request_context, requests
+from contracts import blending, features, item_state, online_layout, request_context, request_values, requests
 from ensemble import live_items, online
 from ensemble.steps import covisits, diversity, popularity, ranker, scores
 
 #: Name in C++ -> (type, value).
 _NUMBERS: dict[str, tuple[str, float]] = {
     "max_body_bytes": ("std::size_t", requests.MAX_BODY_BYTES),
-    "max_id_chars": ("std::size_t", requests.MAX_ID_CHARS),
-    "max_excluded": ("std::size_t", requests.MAX_EXCLUDED),
+    "max_batch": ("std::size_t", requests.MAX_BATCH),
+    "max_id_chars": ("std::size_t", request_values.MAX_ID_CHARS),
+    "max_excluded": ("std::size_t", request_values.MAX_EXCLUDED),
+    "max_categories": ("std::size_t", request_values.MAX_CATEGORIES),
+    "max_context": ("std::size_t", request_values.MAX_CONTEXT),
+    "max_price": ("std::int64_t", request_values.MAX_PRICE),
     "max_k": ("int", requests.MAX_K),
     "default_k": ("int", requests.DEFAULT_K),
     "max_deadline_ms": ("int", requests.MAX_DEADLINE_MS),
@@ -58,6 +62,8 @@ _WORDS = {
 #: Name in C++ -> texts.
 _TEXTS: dict[str, Iterable[str]] = {
     "request_fields": [field.name for field in dataclasses.fields(requests.Request)],
+    "similar_fields": [field.name for field in dataclasses.fields(requests.SimilarRequest)],
+    "filter_fields": [field.name for field in dataclasses.fields(requests.CandidateFilter)],
     "sources": features.SOURCES,
     "proposing": features.PROPOSING,
     "weekdays": request_context.FIXED["weekday"],

@@ -23,11 +23,47 @@ std::string bytes_of(const Json& latin) {
   return out;
 }
 
+Json document_of(const Wishes& wishes) {
+  const CandidateFilter& filter = wishes.candidate_filter;
+  auto number = [](const std::optional<double>& held) { return held ? Json(*held) : Json(); };
+  return {{"k", wishes.k},
+          {"region", wishes.region},
+          {"exclude_ids", wishes.exclude_ids},
+          {"request_id", wishes.request_id},
+          {"deadline_ms", wishes.deadline_ms},
+          {"diversity", wishes.diversity},
+          {"candidate_filter",
+           {{"category", filter.category},
+            {"price_min", number(filter.price_min)},
+            {"price_max", number(filter.price_max)},
+            {"available", filter.available}}}};
+}
+
+Json document_of(const Request& request) {
+  Json out = document_of(static_cast<const Wishes&>(request));
+  out.update({{"user_id", request.user_id},
+              {"anonymous_id", request.anonymous_id},
+              {"device", request.device},
+              {"session_id", request.session_id},
+              {"context", Json::parse(request.context)}});
+  return out;
+}
+
 Json parsed(const Json& asked) {
-  Request request = parse_request(bytes_of(asked.at("body")));
-  return {{"user_id", request.user_id},       {"k", request.k},
-          {"region", request.region},         {"exclude_ids", request.exclude_ids},
-          {"request_id", request.request_id}, {"deadline_ms", request.deadline_ms}};
+  Body body = parse_body(bytes_of(asked.at("body")));
+  Json out = Json::array();
+  for (const auto& one : body.elements) {
+    auto* request = std::get_if<Request>(&one);
+    out.push_back(request ? document_of(*request) : Json(std::get<std::string>(one)));
+  }
+  return body.batch ? out : out[0];
+}
+
+Json parsed_similar(const Json& asked) {
+  SimilarRequest request = parse_similar(bytes_of(asked.at("body")));
+  Json out = document_of(request);
+  out["item_id"] = request.item_id;
+  return out;
 }
 
 Json decoded(const Json& asked) {
@@ -63,6 +99,7 @@ Json answered(const Json& asked) {
 Json called(const Json& asked) {
   const std::string call = asked.at("call");
   if (call == "parse") return parsed(asked);
+  if (call == "parse_similar") return parsed_similar(asked);
   if (call == "decode") return decoded(asked);
   if (call == "load") return loaded = std::make_unique<Loaded>(asked), true;
   if (call == "answer") return answered(asked);
