@@ -113,7 +113,6 @@ class SimilarItems:
             sources=tuple(sources),
             release=self._tables.release,
             variant=envelope.variant,
-            feature_age_ms=envelope.feature_age_ms,
             skipped=tuple({"stage": stage, "reason": reason} for stage, reason in envelope.skipped),
         )
 
