@@ -35,7 +35,7 @@ class ColdStart:
             vectors: the two-tower's items, float32 ``[items, width]`` of length 1: how alike two of them are.
         """
         self._tables = tables
-        self._vectors = vectors
+        self.vectors = vectors
         self._popularity = popularity
         self._retrieval_weight = float(blend["retrieval_weight"])
         self._spread = float(blend["spread"])
@@ -87,7 +87,7 @@ class ColdStart:
             row = best[i, :pool]
             row = row[row >= 0]
             if envelope.diversity:
-                row = row[diversity.spread_out(self._vectors[at[i, row]], envelope.k, envelope.diversity)]
+                row = row[diversity.spread_out(self.vectors[at[i, row]], envelope.k, envelope.diversity)]
             rows.append(row)
         return rows
 

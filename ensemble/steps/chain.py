@@ -11,12 +11,12 @@ from contracts.requests import Answer, Request
 from ensemble.steps.arrays import Candidates, Query
 from ensemble.steps.blend import ColdStart
 from ensemble.steps.envelope import Envelope
+from ensemble.steps.graphs import ITEM_EMBEDDINGS
 from ensemble.steps.lookup import Lookup, Row
 from ensemble.steps.popularity import Popularity
 from ensemble.steps.ranker import Ranker, RankerFeatures
 from ensemble.steps.release import Release
 from ensemble.steps.retrieval import Retrieval
-from ensemble.steps.sources import ITEM_EMBEDDINGS
 from ensemble.steps.tables import Tables, load
 
 
@@ -40,8 +40,7 @@ class Chain:
         self.lookup = Lookup(self.tables)
         self.retrieval = Retrieval(self.tables, self.popularity, release)
         self.ranker = Ranker(RankerFeatures(self.tables, self.popularity), release)
-        vectors = self.retrieval.sources.embeddings
-        self.cold_start = ColdStart(self.tables, self.popularity, release.document["blend"], vectors)
+        self.cold_start = cold_start(self.tables, self.popularity, release)
 
     def answer(self, requests: Sequence[Request], rows: Sequence[Row], as_of: Sequence[int], now_ms: int) -> Answered:
         """Answer ``b`` requests from raw rows, as of their instants; nothing is skipped."""
@@ -56,5 +55,5 @@ class Chain:
 
 
 def cold_start(tables: Tables, popularity: Popularity, release: Release) -> ColdStart:
-    """The last step of a release, by itself."""
+    """The last step of a release."""
     return ColdStart(tables, popularity, release.document["blend"], release.array(ITEM_EMBEDDINGS))

@@ -19,12 +19,13 @@ from ensemble.steps import diversity
 from ensemble.steps.blend import filled, says_if_short
 from ensemble.steps.covisits import Covisits
 from ensemble.steps.envelope import Envelope, deadline
+from ensemble.steps.graphs import ITEM_EMBEDDINGS
 from ensemble.steps.lookup import Lookup
 from ensemble.steps.popularity import Popularity
 from ensemble.steps.release import Release
 from ensemble.steps.retrieval import blocked_items
 from ensemble.steps.scores import top_k
-from ensemble.steps.sources import ITEM_EMBEDDINGS, ITEM_ITEM
+from ensemble.steps.sources import ITEM_ITEM
 from ensemble.steps.tables import Tables
 
 

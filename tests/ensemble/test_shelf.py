@@ -133,7 +133,7 @@ def test_recorded_requests_know_nothing_of_updates(own: Chain, world: World) -> 
 
 
 def test_diversity_makes_lists_less_alike_and_keeps_the_first(chain: Chain, world: World) -> None:
-    vectors = chain.retrieval.sources.embeddings
+    vectors = chain.cold_start.vectors
 
     def likeness(answer: Answer) -> float:
         held = vectors[np.array(codes(answer)) - FIRST_VALUE]

@@ -17,7 +17,7 @@ class TritonPythonModel:
         release = triton_io.open_release(args)
         tables = load(release)
         LiveItems(stack_settings().redis, tables.shelves.take).start()
-        self._step = RetrievalStep(Retrieval(tables, Popularity(tables), release))
+        self._step = RetrievalStep(Retrieval(tables, Popularity(tables), release, triton_io.graph(args)))
 
     def execute(self, requests):
         """Serve a batch."""
