@@ -48,7 +48,7 @@ class Lookup:
         """
         newest = row["last_event_time"]
         return Envelope(
-            user_id=request.user_id,
+            user_id=request.answered_id,
             as_of=as_of,
             deadline=deadline(started_ms, request.deadline_ms),
             k=request.k,
