@@ -5,6 +5,7 @@
 #include "chain.h"
 #include "error.h"
 #include "row_json.h"
+#include "stages.h"
 #include "text.h"
 
 namespace {
@@ -83,7 +84,7 @@ struct Loaded {
 
 std::unique_ptr<Loaded> loaded;
 
-Json answered(const Json& asked) {
+std::vector<Asked> batch_of(const Json& asked) {
   std::vector<Asked> batch;
   for (const Json& one : asked.at("requests")) {
     Asked next{parse_request(bytes_of(one.at("body"))), {}};
@@ -91,8 +92,29 @@ Json answered(const Json& asked) {
     if (one.contains("golden_row")) next.golden = golden_row(layout, one["golden_row"].get<std::string>());
     batch.push_back(std::move(next));
   }
+  return batch;
+}
+
+Json answered(const Json& asked) {
   Json out = Json::array();
-  for (const Answer& answer : loaded->chain.answer(batch, loaded->store)) out.push_back(Json::parse(answer.to_json()));
+  for (const Answer& answer : loaded->chain.answer(batch_of(asked), loaded->store)) {
+    out.push_back(Json::parse(answer.to_json()));
+  }
+  return out;
+}
+
+/// Nanoseconds by stage, of the wall and of the CPU, that a batch's answers take when they are made so many times.
+Json spent(const Json& asked) {
+  auto batch = batch_of(asked);
+  Account account(true);
+  for (int i = 0; i < asked.at("times"); ++i) {
+    auto answers = loaded->chain.answer(batch, loaded->store);
+    During writing(Stage::write);
+    for (const Answer& answer : answers) answer.to_json();
+  }
+  account.turn(Stage::other);
+  Json out;
+  for (std::size_t i = 0; i < stage_count; ++i) out[stage_names[i]] = {account.wall()[i], account.cpu()[i]};
   return out;
 }
 
@@ -103,6 +125,7 @@ Json called(const Json& asked) {
   if (call == "decode") return decoded(asked);
   if (call == "load") return loaded = std::make_unique<Loaded>(asked), true;
   if (call == "answer") return answered(asked);
+  if (call == "spent") return spent(asked);
   if (call == "repr_number") return repr_number(asked.at("value"));
   throw std::invalid_argument("no such call: " + call);
 }

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "contracts.h"
+#include "stages.h"
 
 namespace trireme {
 namespace {
@@ -71,6 +72,7 @@ void Retrieval::operator()(const Batch& batch) const {
 }
 
 Mask Retrieval::chosen(const Passage& passage, const Scores& scores) const {
+  During choosing(Stage::top_k);
   const ServeSettings& settings = tables_.serve;
   const Envelope& envelope = passage.envelope;
   Mask blocked = blocked_items(tables_, popularity_, passage), out(tables_.items);
@@ -108,6 +110,7 @@ void Retrieval::choose_session(const Passage& passage, const Mask& blocked, std:
 
 /// The chosen items, ordered by the merged score; of equals the smaller code is first.
 void Retrieval::merge(Passage& passage, const Mask& chosen, const Scores& scores) const {
+  During merging(Stage::merge);
   Candidates& found = passage.candidates;
   found = {};
   for (std::size_t i = 0; i < chosen.size(); ++i) {

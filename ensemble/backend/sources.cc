@@ -4,6 +4,7 @@
 #include "contracts.h"
 #include "error.h"
 #include "scores.h"
+#include "stages.h"
 
 namespace trireme {
 namespace {
@@ -37,6 +38,7 @@ Neighbours::Neighbours(const Release& release, std::size_t items) : items_(items
 }
 
 std::vector<double> Neighbours::scores(std::span<const std::int64_t> taken, std::span<const float> counts) const {
+  During adding(Stage::neighbours);
   std::vector<double> out(items_ + 1);
   for (std::size_t n = 0; n < taken.size(); ++n) {
     std::size_t start = (taken[n] - first_value) * width_;
@@ -88,6 +90,7 @@ std::vector<std::array<SourceScores, std::size(sources)>> Sources::operator()(co
 }
 
 std::vector<float> Sources::query_embeddings(const Batch& batch) const {
+  During asking(Stage::query_tower);
   std::vector<std::int64_t> codes, recent;
   std::vector<float> weights;
   for (const Passage* passage : batch) {
