@@ -31,7 +31,7 @@ class Retrieval {
   /// Fill in the candidates of a batch.
   void operator()(const Batch& batch) const;
 
-  const Sources& sources() const { return sources_; }
+  const Sources& all_sources() const { return sources_; }
 
  private:
   using Scores = std::array<SourceScores, std::size(sources)>;
