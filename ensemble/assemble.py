@@ -19,7 +19,7 @@ from contracts.artifacts import Zones, exists, read_json, read_manifest, write_j
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, query_columns, standardised
-from ensemble import twin
+from ensemble import trees, twin
 from ensemble.steps import ranker, sources
 from ensemble.steps.release import DOCUMENT
 from ensemble.steps.tables import BUCKETS, COVISITS, FIRST_TAKES, ITEMS, VOCABULARY
@@ -80,8 +80,11 @@ def write_retrieval(folder: Path, source: str) -> None:
 
 
 def write_ranker(folder: Path, source: str) -> None:
-    """The ranker's graph."""
-    _write(folder / ranker.MODEL, _read(f"{source}/{Path(ranker.MODEL).name}"))
+    """The ranker's graph; where it is nothing but trees, they are there as arrays too."""
+    graph = _read(f"{source}/{Path(ranker.MODEL).name}")
+    _write(folder / ranker.MODEL, graph)
+    if held := trees.arrays(graph):
+        _write_arrays(folder / trees.FILE, **held)
 
 
 def write_document(

@@ -15,7 +15,7 @@ namespace trireme {
 
 class ColdStart {
  public:
-  ColdStart(const Tables& tables, const Popularity& popularity, const Signals& signals, const Blend& blend);
+  ColdStart(const Tables& tables, const Popularity& popularity, const Blend& blend);
 
   /// Without a ranker the order is retrieval's, without candidates it is trending; a std::runtime_error when a score is
   /// no number.
@@ -35,8 +35,8 @@ class ColdStart {
 
   const Tables& tables_;
   const Popularity& popularity_;
-  const Signals& signals_;
   const Blend blend_;
+  const SignalWeights weights_;
 };
 
 }  // namespace trireme

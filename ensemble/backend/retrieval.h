@@ -43,7 +43,7 @@ class Retrieval {
   const Covisits& covisits_;
   const Signals& signals_;
   Sources sources_;
-  std::map<std::string, double> weights_;
+  SignalWeights weights_;
 };
 
 }  // namespace trireme
