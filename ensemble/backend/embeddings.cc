@@ -45,6 +45,10 @@ Embeddings::Embeddings(std::string_view npy, std::size_t items) : items_(items) 
   rows_ = array.as<float>();
 }
 
+std::span<const float> Embeddings::row(std::int64_t code) const {
+  return {rows_.data() + (code - first_value) * width_, width_};
+}
+
 std::vector<float> Embeddings::sum(std::span<const std::int64_t> codes, std::span<const float> counts) const {
   std::vector<float> out(width_);
   for (std::size_t n = 0; n < codes.size(); ++n) {

@@ -39,10 +39,10 @@ void reorder(std::vector<Number>& numbers, const std::vector<std::size_t>& order
 }  // namespace
 
 Mask blocked_items(const Tables& tables, const Popularity& popularity, const Passage& passage) {
-  Mask blocked(tables.items);
+  Mask blocked = passage.shelf->blocked(passage.envelope.filter);
   if (popularity.live()) {
     Vector appeared = popularity.appeared(passage.envelope.as_of);
-    std::transform(appeared->begin(), appeared->end(), blocked.begin(), [](double there) { return there == 0; });
+    for (std::size_t i = 0; i < blocked.size(); ++i) blocked[i] |= (*appeared)[i] == 0;
   }
   if (tables.serve.exclude_seen) {
     for (auto code : passage.query.seen_items) blocked[code - first_value] = 1;

@@ -48,6 +48,11 @@ std::vector<double> Neighbours::scores(std::span<const std::int64_t> taken, std:
   return out;
 }
 
+std::vector<double> Neighbours::of(std::int64_t code) const {
+  constexpr float once = 1;
+  return scores(std::span(&code, 1), std::span(&once, 1));
+}
+
 Sources::Sources(const Release& release, std::size_t items, std::shared_ptr<const OnnxLibrary> onnx)
     : items_(items),
       half_items_(release.serve.history_half_items),
