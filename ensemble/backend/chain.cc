@@ -40,9 +40,9 @@ Chain::Chain(const std::string& release, const std::string& onnxruntime, const s
       signals_(popularity_),
       onnx_(std::make_shared<OnnxLibrary>(onnxruntime)),
       retrieval_(tables_, popularity_, covisits_, signals_, release_, onnx_),
-      features_(tables_, popularity_, novelty_, covisits_, signals_, release_.derived),
+      features_(tables_, popularity_, novelty_, covisits_, release_.derived),
       ranker_(features_, release_, onnx_),
-      cold_start_(tables_, popularity_, signals_, release_.blend, retrieval_.all_sources().items()),
+      cold_start_(tables_, popularity_, release_.blend, retrieval_.all_sources().items()),
       similar_(tables_, popularity_, covisits_, retrieval_.all_sources()),
       variant_(std::move(variant)) {
   const std::map<std::string, Step> known = {{"retrieval", [this](const Batch& batch) { retrieval_(batch); }},
