@@ -85,9 +85,7 @@ class LookupStep:
             instant = started
             if one.golden is not None:
                 row, instant = row if failures else one.golden["row"], one.golden["as_of"]
-            envelope = self._lookup.envelope(
-                one.request, row, instant, started, self._variant, one.golden is not None
-            )
+            envelope = self._lookup.envelope(one.request, row, instant, started, self._variant, one.golden is not None)
             if failures:
                 envelope = envelope.with_skipped("feature_lookup", failures[0])
             rows.append(row)

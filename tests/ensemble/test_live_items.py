@@ -12,8 +12,8 @@ from contracts.item_state import KEY, VERSION
 from ensemble.live_items import LiveItems
 from streaming import live_items
 from tests.ensemble.made_up import config
-from tests.streaming.services import Process, redis_server, running
 from tests.running import free_port_base
+from tests.streaming.services import Process, redis_server, running
 
 SETTINGS = config().features
 
