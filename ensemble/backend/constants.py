@@ -37,6 +37,7 @@ _NUMBERS: dict[str, tuple[str, float]] = {
     "store_timeout_seconds": ("double", online._TIMEOUT_SECONDS),
     "store_pause_seconds": ("double", online._PAUSE_SECONDS),
     "live_items_period_seconds": ("double", live_items.PERIOD_SECONDS),
+    "least_length": ("double", diversity.LEAST_LENGTH),
     "diversity_pool": ("std::size_t", diversity.POOL),
     "least_probability": ("double", blending._LEAST_PROBABILITY),
     "most_halvings": ("double", blending._MOST_HALVINGS),
