@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,9 @@ struct Asked {
   Request request;
   std::optional<GoldenRow> golden;
   std::optional<SimilarRequest> similar = {};
+
+  /// Whose rows are read: the user's, then that of the anonymous id.
+  std::vector<std::string> ids() const;
 };
 
 /// The wall clock, ms.
@@ -56,7 +60,7 @@ class Chain {
 
   std::vector<Answer> recommended(const std::vector<Asked>& asked, OnlineStore& store) const;
   std::vector<Passage> look_up(const std::vector<Asked>& asked, OnlineStore& store) const;
-  Passage encoded(const Asked& asked, const Read& read, std::int64_t started) const;
+  Passage encoded(const Asked& asked, std::span<const Read> read, std::int64_t started) const;
   void run(const std::string& stage, const Step& step, const Batch& batch) const;
   Answer answered(Passage& passage) const;
 

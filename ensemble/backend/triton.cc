@@ -84,6 +84,7 @@ struct Instance {
 struct Received {
   TRITONBACKEND_Request* request;
   std::size_t first = 0, rows = 0;
+  std::vector<Refusals> bodies;
   TRITONSERVER_Error* error = nullptr;
 };
 
@@ -121,15 +122,16 @@ std::vector<Received> receive(TRITONBACKEND_Request** requests, std::uint32_t co
   During parsing(Stage::parse);
   std::vector<Received> received;
   for (std::uint32_t i = 0; i < count; ++i) {
-    Received one{requests[i], asked.size()};
+    Received one{requests[i], asked.size(), 0, {}, nullptr};
     try {
-      auto held = read(requests[i], layout);
+      auto [held, bodies] = read(requests[i], layout);
       one.rows = held.size();
+      one.bodies = std::move(bodies);
       std::move(held.begin(), held.end(), std::back_inserter(asked));
     } catch (const std::exception& error) {
       one.error = error_of(error);
     }
-    received.push_back(one);
+    received.push_back(std::move(one));
   }
   return received;
 }
@@ -140,7 +142,7 @@ void send(Received& one, const std::vector<Answer>& answers) {
   checked(TRITONBACKEND_ResponseNew(&response, one.request));
   try {
     During writing(Stage::write);
-    if (!one.error) write(response, one.request, std::span(answers).subspan(one.first, one.rows));
+    if (!one.error) write(response, one.request, std::span(answers).subspan(one.first, one.rows), one.bodies);
   } catch (const std::exception& error) {
     one.error = error_of(error);
   }
