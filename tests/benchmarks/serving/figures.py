@@ -76,6 +76,7 @@ def figures(cells: Sequence[Cell], own: int) -> dict[str, float]:
         ("rest_c32_per_s", (own, "rest", 32, DIRECT)),
         ("rest_c32_envoy_per_s", (own, "rest", 32, ENVOY)),
         ("grpc_c32_per_s", (own, "grpc", 32, DIRECT)),
+        ("generator_c32_per_s", (own, "rest", 32, "trivial")),
         ("peer_c32_per_s", (own, "rest", 32, PEERS[1])),
     ):
         found[key] = _median(_per_second(cell) for cell in _at(singles, *at))

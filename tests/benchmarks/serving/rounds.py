@@ -6,10 +6,11 @@ import dataclasses
 import http.client
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from deploy.ports import HOST
 from ensemble.steps.release import Release
-from tests.benchmarks.serving import equal, load
+from tests.benchmarks.serving import equal, load, stages
 from tests.benchmarks.serving.load import Cell, Plan
 from tests.benchmarks.serving.servers import Server, Site
 from tests.benchmarks.serving.widen import widen
@@ -42,8 +43,8 @@ class Options:
 
 def own_size(
     site: Site, plan: Plan, release: Release, store: int, users: Sequence[str], options: Options, say: Say
-) -> tuple[list[Cell], equal.Compared]:
-    """The catalogue as it is: every server, every concurrency; and whether they answer alike."""
+) -> tuple[list[Cell], dict[str, Any]]:
+    """The catalogue as it is: every server, every concurrency; whether they answer alike, and the stages' shares."""
     items = catalogue(release)
     direct = site.triton(DIRECT, release.root, store, native=True)
     python = site.triton(PYTHON, release.root, store, native=False)
@@ -55,7 +56,8 @@ def own_size(
     say(f"{items} items: servers are up; comparing answers")
     compared = equal.compare(peers[0], python, direct, users[: options.equal_users])
     say(f"{items} items: {compared.told()}")
-    cells = []
+    cells = [load.rest(plan, site.trivial(), items, 32, 1)]
+    say(_told(cells))
     for number in range(1, options.rounds + 1):
         for concurrency in options.concurrency:
             # Peer, ours, peer, ours: what the machine does to one it does to its neighbour in time.
@@ -64,7 +66,10 @@ def own_size(
             for server in (direct, by_grpc):
                 cells.append(load.grpc(plan, server, items, concurrency, number))
             say(_told(cells[-7:]))
-    return cells, compared
+    batched = list(_batches(plan, direct, items, options.rounds))
+    say(_told(batched) if batched else "batches are not taken")
+    shares = _shares(plan, direct, items)
+    return cells + batched, {"ids_equal": compared.different == 0, **compared._asdict(), **shares}
 
 
 def larger(
@@ -96,17 +101,25 @@ def larger(
             yield from cells
 
 
-def batches(plan: Plan, server: Server, items: int, rounds: int) -> Iterator[Cell]:
-    """Users a second of one client, by single calls and by batches, alternating."""
-    for number in range(1, rounds + 1):
-        for batch in (1, plan.batch):
-            cell = load.rest(plan, server, items, 1, number, batch)
-            yield dataclasses.replace(cell, server=BATCHED)
-
-
 def catalogue(release: Release) -> int:
     """How many items a release has."""
     return len(release.json("feature_lookup/1/vocabulary.json")["item_id"])
+
+
+def _batches(plan: Plan, server: Server, items: int, rounds: int) -> Iterator[Cell]:
+    """Users a second of one client, by single calls and by batches, alternating."""
+    with (plan.folder / "batch.jsonl").open("rb") as file:
+        if not server.takes(file.readline()):
+            return
+    for number in range(1, rounds + 1):
+        for batch in (1, plan.batch):
+            yield dataclasses.replace(load.rest(plan, server, items, 1, number, batch), server=BATCHED)
+
+
+def _shares(plan: Plan, server: Server, items: int) -> dict[str, Any]:
+    before, used = server.stages(), server.cpu_seconds()[0]
+    load.rest(plan, server, items, 32, 0)
+    return stages.shares(before, server.stages(), server.cpu_seconds()[0] - used)
 
 
 def _warm(server: Server, users: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import socket
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from deploy.envoy.clusters import INFER_PATH
 from deploy.envoy.config import write_config
 from deploy.parts import envoy_argv, redis_argv
 from deploy.ports import address, ports
+from tests.benchmarks.serving.stages import FAMILY
 from tests.running import process, wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -68,6 +70,15 @@ class Server:
         """Answers so far, where the server counts them."""
         return sum(_counter(port, "trireme_answers") for port in self.metrics)
 
+    def takes(self, body: bytes) -> bool:
+        """Whether a body is answered with 200."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=60)
+        try:
+            connection.request("POST", self.path, body, {"content-type": "application/json", **self.headers})
+            return connection.getresponse().status == 200
+        finally:
+            connection.close()
+
     def ask(self, connection: http.client.HTTPConnection, body: bytes) -> dict[str, object]:
         """The answer's document, by REST."""
         connection.request("POST", self.path, body, {"content-type": "application/json", **self.headers})
@@ -77,6 +88,16 @@ class Server:
             raise AssertionError(f"{self.name} answers {answer.status}: {text[:300]!r}")
         # Triton puts the tensor's length and its own header before the answer; Envoy takes them off.
         return json.loads(text[text.index(b'{"request_id"') :])
+
+    def stages(self) -> dict[str, float]:
+        """CPU seconds by stage so far, where the server keeps account."""
+        found: dict[str, float] = {}
+        for port in self.metrics:
+            for stage, value in re.findall(
+                rf'^{FAMILY}(?:_total)?{{[^}}]*stage="(\w+)"[^}}]*}} (\S+)$', _page(port), re.M
+            ):
+                found[stage] = found.get(stage, 0.0) + float(value)
+        return found
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:
@@ -92,13 +113,18 @@ def cpu_seconds(pids: Sequence[int]) -> float:
 
 
 def _counter(port: int, family: str) -> float:
+    """A counter, its labels summed up."""
+    found = re.findall(rf"^{family}(?:_total)?(?:{{[^}}]*}})? (\S+)$", _page(port), re.MULTILINE)
+    return sum(float(value) for value in found)
+
+
+def _page(port: int) -> str:
     connection = http.client.HTTPConnection(HOST, port, timeout=5)
     try:
         connection.request("GET", "/metrics")
-        text = connection.getresponse().read().decode()
+        return connection.getresponse().read().decode()
     finally:
         connection.close()
-    return sum(float(value) for value in re.findall(rf"^{family}(?:_total)?(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE))
 
 
 class Site:
@@ -170,6 +196,13 @@ class Site:
         argv = (*_peer("peer_grpc"), str(release), address(store), str(port))
         pid = self._start(name, argv, _ONE_THREAD, lambda: _is_open(port))
         return Server(name, (pid,), 0, grpc=port)
+
+    def trivial(self) -> Server:
+        """A server that does nothing."""
+        (port,) = self._ports(1)
+        argv = (sys.executable, "-m", "tests.benchmarks.serving.trivial", str(port))
+        pid = self._start("trivial", argv, {}, lambda: _is_open(port))
+        return Server("trivial", (pid,), port)
 
     def _ports(self, number: int) -> list[int]:
         self._next += number
