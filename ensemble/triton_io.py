@@ -6,17 +6,19 @@ joined run fails, each request runs alone; one that fails alone is answered degr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import triton_python_backend_utils as pb_utils  # pyright: ignore[reportMissingImports]
 
-from contracts.errors import RequestError
+from contracts.errors import RequestError, StackError
 from contracts.requests import Answer
-from contracts.tensors import STEP_BY_NAME
+from contracts.tensors import GRAPH, OUTPUTS, STEP_BY_NAME
 from ensemble.serving import Tensors
+from ensemble.steps.graphs import Graph
 from ensemble.steps.release import Release
 
 
@@ -43,6 +45,37 @@ class Step(Protocol):
 def open_release(args: Mapping[str, str]) -> Release:
     """The release that a model of the repository belongs to, by what Triton hands to ``initialize``."""
     return Release.open(Path(args["model_repository"]).parent)
+
+
+def graph(args: Mapping[str, str]) -> Graph | None:
+    """The graph of a step that another model of this server runs, if the step's config.pbtxt names one."""
+    named = json.loads(args["model_config"])["parameters"].get(GRAPH)
+    return RemoteGraph(named["string_value"]) if named else None
+
+
+class RemoteGraph:
+    """A graph as a model of its own, which batches the calls of all instances of a step (``gpu_repository``)."""
+
+    def __init__(self, model: str):
+        self._model = model
+
+    def __call__(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The graph's one output, in this process's memory.
+
+        Raises:
+            StackError: when the model fails; the step then degrades as for any other error.
+        """
+        output = OUTPUTS[self._model]
+        request = pb_utils.InferenceRequest(
+            model_name=self._model,
+            requested_output_names=[output],
+            inputs=[pb_utils.Tensor(name, np.ascontiguousarray(value)) for name, value in inputs.items()],
+            preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
+        )
+        response = request.exec()
+        if response.has_error():
+            raise StackError(f"{self._model}: {response.error().message()}")
+        return pb_utils.get_output_tensor_by_name(response, output).as_numpy()
 
 
 def execute(requests: Sequence[Any], name: str, step: Step) -> list[Any]:
@@ -124,18 +157,23 @@ def _failure(name: str, error: Exception) -> Any:
 class AnswerMetrics:
     """Counters on Triton's metrics page: answers, and by stage those that a stage had no part in."""
 
-    def __init__(self, release: str):
+    def __init__(self, release: str, item_state_age_seconds: Callable[[], float]):
         family, counter = pb_utils.MetricFamily, pb_utils.MetricFamily.COUNTER
+        gauge = pb_utils.MetricFamily.GAUGE
         # The families are kept: a metric whose family was collected as garbage raises at its next use.
         self._families = (
             family(name="trireme_answers", description="Requests that were answered.", kind=counter),
             family(name="trireme_skipped", description="Answers that a stage had no part in.", kind=counter),
+            family(name="trireme_item_state_age_seconds", description="Since items were looked at.", kind=gauge),
         )
         self._answers = self._families[0].Metric(labels={"release": release})
+        self._age = item_state_age_seconds
+        self._item_state_age = self._families[2].Metric(labels={"release": release})
         self._by_stage = {stage: self._families[1].Metric(labels={"stage": stage}) for stage in STEP_BY_NAME}
 
     def __call__(self, answer: Answer) -> None:
         """Count one answer."""
         self._answers.increment(1)
+        self._item_state_age.set(self._age())
         for skipped in answer.skipped:
             self._by_stage[skipped["stage"]].increment(1)
