@@ -23,6 +23,7 @@ import numpy as np
 
 from contracts.blending import Evidence, by_evidence, calibrated, personal_score, retrieval_score
 from contracts.buckets import bucket_ms
+from contracts.errors import RequestError
 from contracts.features import (
     FIRST_VALUE,
     MINUTES_PER_DAY,
@@ -36,7 +37,7 @@ from contracts.features import (
 )
 from contracts.requests import Request, Source
 from contracts.user_user import Alike, Histories
-from ensemble.steps import ranker, sources
+from ensemble.steps import graphs, sources
 from ensemble.steps.arrays import Query
 from ensemble.steps.envelope import Envelope
 from ensemble.steps.lookup import Lookup, Row
@@ -44,7 +45,6 @@ from ensemble.steps.popularity import Popularity
 from ensemble.steps.release import Release
 from ensemble.steps.retrieval import session_weights
 from ensemble.steps.scores import log_of_greatest, standardised, top_k
-from ensemble.steps.sessions import session
 from ensemble.steps.tables import load
 
 _MS_PER_MINUTE = 60_000
@@ -80,9 +80,9 @@ class Engine:
         self._serve, self._features = release.serve, settings
         self._length = bucket_ms(settings)
         self._items = self._tables.items
-        self._tower = session(release.read(sources.QUERY_TOWER))
-        self._ranker = session(release.read(ranker.MODEL))
-        self._embeddings = release.array(sources.ITEM_EMBEDDINGS)
+        self._tower = graphs.session(release.read(graphs.QUERY_TOWER))
+        self._ranker = graphs.session(release.read(graphs.RANKER))
+        self._embeddings = release.array(graphs.ITEM_EMBEDDINGS)
         table = release.arrays(sources.ITEM_ITEM)
         codes = table["neighbours"].astype(np.int64)
         self._neighbours = np.where(codes >= FIRST_VALUE, codes - FIRST_VALUE, self._items)
@@ -100,14 +100,20 @@ class Engine:
         self._day: Day | None = None
 
     def answer(self, request: Request, row: Row, as_of: int) -> dict[str, Any]:
-        """The answer's document, fields as ``contracts.requests.Answer``."""
+        """The answer's document, fields as ``contracts.requests.Answer``.
+
+        Raises:
+            RequestError: when a list of unlike items is asked for, which the peer has not learned.
+        """
+        if request.diversity:
+            raise RequestError("diversity", "expected 0")
         envelope = self._lookup.envelope(request, row, as_of, as_of)
         query = self._lookup.query([envelope], [row])
         seen = query.seen_items[0]
         seen = seen[seen > 0].astype(np.int64) - FIRST_VALUE
         day = self._today(as_of)
         demand, order = self._demand(day, as_of, envelope.region)
-        blocked = np.zeros(self._items, bool)
+        blocked = self._tables.shelves.now.blocked(envelope)
         if self._serve.exclude_seen:
             blocked[seen] = True
         if envelope.excluded:

@@ -12,13 +12,13 @@ Real items keep their codes, embeddings, neighbours and histories, and come firs
 as trained. So a real history meets as many neighbours and similar users as before, while whatever looks at the whole
 catalogue (towers, factors, trending, top-k) has all of it to look at, and real embeddings' structure.
 
-Golden requests: the first ``GOLDEN`` are kept, their answers recomputed by the python steps.
+Golden requests: the first ``GOLDEN`` are kept, their answers recomputed by the python steps; beyond
+``MOST_RECOMPUTED`` items, for which these would take ten gigabytes, there are none.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import shutil
 from collections.abc import Mapping
@@ -31,12 +31,13 @@ from contracts.artifacts import write_json
 from contracts.features import FIRST_VALUE
 from contracts.requests import check_request
 from ensemble import assemble, golden
-from ensemble.steps import sources, tables
+from ensemble.steps import graphs, sources, tables
 from ensemble.steps.chain import Chain
 from ensemble.steps.release import DOCUMENT, Release
 
 NOISE = 0.5
 GOLDEN = 6
+MOST_RECOMPUTED = 200_000
 
 
 def widen(release: Release, folder: Path, items: int, seed: int = 5) -> Release:
@@ -54,11 +55,12 @@ def widen(release: Release, folder: Path, items: int, seed: int = 5) -> Release:
     shutil.copytree(release.root, folder)
     _write_tables(release, folder, source, held, generator)
     _write_retrieval(release, folder, source, held, generator)
-    document = {**release.document, "release": f"{release.id}-{items}"}
-    write_json(str(folder / golden.FILE), {"requests": []})
-    _write_document(folder, document)
-    write_json(str(folder / golden.FILE), {"requests": _recomputed(release, Release.open(folder))})
-    _write_document(folder, document)
+    document = {**release.document, "release": f"{release.id}-{items}", "files": assemble.checksums(folder)}
+    write_json(str(folder / DOCUMENT), document)
+    recomputed = _recomputed(release, Release.open(folder)) if items <= MOST_RECOMPUTED else []
+    write_json(str(folder / golden.FILE), {"requests": recomputed})
+    document["files"][golden.FILE] = assemble.checksum(folder / golden.FILE)
+    write_json(str(folder / DOCUMENT), document)
     return Release.open(folder)
 
 
@@ -97,7 +99,7 @@ def _bought_once(
 def _write_retrieval(
     release: Release, folder: Path, source: np.ndarray, held: int, generator: np.random.Generator
 ) -> None:
-    for name, keeps_length in ((sources.ITEM_EMBEDDINGS, True), (sources.ALS, False)):
+    for name, keeps_length in ((graphs.ITEM_EMBEDDINGS, True), (sources.ALS, False)):
         if name in release.document["files"]:
             np.save(folder / name, _perturbed(release.array(name), source, held, generator, keeps_length))
     table = release.arrays(sources.ITEM_ITEM)
@@ -137,11 +139,6 @@ def _recomputed(release: Release, wide: Release) -> list[dict[str, Any]]:
     return entries
 
 
-def _write_document(folder: Path, document: Mapping[str, Any]) -> None:
-    write_json(str(folder / DOCUMENT), {**document, "files": assemble.checksums(folder)})
-
-
 def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    path.write_bytes(buffer.getbuffer())
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
