@@ -10,7 +10,8 @@ import dataclasses
 
 from contracts.features import SOURCES
 
-MAX_BATCH_SIZE = 64
+#: Rows of one Triton request, and of what Triton batches.
+MAX_BATCH_SIZE = 256
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Items like an item, for nobody in particular: the answer of ``POST /v1/similar-items``, always.
 
 Three things say that two items go together: item-item neighbours (EASE: both are taken by the same users), the cosine
-of the two-tower's items (both are taken after the like, or have like attributes) and co-visits (one is taken right after
-the other). Each is brought to 0 to 1 by its greatest and weighed; the weights were chosen on window C
+of the two-tower's items (both are taken after the like, or have like attributes) and co-visits (one is taken right
+after the other). Each is brought to 0 to 1 by its greatest and weighed; the weights were chosen on window C
 (docs/results.md).
 """
 
