@@ -40,6 +40,7 @@ class StackSettings:
     variant: str = ""  # arm of the experiment, as answers name it
     schema_registry: str = ""  # URL; empty: the committed files of contracts/schemas
     mlflow: str = ""  # URL of the tracking store; empty: sqlite below the data set's root
+    fault: str = ""  # a file that says what shall go wrong, in drills; empty: nothing
 
     def port(self, part: str) -> int:
         """The port of a part of ``PORT_OFFSETS``."""
@@ -50,8 +51,9 @@ def stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
     """``TRIREME_ROOT`` (default ``var``), ``TRIREME_PORT_BASE`` (20000) and where others than the local stack's serve.
 
     These are ``TRIREME_REDIS`` and ``TRIREME_KAFKA`` (``host:port``), ``TRIREME_DASK_SCHEDULER`` (its address),
-    ``TRIREME_SCHEMA_REGISTRY`` (its URL), ``TRIREME_PARTITIONS`` (4) and ``TRIREME_VARIANT`` (none); and, by the name
-    that MLflow gives it, ``MLFLOW_TRACKING_URI``. A ``ConfigError`` names every variable that is wrong.
+    ``TRIREME_SCHEMA_REGISTRY`` (its URL), ``TRIREME_PARTITIONS`` (4) and ``TRIREME_VARIANT`` (none); by the name that
+    MLflow gives it, ``MLFLOW_TRACKING_URI``; and for drills ``TRIREME_FAULT``, a file (``ensemble/faults.py``). A
+    ``ConfigError`` names every variable that is wrong.
     """
     problems: list[str] = []
     base = _whole(environ, "TRIREME_PORT_BASE", 20_000, "a port", (1024, 65_000), problems)
@@ -70,7 +72,7 @@ def stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
         raise ConfigError("environment", problems)
     root = environ.get("TRIREME_ROOT") or "var"
     scheduler, variant = environ.get("TRIREME_DASK_SCHEDULER", ""), environ.get("TRIREME_VARIANT", "")
-    others = (scheduler, variant, registry, environ.get("MLFLOW_TRACKING_URI", ""))
+    others = (scheduler, variant, registry, environ.get("MLFLOW_TRACKING_URI", ""), environ.get("TRIREME_FAULT", ""))
     return StackSettings(root, base, addresses["redis"], addresses["kafka"], partitions, *others)
 
 

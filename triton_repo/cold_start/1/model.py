@@ -15,7 +15,8 @@ class TritonPythonModel:
         release = triton_io.open_release(args)
         tables = load(release)
         step = cold_start(tables, Popularity(tables), release)
-        self._step = ColdStartStep(step, triton_io.AnswerMetrics(release.id))
+        answering = ColdStartStep(step, triton_io.AnswerMetrics(release.id))
+        self._step = triton_io.budgeted("cold_start", answering)
 
     def execute(self, requests):
         """Serve a batch."""

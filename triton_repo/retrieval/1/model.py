@@ -14,7 +14,8 @@ class TritonPythonModel:
         """Load the query tower, the item embeddings and the item-item table."""
         release = triton_io.open_release(args)
         tables = load(release)
-        self._step = RetrievalStep(Retrieval(tables, Popularity(tables), release))
+        step = RetrievalStep(Retrieval(tables, Popularity(tables), release))
+        self._step = triton_io.budgeted("retrieval", step)
 
     def execute(self, requests):
         """Serve a batch."""
