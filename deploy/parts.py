@@ -16,12 +16,10 @@ from contracts.errors import StackError
 from contracts.stack import stack_settings
 from deploy import native, readiness, tritonserver
 from deploy.envoy.config import write_config
-from deploy.ports import HOST, address
+from deploy.ports import HOST, TRITONS, address
 from deploy.readiness import Check
 from deploy.site import Site
 from deploy.supervisor import Program
-
-TRITONS = ("triton_a", "triton_b")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +45,8 @@ def parts(site: Site) -> tuple[Part, ...]:
         ArtifactError: when no release was promoted yet.
         StackError: when a binary is missing.
     """
-    return (*_stores(site), *_streams(site), *(_triton(site, name) for name in TRITONS), _envoy(site))
+    servers = (_triton(site, name) for name in TRITONS)
+    return (*_stores(site), *_streams(site), *servers, _envoy(site), _watchdog(site))
 
 
 def _stores(site: Site) -> tuple[Part, ...]:
@@ -139,6 +138,15 @@ def _envoy(site: Site) -> Part:
         ("public", "envoy_admin"),
         functools.partial(readiness.envoy_serves, site.ports["envoy_admin"], site.ports["public"]),
         timeout_seconds=30.0,
+    )
+
+
+def _watchdog(site: Site) -> Part:
+    env = {**_environment(site), "TRIREME_CODE": code_version("contracts", "deploy")}
+    return Part(
+        Program("watchdog", (sys.executable, "-m", "deploy", "watchdog", str(site.config_path)), env),
+        ("watchdog_metrics",),
+        functools.partial(readiness.http_ok, site.ports["watchdog_metrics"], "/metrics"),
     )
 
 

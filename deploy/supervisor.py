@@ -21,6 +21,8 @@ from contracts.errors import StackError
 
 #: A unix socket's path has at most 107 bytes on Linux, and supervisord makes a temporary one with a longer name.
 MAX_SOCKET_PATH = 90
+#: The states of a program that runs.
+RUNNING = ("RUNNING", "STARTING")
 #: The most that parts may take to stop, one after the other.
 SHUTDOWN_SECONDS = 60.0
 
@@ -103,10 +105,15 @@ class Supervisor:
     def start_program(self, name: str) -> bool:
         """Start one program if it does not run; whether it had to be started."""
         with self._call() as supervisor:
-            if supervisor.getProcessInfo(name)["statename"] in ("RUNNING", "STARTING"):
+            if supervisor.getProcessInfo(name)["statename"] in RUNNING:
                 return False
             supervisor.startProcess(name, False)
         return True
+
+    def stop_program(self, name: str) -> None:
+        """Stop one program, whatever its state, and wait until it is gone; it does not start again by itself."""
+        with self._call() as supervisor, contextlib.suppress(xmlrpc.client.Fault):  # it does not run
+            supervisor.stopProcess(name, True)
 
     def processes(self) -> dict[str, dict[str, Any]]:
         """What supervisord says of every program: ``statename``, ``pid``, ``start``, ``now``, ``description``."""

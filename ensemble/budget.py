@@ -134,7 +134,7 @@ class Step(Protocol):
 
 
 class Budgeted:
-    """A step that runs under the budget of its requests, and whose hung threads are told (``report``) by the caller's."""
+    """A step under the budget of its requests; the caller's thread tells ``report`` how many of its threads hang."""
 
     def __init__(
         self,
