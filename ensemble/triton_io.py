@@ -7,6 +7,7 @@ answered degraded at once.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils  # pyright: ignore[reportMissingImports]
 
-from contracts.errors import RequestError
+from contracts.errors import RequestError, StackError
 from contracts.requests import Answer
 from contracts.stack import stack_settings
-from contracts.tensors import HUNG_THREADS, STEP_BY_NAME, STEPS
+from contracts.tensors import GRAPH, HUNG_THREADS, OUTPUTS, STEP_BY_NAME, STEPS
 from ensemble.budget import LEAST_MS, LEAST_MS_TO_ANSWER, Budgeted, OverrunError, Step
 from ensemble.faults import Faults
 from ensemble.serving import Tensors
+from ensemble.steps.graphs import Graph
 from ensemble.steps.release import Release
 
 
@@ -34,6 +36,37 @@ def budgeted(name: str, step: Step) -> Budgeted:
     answers = name == STEPS[-1].name
     faults = Faults(stack_settings().fault, name)
     return Budgeted(name, step, HungThreads(name), faults, least_ms=LEAST_MS_TO_ANSWER if answers else LEAST_MS)
+
+
+def graph(args: Mapping[str, str]) -> Graph | None:
+    """The graph of a step that another model of this server runs, if the step's config.pbtxt names one."""
+    named = json.loads(args["model_config"])["parameters"].get(GRAPH)
+    return RemoteGraph(named["string_value"]) if named else None
+
+
+class RemoteGraph:
+    """A graph as a model of its own, which batches the calls of all instances of a step (``gpu_repository``)."""
+
+    def __init__(self, model: str):
+        self._model = model
+
+    def __call__(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The graph's one output, in this process's memory.
+
+        Raises:
+            StackError: when the model fails; the step then degrades as for any other error.
+        """
+        output = OUTPUTS[self._model]
+        request = pb_utils.InferenceRequest(
+            model_name=self._model,
+            requested_output_names=[output],
+            inputs=[pb_utils.Tensor(name, np.ascontiguousarray(value)) for name, value in inputs.items()],
+            preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
+        )
+        response = request.exec()
+        if response.has_error():
+            raise StackError(f"{self._model}: {response.error().message()}")
+        return pb_utils.get_output_tensor_by_name(response, output).as_numpy()
 
 
 def execute(requests: Sequence[Any], name: str, step: Step) -> list[Any]:

@@ -14,7 +14,7 @@ class TritonPythonModel:
         """Load the ranker and the tables that its features need."""
         release = triton_io.open_release(args)
         tables = load(release)
-        step = RankerStep(Ranker(RankerFeatures(tables, Popularity(tables)), release))
+        step = RankerStep(Ranker(RankerFeatures(tables, Popularity(tables)), release, triton_io.graph(args)))
         self._step = triton_io.budgeted("ranker", step)
 
     def execute(self, requests):
