@@ -1,4 +1,4 @@
-"""A door that asks who is there: Envoy alone, with nobody behind, so that who gets in is told 503 and who does not, 401."""
+"""A door that asks who is there: Envoy alone, nobody behind, so that who gets in is told 503 and who does not, 401."""
 
 from __future__ import annotations
 

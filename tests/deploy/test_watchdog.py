@@ -96,7 +96,7 @@ def test_a_server_that_was_started_is_let_be_while_it_loads(ward: Ward, clock: C
 
 
 def test_an_error_of_a_dead_stub_names_its_model() -> None:
-    said = "{\"error\":\"in ensemble 'recommendations_json', Failed to process: Stub process 'feature_lookup_0_0' is not healthy.\"}"
+    said = "in ensemble 'recommendations_json', Stub process 'feature_lookup_0_0' is not healthy."
     assert judge(500, said, "") == Finding(Kind.DEAD_STUB, "feature_lookup", f"500: {said}")
     assert judge(500, "something else", "").kind is Kind.FAILING
 
