@@ -31,6 +31,7 @@ _NUMBERS: dict[str, tuple[str, float]] = {
     "ms_per_hour": ("std::int64_t", features.MS_PER_HOUR),
     "ms_per_day": ("std::int64_t", features.MS_PER_DAY),
     "store_timeout_seconds": ("double", online._TIMEOUT_SECONDS),
+    "store_patience": ("int", online._PATIENCE),
     "store_pause_seconds": ("double", online._PAUSE_SECONDS),
     "least_probability": ("double", blending._LEAST_PROBABILITY),
     "most_halvings": ("double", blending._MOST_HALVINGS),
