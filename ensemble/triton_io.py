@@ -8,7 +8,7 @@ answered degraded at once.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import triton_python_backend_utils as pb_utils  # pyright: ignore[reportMissingI
 from contracts.errors import RequestError, StackError
 from contracts.requests import Answer
 from contracts.stack import stack_settings
-from contracts.tensors import GRAPH, HUNG_THREADS, OUTPUTS, STEP_BY_NAME, STEPS
+from contracts.tensors import GRAPH, HUNG_THREADS, OUTPUTS, SIMILAR, STEP_BY_NAME, STEPS
 from ensemble.budget import LEAST_MS, LEAST_MS_TO_ANSWER, Budgeted, OverrunError, Step
 from ensemble.faults import Faults
 from ensemble.serving import Tensors
@@ -33,7 +33,7 @@ def open_release(args: Mapping[str, str]) -> Release:
 
 def budgeted(name: str, step: Step) -> Budgeted:
     """A step under its requests' budget; how many of its threads hang stands on Triton's metrics page."""
-    answers = name == STEPS[-1].name
+    answers = name in (STEPS[-1].name, SIMILAR.name)
     faults = Faults(stack_settings().fault, name)
     return Budgeted(name, step, HungThreads(name), faults, least_ms=LEAST_MS_TO_ANSWER if answers else LEAST_MS)
 
@@ -148,19 +148,24 @@ def _failure(name: str, error: Exception) -> Any:
 class AnswerMetrics:
     """Counters on Triton's metrics page: answers, and by stage those that a stage had no part in."""
 
-    def __init__(self, release: str):
+    def __init__(self, release: str, item_state_age_seconds: Callable[[], float]):
         family, counter = pb_utils.MetricFamily, pb_utils.MetricFamily.COUNTER
+        gauge = pb_utils.MetricFamily.GAUGE
         # The families are kept: a metric whose family was collected as garbage raises at its next use.
         self._families = (
             family(name="trireme_answers", description="Requests that were answered.", kind=counter),
             family(name="trireme_skipped", description="Answers that a stage had no part in.", kind=counter),
+            family(name="trireme_item_state_age_seconds", description="Since items were looked at.", kind=gauge),
         )
         self._answers = self._families[0].Metric(labels={"release": release})
+        self._age = item_state_age_seconds
+        self._item_state_age = self._families[2].Metric(labels={"release": release})
         self._by_stage = {stage: self._families[1].Metric(labels={"stage": stage}) for stage in STEP_BY_NAME}
 
     def __call__(self, answer: Answer) -> None:
         """Count one answer."""
         self._answers.increment(1)
+        self._item_state_age.set(self._age())
         for skipped in answer.skipped:
             self._by_stage[skipped["stage"]].increment(1)
 
