@@ -117,7 +117,8 @@ def _triton(site: Site, name: str) -> Part:
     repository = Path(site.zones.releases) / site.release()
     told, code = None, code_version("contracts", "ensemble")
     if native.serves(repository):
-        told = tritonserver.Native(address(site.ports["redis"]), stack_settings().variant)
+        stack = stack_settings()
+        told = tritonserver.Native(address(site.ports["redis"]), stack.variant, stack.fault)
         code = fingerprint(code, tritonserver.NATIVE_LIBRARY)
     launch = tritonserver.launch(
         repository, site.stack / "backends", http=port["http"], grpc=port["grpc"], metrics=port["metrics"], native=told

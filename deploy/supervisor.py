@@ -114,9 +114,19 @@ class Supervisor:
         return True
 
     def stop_program(self, name: str) -> None:
-        """Stop one program, whatever its state, and wait until it is gone; it does not start again by itself."""
-        with self._call() as supervisor, contextlib.suppress(xmlrpc.client.Fault):  # it does not run
-            supervisor.stopProcess(name, True)
+        """Stop one program, whatever its state, and wait until it is gone; it does not start again by itself.
+
+        Raises:
+            StackError: when it still runs after a minute.
+        """
+        end = time.monotonic() + SHUTDOWN_SECONDS
+        while self.processes()[name]["statename"] not in ("STOPPED", "FATAL"):
+            if time.monotonic() > end:
+                raise StackError(f"{name} does not stop")
+            # One that has just died is not running, and is started again at once: it is asked until it is stopped.
+            with self._call() as supervisor, contextlib.suppress(xmlrpc.client.Fault):
+                supervisor.stopProcess(name, True)
+            time.sleep(0.05)
 
     def processes(self) -> dict[str, dict[str, Any]]:
         """What supervisord says of every program: ``statename``, ``pid``, ``start``, ``now``, ``description``."""

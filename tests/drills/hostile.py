@@ -142,7 +142,7 @@ def storm(port: int, count: int, seed: int, advance: Any = lambda done: None) ->
                     return complaints
                 complaint = held.complaint(request)
                 if complaint:
-                    complaints[complaint] += 1
+                    complaints[f"{complaint} to {_named(request)}"] += 1
                 number = next(done)
                 if number % 100 == 0:
                     advance(number)
@@ -151,6 +151,13 @@ def storm(port: int, count: int, seed: int, advance: Any = lambda done: None) ->
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return sum(pool.map(attacker, range(_AT_ONCE)), Counter())
+
+
+def _named(request: Rest | Raw | Grpc) -> str:
+    """What was sent, as short as a report can bear."""
+    if isinstance(request, Rest):
+        return f"{request.method} {request.path} {len(request.headers)} headers {request.body[:60]!r}"
+    return f"{request.path} {request.message[:40]!r}" if isinstance(request, Grpc) else repr(request.data[:60])
 
 
 def huge_bodies(port: int, number: int = HUGE_BODIES) -> list[str]:

@@ -67,12 +67,15 @@ def drills(stage: str) -> list[Drill]:
     def start(program: str) -> Callable[[Stand], None]:
         return lambda stand: stand.supervisor.start_program(program) and None
 
+    def slow(stand: Stand) -> None:
+        stand.proxy.delay(SLOW_SECONDS)
+
     return [
         Drill("stub_killed", "python", lambda stand: stand.kill_stub("triton_a", "ranker")),
         fault("raise", "python", 10),
         fault("hang", "python", 12),
         Drill("redis_killed", "native", _kill_redis, start("redis"), 10, degrades=True),
-        Drill("redis_slow", "native", lambda stand: _delay(stand, SLOW_SECONDS), lambda s: _delay(s, 0), 15, True),
+        Drill("redis_slow", "native", slow, lambda stand: stand.proxy.delay(0), 15, degrades=True),
         Drill("broker_gone", "native", stop("broker"), start("broker"), 15),
         Drill("tritonserver_killed", "native", lambda stand: stand.kill("triton_b")),
         fault("raise", "native", 10),
@@ -195,10 +198,6 @@ def _write(stood: Stand, text: str) -> None:
     partial = stood.fault.with_suffix(".partial")
     partial.write_text(text)
     partial.replace(stood.fault)
-
-
-def _delay(stood: Stand, seconds: float) -> None:
-    stood.proxy.delay_seconds = seconds
 
 
 def _kill_redis(stood: Stand) -> None:

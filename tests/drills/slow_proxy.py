@@ -1,61 +1,81 @@
-"""A TCP proxy between the stack and its Redis that can hold back every answer."""
+"""A TCP proxy between the stack and its Redis that can hold back every answer: a process of its own.
+
+``python -m tests.drills.slow_proxy PORT TARGET FILE``: the file says for how many seconds; empty, for none.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import threading
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 from deploy.ports import HOST
+from deploy.readiness import log_tail
+from tests.running import process, wait_until
 
 
 class SlowProxy:
-    """Listens from its making to ``close``; ``delay_seconds`` may change while it runs."""
+    """A running proxy, by the file that it reads."""
 
-    def __init__(self, port: int, target: int):
-        self.delay_seconds = 0.0
-        self._target = target
-        self._loop = asyncio.new_event_loop()
-        self._server = self._loop.run_until_complete(asyncio.start_server(self._serve, HOST, port))
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
+    def __init__(self, file: Path):
+        self._file = file
 
-    def close(self) -> None:
-        """End it, and every connection."""
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
+    def delay(self, seconds: float) -> None:
+        """Hold answers back from now on; 0: no more."""
+        partial = self._file.with_suffix(".partial")
+        partial.write_text(str(seconds or ""))
+        partial.replace(self._file)
 
-    async def _stop(self) -> None:
-        self._server.close()
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+@contextlib.contextmanager
+def slow_proxy(port: int, target: int, folder: Path) -> Iterator[SlowProxy]:
+    """A proxy that listens, ended with the block."""
+    file, log = folder / "delay", folder / "proxy.log"
+    made = SlowProxy(file)
+    made.delay(0)
+    with process((sys.executable, "-m", __name__, str(port), str(target), str(file)), log) as started:
+        wait_until(lambda: _listens(started, log), "the proxy", log)
+        yield made
+
+
+def _listens(started: subprocess.Popen, log: Path) -> bool:
+    if started.poll() is not None:
+        raise AssertionError(f"the proxy ended: {log_tail(log)}")
+    return "listens" in log.read_text()
+
+
+async def _serve(port: int, target: int, file: Path) -> None:
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            behind = await asyncio.open_connection(HOST, self._target)
+            behind = await asyncio.open_connection(HOST, target)
         except OSError:
             writer.close()
             return
-        there = asyncio.create_task(_copy(reader, behind[1], lambda: 0.0))
-        back = asyncio.create_task(_copy(behind[0], writer, lambda: self.delay_seconds))
-        try:
-            await asyncio.wait((there, back), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (there, back):
-                task.cancel()
-            for end in (writer, behind[1]):
-                end.close()
+        there = asyncio.create_task(_copy(reader, behind[1], None))
+        back = asyncio.create_task(_copy(behind[0], writer, file))
+        await asyncio.wait((there, back), return_when=asyncio.FIRST_COMPLETED)
+        for task in (there, back):
+            task.cancel()
+        for end in (writer, behind[1]):
+            end.close()
+
+    server = await asyncio.start_server(accept, HOST, port)
+    sys.stdout.write("listens\n")
+    sys.stdout.flush()
+    await server.serve_forever()
 
 
-async def _copy(reader, writer, delay) -> None:
-    try:
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delayed_by: Path | None) -> None:
+    with contextlib.suppress(OSError):
         while data := await reader.read(65536):
-            if delay():
-                await asyncio.sleep(delay())
+            if delayed_by and (text := delayed_by.read_text()):
+                await asyncio.sleep(float(text))
             writer.write(data)
             await writer.drain()
-    except OSError:
-        pass
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])))

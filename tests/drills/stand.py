@@ -18,7 +18,7 @@ from deploy import native, pipeline, readiness, remedies, stack
 from deploy.parts import parts, redis_argv
 from deploy.site import Site, open_site
 from deploy.supervisor import Program, Supervisor
-from tests.drills.slow_proxy import SlowProxy
+from tests.drills.slow_proxy import SlowProxy, slow_proxy
 from tests.running import free_port_base
 
 #: Behind the port of Redis stands a proxy; Redis itself listens here, counted from the base.
@@ -92,14 +92,12 @@ def stand(site: Site, backend: str) -> Iterator[Stand]:
     if backend == "native" and (objection := native.objection(Path(site.zones.releases) / site.release())):
         sys.exit(f"error: the C++ backend does not serve: {objection}")
     hidden = site.port_base + _REDIS_OFFSET
-    proxy = SlowProxy(site.ports["redis"], hidden)
-    try:
-        stack.up(site, [_behind(part, site, hidden) if part.name == "redis" else part for part in parts(site)])
-        yield Stand(site, backend, proxy, fault)
-    finally:
-        proxy.delay_seconds = 0.0
-        stack.down(site)
-        proxy.close()
+    with slow_proxy(site.ports["redis"], hidden, site.stack) as proxy:
+        try:
+            stack.up(site, [_behind(part, site, hidden) if part.name == "redis" else part for part in parts(site)])
+            yield Stand(site, backend, proxy, fault)
+        finally:
+            stack.down(site)
 
 
 def _behind(part: stack.Part, site: Site, port: int) -> stack.Part:
