@@ -2,6 +2,7 @@
 // (ensemble/serving.py).
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -12,6 +13,7 @@
 
 #include "cold_start.h"
 #include "covisits.h"
+#include "faults.h"
 #include "lookup.h"
 #include "popularity.h"
 #include "query.h"
@@ -45,7 +47,9 @@ std::int64_t now_ms();
 class Chain {
  public:
   /// `plan` names the steps, blanks between them; an ArtifactError when one is not known or the release is not whole.
-  Chain(const std::string& release, const std::string& onnxruntime, const std::string& plan, std::string variant);
+  /// `fault` is the file of a drill, or "".
+  Chain(const std::string& release, const std::string& onnxruntime, const std::string& plan, std::string variant,
+        std::string fault = "");
 
   const Release& release() const { return release_; }
 
@@ -53,12 +57,20 @@ class Chain {
   Shelves& shelves() { return shelves_; }
 
   /// Answers of a batch, in its order.
-  std::vector<Answer> answer(const std::vector<Asked>& asked, OnlineStore& store) const;
+  /// `at` is told which step is under way.
+  std::vector<Answer> answer(const std::vector<Asked>& asked, OnlineStore& store,
+                             std::atomic<const char*>* at = nullptr) const;
+
+  /// The same by trending alone, because a stage could not do its part in time.
+  std::vector<Answer> degraded(const std::vector<Asked>& asked, const std::string& stage,
+                               const std::string& reason) const;
 
  private:
   using Step = std::function<void(const Batch&)>;
 
-  std::vector<Answer> recommended(const std::vector<Asked>& asked, OnlineStore& store) const;
+  std::vector<Answer> recommended(const std::vector<Asked>& asked, OnlineStore& store,
+                                  std::atomic<const char*>* at) const;
+  Passage unknown(const Asked& asked, const std::string& stage, const std::string& reason, std::int64_t started) const;
   std::vector<Passage> look_up(const std::vector<Asked>& asked, OnlineStore& store) const;
   Passage encoded(const Asked& asked, std::span<const Read> read, std::int64_t started) const;
   void run(const std::string& stage, const Step& step, const Batch& batch) const;
@@ -78,6 +90,7 @@ class Chain {
   ColdStart cold_start_;
   SimilarItems similar_;
   std::string variant_;
+  Faults faults_;
   std::vector<std::pair<std::string, Step>> between_;  ///< the plan's steps after the lookup and before the answer
 };
 
