@@ -17,7 +17,7 @@ from typing import Any
 import redis
 
 from contracts import folds, online_layout
-from contracts.buckets import Bucket
+from contracts.buckets import INDEX, Bucket
 from contracts.config import FeatureSettings
 from contracts.features import user_behaviour
 from contracts.folds import UserState
@@ -197,7 +197,7 @@ class OnlineStore:
         }
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.watch(POSITION)
-            outdated = [] if counts is None else buckets.keys(self._redis)
+            outdated = [] if counts is None else [*buckets.keys(self._redis), INDEX]
             pipe.multi()
             pipe.delete(POSITION, FOLDED, *outdated)
             buckets.put(pipe, LAKE_SHARD, counts or {}, self._settings)
