@@ -39,6 +39,12 @@ TYPED_REQUEST = (
     TensorSpec("user_id", "STRING", (1,), "Whose list.", optional=True),
     TensorSpec("k", "INT32", (1,), "How many items.", optional=True),
     TensorSpec("region", "STRING", (1,), "Overrides the home region.", optional=True),
+    TensorSpec("request_id", "STRING", (1,), "Echoed, so that interactions can name the impression.", optional=True),
+    TensorSpec("deadline_ms", "INT32", (1,), "Stages that would start later are skipped.", optional=True),
+    TensorSpec("anonymous_id", "STRING", (1,), "Under which the same person was seen before.", optional=True),
+    TensorSpec("device", "STRING", (1,), "With what; kept with the impression.", optional=True),
+    TensorSpec("session_id", "STRING", (1,), "The visit; kept with the impression.", optional=True),
+    TensorSpec("diversity", "FP32", (1,), "From 0, the best, to 1, the most different.", optional=True),
 )
 GOLDEN_ROW = TensorSpec(
     "golden_row", "STRING", (1,), "A raw feature row and its as_of, JSON, instead of a Redis read.", optional=True

@@ -112,7 +112,7 @@ def _compared(answer: Answer | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _asked(request: Request, row: Mapping[str, Any], as_of: int) -> dict[str, Any]:
-    return {"request": dataclasses.asdict(request), "row": dict(row), "as_of": int(as_of)}
+    return {"request": request.to_document(), "row": dict(row), "as_of": int(as_of)}
 
 
 def _others(tables: Tables, known: Mapping[str, Any], as_of: int) -> list[dict[str, Any]]:

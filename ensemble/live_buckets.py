@@ -88,7 +88,8 @@ class LiveBuckets:
             for (region, item), count in counts.items()
             if item in self._codes
         ]
-        number, region, item, count = np.array(rows, np.int64).reshape(-1, 4).T
+        # By region, then bucket, as a release's lie.
+        number, region, item, count = np.array(sorted(rows, key=lambda row: row[1::-1]), np.int64).reshape(-1, 4).T
         return Buckets(
             number.astype(np.int32), region.astype(np.int32), item, count.astype(np.float64), regions=regions
         )

@@ -16,7 +16,8 @@ import numpy as np
 
 from contracts.errors import RequestError, StackError
 from contracts.features import SOURCES
-from contracts.requests import DEFAULT_K, Answer, Request, check_request, parse_request
+from contracts.requests import Answer, Request, check_request, parse_request
+from contracts.tensors import TYPED_REQUEST
 from ensemble.steps.arrays import Candidates, Query
 from ensemble.steps.blend import ColdStart
 from ensemble.steps.envelope import Envelope, skip_overdue
@@ -83,8 +84,8 @@ class LookupStep:
         as_of = [started if golden is None else golden["as_of"] for golden in batch["golden"]]
         held = [self._lookup.unknown_row() if isinstance(row, StackError) else row for row in rows]
         envelopes = [
-            self._lookup.envelope(request, row, instant, started, self._variant)
-            for request, row, instant in zip(batch["requests"], held, as_of)
+            self._lookup.envelope(request, row, instant, started, self._variant, golden is not None)
+            for request, row, instant, golden in zip(batch["requests"], held, as_of, batch["golden"])
         ]
         query = self._lookup.query(envelopes, held)
         envelopes = [
@@ -197,7 +198,8 @@ class ColdStartStep:
         answers: list[Answer] = list(outputs["answers"])
         for answer in answers:
             self._answered(answer)
-        width = max(len(answer.item_ids) for answer in answers)
+        # A tensor without elements would be none: a list without items ends at once.
+        width = max(1, *(len(answer.item_ids) for answer in answers))
         return {
             "item_ids": _texts([answer.item_ids for answer in answers], width),
             "scores": np.array(
@@ -219,21 +221,20 @@ def parse_json(bodies: np.ndarray) -> list[Request]:
 
 
 def parse_typed(tensors: Tensors) -> list[Request]:
-    """Requests of typed tensors, each ``[b, 1]``; all but ``user_id`` may be absent.
+    """Requests of typed tensors, each ``[b, 1]``; all but one of ``user_id`` and ``anonymous_id`` may be absent.
 
     Raises:
         RequestError: when one breaks the contract.
     """
-    if "user_id" not in tensors:
+    if not {"user_id", "anonymous_id"} & {*tensors}:
         raise RequestError("user_id", "expected a non-empty string, got none")
-    size = len(tensors["user_id"])
-    k = tensors["k"][:, 0].tolist() if "k" in tensors else [DEFAULT_K] * size
-    users = [_text(value, "user_id") for value in tensors["user_id"][:, 0]]
-    regions = [_text(value, "region") for value in tensors["region"][:, 0]] if "region" in tensors else [""] * size
-    return [
-        check_request({"user_id": user, "k": number, "region": region})
-        for user, number, region in zip(users, k, regions)
-    ]
+    columns = {
+        spec.name: [_text(value, spec.name) for value in column] if spec.dtype == "STRING" else column.tolist()
+        for spec in TYPED_REQUEST
+        if spec.name in tensors
+        for column in [tensors[spec.name][:, 0]]
+    }
+    return [check_request(dict(zip(columns, values))) for values in zip(*columns.values())]
 
 
 def _text(value: bytes, field: str) -> str:

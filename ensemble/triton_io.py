@@ -7,7 +7,7 @@ joined run fails, each request runs alone; one that fails alone is answered degr
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -157,18 +157,23 @@ def _failure(name: str, error: Exception) -> Any:
 class AnswerMetrics:
     """Counters on Triton's metrics page: answers, and by stage those that a stage had no part in."""
 
-    def __init__(self, release: str):
+    def __init__(self, release: str, item_state_age_seconds: Callable[[], float]):
         family, counter = pb_utils.MetricFamily, pb_utils.MetricFamily.COUNTER
+        gauge = pb_utils.MetricFamily.GAUGE
         # The families are kept: a metric whose family was collected as garbage raises at its next use.
         self._families = (
             family(name="trireme_answers", description="Requests that were answered.", kind=counter),
             family(name="trireme_skipped", description="Answers that a stage had no part in.", kind=counter),
+            family(name="trireme_item_state_age_seconds", description="Since items were looked at.", kind=gauge),
         )
         self._answers = self._families[0].Metric(labels={"release": release})
+        self._age = item_state_age_seconds
+        self._item_state_age = self._families[2].Metric(labels={"release": release})
         self._by_stage = {stage: self._families[1].Metric(labels={"stage": stage}) for stage in STEP_BY_NAME}
 
     def __call__(self, answer: Answer) -> None:
         """Count one answer."""
         self._answers.increment(1)
+        self._item_state_age.set(self._age())
         for skipped in answer.skipped:
             self._by_stage[skipped["stage"]].increment(1)

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "error.h"
+#include "stages.h"
 
 namespace trireme {
 namespace {
@@ -77,10 +78,14 @@ std::vector<Passage> Chain::look_up(const std::vector<Asked>& asked, OnlineStore
   }
   std::vector<Read> read;
   try {
-    if (!users.empty()) read = store.read(users);
+    if (!users.empty()) {
+      During reading(Stage::store);
+      read = store.read(users);
+    }
   } catch (const StoreError& error) {
     read.assign(users.size(), Read(error.what()));
   }
+  During encoding(Stage::lookup);
   auto started = now_ms();
   auto next = read.begin();
   std::vector<Passage> passages;
@@ -139,6 +144,7 @@ void Chain::run(const std::string& stage, const Step& step, const Batch& batch) 
 
 /// The answer; trending when it cannot be made of what the steps before have found.
 Answer Chain::answered(Passage& passage) const {
+  During blending(Stage::blend);
   try {
     return cold_start_(passage);
   } catch (const std::exception& error) {

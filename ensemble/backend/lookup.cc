@@ -54,7 +54,7 @@ Lookup::Column Lookup::column(const std::string& name, const Layout& layout) con
 Envelope Lookup::envelope(const Request& request, const Row& row, std::int64_t as_of, std::int64_t started_ms,
                           const std::string& variant) const {
   Envelope out;
-  out.user_id = request.user_id;
+  out.user_id = request.answered_id();
   out.region = request.region.empty() ? std::get<std::string>(row[at_.home_region]) : request.region;
   out.request_id = request.request_id;
   out.variant = variant;

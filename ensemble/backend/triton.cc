@@ -5,6 +5,7 @@
 
 #include "chain.h"
 #include "error.h"
+#include "stages.h"
 #include "triton_api.h"
 #include "triton_io.h"
 #include "triton_metrics.h"
@@ -64,6 +65,7 @@ struct Model {
   std::string redis;
   Chain chain;
   AnswerMetrics metrics;
+  StageMetrics stages;
 };
 
 struct Instance {
@@ -111,6 +113,7 @@ void log_skipped(const std::vector<Answer>& answers) {
 
 std::vector<Received> receive(TRITONBACKEND_Request** requests, std::uint32_t count, const Layout& layout,
                               std::vector<Asked>& asked) {
+  During parsing(Stage::parse);
   std::vector<Received> received;
   for (std::uint32_t i = 0; i < count; ++i) {
     Received one{requests[i], asked.size()};
@@ -131,6 +134,7 @@ void send(Received& one, const std::vector<Answer>& answers) {
   TRITONBACKEND_Response* response = nullptr;
   checked(TRITONBACKEND_ResponseNew(&response, one.request));
   try {
+    During writing(Stage::write);
     if (!one.error) write(response, one.request, std::span(answers).subspan(one.first, one.rows));
   } catch (const std::exception& error) {
     one.error = error_of(error);
@@ -152,6 +156,7 @@ void execute(TRITONBACKEND_ModelInstance* handle, TRITONBACKEND_Request** reques
   auto started = now_ns();
   auto& instance = *state<Instance>(TRITONBACKEND_ModelInstanceState, handle);
   const Model& model = instance.model;
+  Account account(model.stages.reads_cpu());
   std::vector<Asked> asked;
   auto received = receive(requests, count, model.chain.release().derived.layout, asked);
   auto computing = now_ns();
@@ -178,6 +183,10 @@ void execute(TRITONBACKEND_ModelInstance* handle, TRITONBACKEND_Request** reques
     attempt([&] { checked(TRITONBACKEND_RequestRelease(one.request, TRITONSERVER_REQUEST_RELEASE_ALL)); });
   }
   if (asked.empty()) return;
+  attempt([&] {
+    account.turn(Stage::other);
+    model.stages.observe(account);
+  });
   attempt([&] {
     checked(
         TRITONBACKEND_ModelInstanceReportBatchStatistics(handle, asked.size(), started, computing, computed, now_ns()));

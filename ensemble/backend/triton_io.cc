@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <nlohmann/json.hpp>
 
 #include "error.h"
 #include "row_json.h"
@@ -55,28 +56,38 @@ std::vector<std::string> texts(const Input& input, const std::string& name) {
   return out;
 }
 
-std::vector<std::int32_t> integers(const Input& input, const std::string& name) {
-  std::vector<std::int32_t> out(input.rows);
-  if (input.bytes.size() != out.size() * sizeof(std::int32_t)) throw RequestError(name, "expected an integer a row");
+/// Numbers of a tensor.
+template <class Number>
+std::vector<Number> numbers(const Input& input, const std::string& name) {
+  std::vector<Number> out(input.rows);
+  if (input.bytes.size() != out.size() * sizeof(Number)) throw RequestError(name, "expected a number a row");
   std::memcpy(out.data(), input.bytes.data(), input.bytes.size());
   return out;
 }
 
+/// The requests of typed tensors; whatever is no golden row is a field of a request.
 std::vector<Request> typed(const Inputs& inputs) {
-  auto texts_of = [&](const char* name) {
-    auto found = inputs.find(name);
-    return found == inputs.end() ? std::vector<std::string>() : texts(found->second, name);
-  };
-  auto users = texts_of("user_id"), regions = texts_of("region");
-  auto k = inputs.contains("k") ? integers(inputs.at("k"), "k") : std::vector<std::int32_t>();
-  if (users.empty()) check_typed({}, {}, {});
-  auto fits = [&](std::size_t rows) { return rows == 0 || rows == users.size(); };
-  if (!fits(regions.size()) || !fits(k.size())) throw RequestError("user_id", "expected as many rows of every tensor");
-  std::vector<Request> out;
-  for (std::size_t i = 0; i < users.size(); ++i) {
-    out.push_back(check_typed(users[i], k.empty() ? std::nullopt : std::optional<std::int64_t>(k[i]),
-                              regions.empty() ? std::nullopt : std::optional<std::string_view>(regions[i])));
+  auto users = inputs.find("user_id"), anonymous = inputs.find("anonymous_id");
+  if (users == inputs.end() && anonymous == inputs.end()) {
+    throw RequestError("user_id", "expected a non-empty string, got none");
   }
+  std::size_t rows = (users == inputs.end() ? anonymous : users)->second.rows;
+  std::vector<nlohmann::json> raw(rows, nlohmann::json::object());
+  for (const auto& [name, input] : inputs) {
+    if (name == "golden_row") continue;
+    if (input.rows != rows) throw RequestError(name, "expected as many rows of every tensor");
+    auto held = input.type == TRITONSERVER_TYPE_BYTES ? texts(input, name) : std::vector<std::string>();
+    auto whole =
+        input.type == TRITONSERVER_TYPE_INT32 ? numbers<std::int32_t>(input, name) : std::vector<std::int32_t>();
+    auto parts = input.type == TRITONSERVER_TYPE_FP32 ? numbers<float>(input, name) : std::vector<float>();
+    for (std::size_t i = 0; i < rows; ++i) {
+      if (!held.empty()) raw[i][name] = decoded(held[i], name.c_str());
+      if (!whole.empty()) raw[i][name] = whole[i];
+      if (!parts.empty()) raw[i][name] = parts[i];
+    }
+  }
+  std::vector<Request> out;
+  for (const auto& one : raw) out.push_back(check_typed(one));
   return out;
 }
 

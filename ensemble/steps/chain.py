@@ -11,6 +11,7 @@ from contracts.requests import Answer, Request
 from ensemble.steps.arrays import Candidates, Query
 from ensemble.steps.blend import ColdStart
 from ensemble.steps.envelope import Envelope
+from ensemble.steps.graphs import ITEM_EMBEDDINGS
 from ensemble.steps.lookup import Lookup, Row
 from ensemble.steps.popularity import Popularity
 from ensemble.steps.ranker import Ranker, RankerFeatures
@@ -55,4 +56,4 @@ class Chain:
 
 def cold_start(tables: Tables, popularity: Popularity, release: Release) -> ColdStart:
     """The last step of a release."""
-    return ColdStart(tables, popularity, release.document["blend"])
+    return ColdStart(tables, popularity, release.document["blend"], release.array(ITEM_EMBEDDINGS))

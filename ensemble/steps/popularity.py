@@ -12,7 +12,7 @@ import numpy as np
 
 from contracts.buckets import bucket_ms
 from contracts.features import FIRST_VALUE, MS_PER_DAY
-from ensemble.steps.bucket_log import EVERYWHERE, BucketLog
+from ensemble.steps.bucket_log import EVERYWHERE, BucketLog, Counted
 from ensemble.steps.envelope import Envelope
 from ensemble.steps.tables import Buckets, Tables
 
@@ -25,7 +25,8 @@ class Popularity:
 
     def __init__(self, tables: Tables):
         self._tables = tables
-        self._log = self._released = BucketLog(tables.buckets, tables.items)
+        self._released = BucketLog(tables.buckets, tables.items)
+        self._counted = Counted([self._released])
         self._length = bucket_ms(tables.features)
         self._hours = tables.features.bucket_minutes / 60
         self._buckets_a_day = MS_PER_DAY // self._length
@@ -33,17 +34,17 @@ class Popularity:
     def take(self, newer: Buckets) -> None:
         """Count what came after the release's buckets: all of it, at each call.
 
-        One assignment, safe beside whoever asks: an answer knows either log, and no vector is of both.
+        One assignment, safe beside whoever asks: what was made of earlier counts stays with them.
         """
-        self._log = self._released.with_newer(newer)
+        self._counted = Counted([self._released, BucketLog(newer, self._tables.items)])
 
     def counts(self, as_of: int, half_life_hours: float) -> np.ndarray:
         """Counts of all regions; those of the newest closed bucket weigh 1, and half a half-life earlier."""
-        return self._counts(self._log, as_of // self._length, half_life_hours, EVERYWHERE)
+        return self._counts(self._counted, as_of // self._length, half_life_hours, EVERYWHERE)
 
     def log_rate(self, as_of: int, half_life_hours: float, column: str = "") -> np.ndarray:
         """Log of the interactions a day; with a column, of all items together that share an item's value in it."""
-        return self._log_rate(self._log, as_of // self._length, half_life_hours, column)
+        return self._log_rate(self._counted, as_of // self._length, half_life_hours, column)
 
     def trend(self, as_of: int) -> np.ndarray:
         """Log of the interactions a day over the shortest half-life against those over the longest."""
@@ -51,25 +52,25 @@ class Popularity:
 
     def trend_of(self, column: str, as_of: int) -> np.ndarray:
         """The same of all items together that share an item's value in a column: a season lifts whole shelves."""
-        log, now = self._log, as_of // self._length
+        counted, now = self._counted, as_of // self._length
         half_lives = self._tables.features.popularity_half_lives_hours
 
         def compute() -> np.ndarray:
-            short, long = (self._log_rate(log, now, hours, column) for hours in (half_lives[0], half_lives[-1]))
+            short, long = (self._log_rate(counted, now, hours, column) for hours in (half_lives[0], half_lives[-1]))
             return short - long
 
-        return log.keep(("trend", column, now), compute)
+        return counted.keep(("trend", column, now), compute)
 
     def appeared(self, as_of: int) -> np.ndarray:
         """Which items may be answered, bool ``[items]``: of a live catalogue those that a closed bucket names."""
-        log, now, live = self._log, as_of // self._length, self._tables.features.live_items
-        return log.keep(("appeared", now), lambda: log.appears < (now if live else np.inf))
+        counted, now, live = self._counted, as_of // self._length, self._tables.features.live_items
+        return counted.keep(("appeared", now), lambda: counted.appears < (now if live else np.inf))
 
     def age_hours(self, as_of: int) -> np.ndarray:
         """Hours since the bucket began in which an item was first met, 0 before it is closed, float64 ``[items]``."""
-        log, now = self._log, as_of // self._length
-        age = (now - log.appears) * self._hours
-        return log.keep(("age", now), lambda: np.where(log.appears < now, age, 0.0))
+        counted, now = self._counted, as_of // self._length
+        age = (now - counted.appears) * self._hours
+        return counted.keep(("age", now), lambda: np.where(counted.appears < now, age, 0.0))
 
     def at_candidates(
         self, envelopes: Sequence[Envelope], ids: np.ndarray, values: Callable[[int], np.ndarray]
@@ -84,34 +85,34 @@ class Popularity:
         A region's own counts are joined by those of all regions, scaled to ``trending_min_count``: what a region of few
         interactions lists is nearly what all list (Dirichlet smoothing: Zhai & Lafferty, SIGIR 2001).
         """
-        log, now = self._log, as_of // self._length
-        index = log.buckets.regions.get(region, EVERYWHERE)
-        return log.keep(("trending", now, index), lambda: self._trending(log, now, index))
+        counted, now = self._counted, as_of // self._length
+        place = region if counted.knows(region) else EVERYWHERE
+        return counted.keep(("trending", now, place), lambda: self._trending(counted, now, place))
 
-    def _trending(self, log: BucketLog, now: int, region: int) -> np.ndarray:
+    def _trending(self, counted: Counted, now: int, region: str | None) -> np.ndarray:
         settings = self._tables.serve
-        total = self._counts(log, now, settings.trending_half_life_hours, EVERYWHERE)
-        if region != EVERYWHERE and (whole := total.sum()) > 0:
-            own = self._counts(log, now, settings.trending_half_life_hours, region)
+        total = self._counts(counted, now, settings.trending_half_life_hours, EVERYWHERE)
+        if region is not EVERYWHERE and (whole := total.sum()) > 0:
+            own = self._counts(counted, now, settings.trending_half_life_hours, region)
             total = own + total * (settings.trending_min_count / whole)
         most = total.max(initial=0.0)
         return total / most if most > 0 else total
 
-    def _log_rate(self, log: BucketLog, now: int, half_life_hours: float, column: str) -> np.ndarray:
+    def _log_rate(self, counted: Counted, now: int, half_life_hours: float, column: str) -> np.ndarray:
         """Counts over the weight of the days that there are."""
 
         def compute() -> np.ndarray:
-            counts = self._counts(log, now, half_life_hours, EVERYWHERE)
+            counts = self._counts(counted, now, half_life_hours, EVERYWHERE)
             if column:
                 own = self._tables.item_codes[column][FIRST_VALUE:]
                 counts = np.bincount(own, counts)[own]
-            age = np.arange(max(now - log.first, 1))
+            age = np.arange(max(now - counted.first, 1))
             days = np.exp2(-age * self._hours / half_life_hours).sum() / self._buckets_a_day
             return np.log(counts / days + _LEAST_RATE)
 
-        return log.keep(("rate", now, half_life_hours, column), compute)
+        return counted.keep(("rate", now, half_life_hours, column), compute)
 
-    def _counts(self, log: BucketLog, now: int, half_life_hours: float, region: int) -> np.ndarray:
+    def _counts(self, counted: Counted, now: int, half_life_hours: float, region: str | None) -> np.ndarray:
         """Counts as of the start of bucket ``now``: those as of midnight, decayed, and the buckets since.
 
         Midnight's are summed up from the whole log, once, so that a bucket that closes costs the rows of its day; and
@@ -121,9 +122,9 @@ class Popularity:
 
         def compute() -> np.ndarray:
             if now == midnight:
-                return log.decayed(log.first, now, self._hours, half_life_hours, region)
-            known = self._counts(log, midnight, half_life_hours, region)
-            fresh = log.decayed(midnight, now, self._hours, half_life_hours, region)
+                return counted.decayed(counted.first, now, self._hours, half_life_hours, region)
+            known = self._counts(counted, midnight, half_life_hours, region)
+            fresh = counted.decayed(midnight, now, self._hours, half_life_hours, region)
             return known * np.exp2(-(now - midnight) * self._hours / half_life_hours) + fresh
 
-        return log.keep(("counts", now, half_life_hours, region), compute)
+        return counted.keep(("counts", now, half_life_hours, region), compute)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +22,7 @@ HOUR = 3_600_000
 
 
 def body(request: Request) -> bytes:
-    return json.dumps(dataclasses.asdict(request)).encode()
+    return json.dumps(request.to_document()).encode()
 
 
 def some_requests(world: World, number: int) -> list[tuple[Request, dict, int]]:
