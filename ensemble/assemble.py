@@ -20,7 +20,7 @@ from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, query_columns, standardised
 from contracts.item_state import PRICE
-from ensemble import twin
+from ensemble import trees, twin
 from ensemble.steps import graphs, sources
 from ensemble.steps.release import DOCUMENT
 from ensemble.steps.tables import BUCKETS, COVISITS, FIRST_TAKES, ITEMS, VOCABULARY
@@ -81,8 +81,11 @@ def write_retrieval(folder: Path, source: str) -> None:
 
 
 def write_ranker(folder: Path, source: str) -> None:
-    """The ranker's graph."""
-    _write(folder / graphs.RANKER, _read(f"{source}/{Path(graphs.RANKER).name}"))
+    """The ranker's graph; where it is nothing but trees, they are there as arrays too."""
+    graph = _read(f"{source}/{Path(graphs.RANKER).name}")
+    _write(folder / graphs.RANKER, graph)
+    if held := trees.arrays(graph):
+        _write_arrays(folder / trees.FILE, **held)
 
 
 def write_document(

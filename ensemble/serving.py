@@ -16,8 +16,8 @@ import numpy as np
 
 from contracts.errors import RequestError, StackError
 from contracts.features import SOURCES
-from contracts.requests import Answer, Request, check_request, parse_request
-from contracts.tensors import TYPED_REQUEST
+from contracts.requests import Answer, Request, SimilarAnswer, check_request, parse_request
+from contracts.tensors import TYPED_REQUEST, TensorSpec
 from ensemble.steps.arrays import Candidates, Query
 from ensemble.steps.blend import ColdStart
 from ensemble.steps.envelope import Envelope, skip_overdue
@@ -63,7 +63,7 @@ class LookupStep:
         rows = np.full(len(requests), None, object)
         if golden is not requests:
             rows[:] = golden
-        return {"requests": _objects(requests), "golden": rows}
+        return {"requests": objects(requests), "golden": rows}
 
     def run(self, batch: Tensors) -> Tensors:
         """Envelopes and queries; without the online store users are unknown, and the envelope says so."""
@@ -77,7 +77,7 @@ class LookupStep:
 
     def degrade(self, batch: Tensors, error: Exception) -> Tensors:
         """Everybody is a user never seen."""
-        return self._encoded(batch, [StackError(_reason(error))] * len(batch["requests"]))
+        return self._encoded(batch, [StackError(reason(error))] * len(batch["requests"]))
 
     def _encoded(self, batch: Tensors, rows: list[Any]) -> Tensors:
         started = self._clock()
@@ -183,7 +183,7 @@ class ColdStartStep:
         """Answers, object ``[b]``."""
         query = Query(*(batch[name] for name in Query._fields))
         candidates = Candidates(*(batch[name] for name in Candidates._fields))
-        return {"answers": _objects(self._cold_start(_unpacked(batch), query, candidates, batch["ranker_scores"]))}
+        return {"answers": objects(self._cold_start(_unpacked(batch), query, candidates, batch["ranker_scores"]))}
 
     def degrade(self, batch: Tensors, error: Exception) -> Tensors:
         """Trending, whatever the steps before have found."""
@@ -191,24 +191,27 @@ class ColdStartStep:
         ids = np.zeros_like(batch["candidate_ids"])
         candidates = Candidates(ids, np.full((*ids.shape, len(SOURCES)), -np.inf, np.float32))
         query = Query(*(batch[name] for name in Query._fields))
-        return {"answers": _objects(self._cold_start(envelopes, query, candidates, np.full(ids.shape, np.nan)))}
+        return {"answers": objects(self._cold_start(envelopes, query, candidates, np.full(ids.shape, np.nan)))}
 
     def finish(self, outputs: Tensors) -> Tensors:
-        """One Triton request's answers as tensors, as wide as its longest: shorter ones end in "" and 0."""
+        """One Triton request's answers as tensors."""
         answers: list[Answer] = list(outputs["answers"])
         for answer in answers:
             self._answered(answer)
-        # A tensor without elements would be none: a list without items ends at once.
-        width = max(1, *(len(answer.item_ids) for answer in answers))
-        return {
-            "item_ids": _texts([answer.item_ids for answer in answers], width),
-            "scores": np.array(
-                [(*answer.scores, *[0.0] * (width - len(answer.scores))) for answer in answers], np.float32
-            ),
-            "sources": _texts([answer.sources for answer in answers], width),
-            "release": _texts([(answer.release,) for answer in answers], 1),
-            "response": _column([answer.to_json() for answer in answers]),
-        }
+        return answer_tensors(answers)
+
+
+def answer_tensors(answers: Sequence[Answer | SimilarAnswer]) -> Tensors:
+    """Answers as the model's tensors, as wide as the longest: shorter ones end in "" and 0."""
+    # A tensor without elements would be none, so an empty list ends at once.
+    width = max(1, *(len(answer.item_ids) for answer in answers))
+    return {
+        "item_ids": _texts([answer.item_ids for answer in answers], width),
+        "scores": np.array([(*answer.scores, *[0.0] * (width - len(answer.scores))) for answer in answers], np.float32),
+        "sources": _texts([answer.sources for answer in answers], width),
+        "release": _texts([(answer.release,) for answer in answers], 1),
+        "response": _column([answer.to_json() for answer in answers]),
+    }
 
 
 def parse_json(bodies: np.ndarray) -> list[Request]:
@@ -228,13 +231,18 @@ def parse_typed(tensors: Tensors) -> list[Request]:
     """
     if not {"user_id", "anonymous_id"} & {*tensors}:
         raise RequestError("user_id", "expected a non-empty string, got none")
+    return [check_request(document) for document in documents(tensors, TYPED_REQUEST)]
+
+
+def documents(tensors: Tensors, typed: Sequence[TensorSpec]) -> list[dict[str, Any]]:
+    """Typed tensors, each ``[b, 1]``, as ``b`` requests' fields; those that are absent are left out."""
     columns = {
         spec.name: [_text(value, spec.name) for value in column] if spec.dtype == "STRING" else column.tolist()
-        for spec in TYPED_REQUEST
+        for spec in typed
         if spec.name in tensors
         for column in [tensors[spec.name][:, 0]]
     }
-    return [check_request(dict(zip(columns, values))) for values in zip(*columns.values())]
+    return [dict(zip(columns, values)) for values in zip(*columns.values())]
 
 
 def _text(value: bytes, field: str) -> str:
@@ -245,10 +253,10 @@ def _text(value: bytes, field: str) -> str:
 
 
 def _skipped(batch: Tensors, stage: str, error: Exception) -> list[Envelope]:
-    return [envelope.with_skipped(stage, _reason(error)) for envelope in _unpacked(batch)]
+    return [envelope.with_skipped(stage, reason(error)) for envelope in _unpacked(batch)]
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """What an answer says of an error: enough to look for it in the log, and never a page of it."""
     return f"{type(error).__name__}: {error}"[:200]
 
@@ -261,7 +269,7 @@ def _unpacked(batch: Tensors) -> list[Envelope]:
     return [Envelope.from_bytes(data) for data in batch["envelope"][:, 0]]
 
 
-def _objects(values: Sequence[object]) -> np.ndarray:
+def objects(values: Sequence[object]) -> np.ndarray:
     """Object ``[b]``; numpy would take a sequence apart."""
     held = np.empty(len(values), object)
     held[:] = values
@@ -269,7 +277,7 @@ def _objects(values: Sequence[object]) -> np.ndarray:
 
 
 def _column(values: list[bytes]) -> np.ndarray:
-    return _objects(values).reshape(-1, 1)
+    return objects(values).reshape(-1, 1)
 
 
 def _texts(rows: Sequence[Sequence[str]], width: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 #include "chain.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <iterator>
@@ -31,6 +32,7 @@ std::int64_t now_ms() {
 Chain::Chain(const std::string& release, const std::string& onnxruntime, const std::string& plan, std::string variant)
     : release_(release),
       tables_(release_),
+      shelves_(tables_),
       popularity_(tables_, tables_.buckets),
       novelty_(tables_, tables_.first_takes),
       covisits_(tables_, popularity_),
@@ -38,9 +40,10 @@ Chain::Chain(const std::string& release, const std::string& onnxruntime, const s
       signals_(popularity_),
       onnx_(std::make_shared<OnnxLibrary>(onnxruntime)),
       retrieval_(tables_, popularity_, covisits_, signals_, release_, onnx_),
-      features_(tables_, popularity_, novelty_, covisits_, signals_, release_.derived),
+      features_(tables_, popularity_, novelty_, covisits_, release_.derived),
       ranker_(features_, release_, onnx_),
-      cold_start_(tables_, popularity_, signals_, release_.blend),
+      cold_start_(tables_, popularity_, release_.blend, retrieval_.all_sources().items()),
+      similar_(tables_, popularity_, covisits_, retrieval_.all_sources()),
       variant_(std::move(variant)) {
   const std::map<std::string, Step> known = {{"retrieval", [this](const Batch& batch) { retrieval_(batch); }},
                                              {"ranker", [this](const Batch& batch) { ranker_(batch); }}};
@@ -58,6 +61,25 @@ Chain::Chain(const std::string& release, const std::string& onnxruntime, const s
 }
 
 std::vector<Answer> Chain::answer(const std::vector<Asked>& asked, OnlineStore& store) const {
+  auto is_similar = [](const Asked& one) { return one.similar.has_value(); };
+  if (std::none_of(asked.begin(), asked.end(), is_similar)) return recommended(asked, store);
+  std::vector<Asked> users;
+  std::remove_copy_if(asked.begin(), asked.end(), std::back_inserter(users), is_similar);
+  auto of_users = recommended(users, store);
+  auto next = of_users.begin();
+  std::vector<Answer> answers;
+  for (const Asked& one : asked) {
+    if (!one.similar) {
+      answers.push_back(std::move(*next++));
+      continue;
+    }
+    auto as_of = one.golden ? one.golden->as_of : now_ms();
+    answers.push_back(similar_(*one.similar, lookup_, shelves_, as_of, one.golden.has_value(), variant_));
+  }
+  return answers;
+}
+
+std::vector<Answer> Chain::recommended(const std::vector<Asked>& asked, OnlineStore& store) const {
   auto passages = look_up(asked, store);
   Batch batch;
   for (Passage& passage : passages) batch.push_back(&passage);
@@ -96,8 +118,9 @@ std::vector<Passage> Chain::look_up(const std::vector<Asked>& asked, OnlineStore
 
 Passage Chain::encoded(const Asked& asked, const Read& read, std::int64_t started) const {
   auto as_of = asked.golden ? asked.golden->as_of : started;
+  auto shelf = asked.golden ? shelves_.recorded() : shelves_.now();
   auto of_row = [&](const Row& row) {
-    Passage passage{lookup_.envelope(asked.request, row, as_of, started, variant_), {}, {}, {}};
+    Passage passage{lookup_.envelope(asked.request, row, as_of, started, variant_), {}, {}, {}, shelf};
     passage.query = lookup_.query(passage.envelope, row);
     return passage;
   };

@@ -4,6 +4,7 @@
 
 #include "chain.h"
 #include "error.h"
+#include "live_items.h"
 #include "row_json.h"
 #include "stages.h"
 #include "text.h"
@@ -76,9 +77,11 @@ Json decoded(const Json& asked) {
 struct Loaded {
   explicit Loaded(const Json& asked)
       : chain(asked.at("release"), asked.at("onnxruntime"), asked.at("plan"), asked.value("variant", "")),
+        live(asked.value("redis", "127.0.0.1:1"), chain.shelves()),
         store(asked.value("redis", "127.0.0.1:1"), chain.release().derived.layout) {}
 
   Chain chain;
+  LiveItems live;
   OnlineStore store;
 };
 
@@ -87,7 +90,12 @@ std::unique_ptr<Loaded> loaded;
 std::vector<Asked> batch_of(const Json& asked) {
   std::vector<Asked> batch;
   for (const Json& one : asked.at("requests")) {
-    Asked next{parse_request(bytes_of(one.at("body"))), {}};
+    Asked next;
+    if (one.value("similar", false)) {
+      next.similar = parse_similar(bytes_of(one.at("body")));
+    } else {
+      next.request = parse_request(bytes_of(one.at("body")));
+    }
     const Layout& layout = loaded->chain.release().derived.layout;
     if (one.contains("golden_row")) next.golden = golden_row(layout, one["golden_row"].get<std::string>());
     batch.push_back(std::move(next));
@@ -126,6 +134,7 @@ Json called(const Json& asked) {
   if (call == "load") return loaded = std::make_unique<Loaded>(asked), true;
   if (call == "answer") return answered(asked);
   if (call == "spent") return spent(asked);
+  if (call == "look") return loaded->live.look(), true;
   if (call == "repr_number") return repr_number(asked.at("value"));
   throw std::invalid_argument("no such call: " + call);
 }

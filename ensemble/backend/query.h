@@ -46,10 +46,23 @@ struct Query {
   std::vector<float> category_counts;                  ///< [half-lives, categories], decayed
 };
 
+/// contracts.features.RETRIEVAL_SIGNALS by place: two of every source, and the trend.
+constexpr std::size_t score_signal(std::size_t source) {
+  return 2 * source;
+}
+constexpr std::size_t log_signal(std::size_t source) {
+  return 2 * source + 1;
+}
+inline constexpr std::size_t trend_signal = 2 * std::size(sources), signal_count = trend_signal + 1;
+
+/// Weights of signals by their place.
+using SignalWeights = std::vector<std::pair<std::size_t, double>>;
+
 /// ensemble.steps.arrays.Candidates of one request, best first, without padding.
 struct Candidates {
   std::vector<std::int32_t> ids;                              ///< item codes
   std::array<std::vector<float>, std::size(sources)> scores;  ///< by contracts.features.SOURCES; -inf: it has none
+  std::array<std::vector<float>, signal_count> signals;
 };
 
 /// One request on its way through the steps, each of which fills in its part.

@@ -31,7 +31,7 @@ class Retrieval {
   /// Fill in the candidates of a batch.
   void operator()(const Batch& batch) const;
 
-  const Sources& sources() const { return sources_; }
+  const Sources& all_sources() const { return sources_; }
 
  private:
   using Scores = std::array<SourceScores, std::size(sources)>;
@@ -46,7 +46,7 @@ class Retrieval {
   const Covisits& covisits_;
   const Signals& signals_;
   Sources sources_;
-  std::map<std::string, double> weights_;
+  SignalWeights weights_;
 };
 
 }  // namespace trireme

@@ -5,6 +5,7 @@
 
 #include "chain.h"
 #include "error.h"
+#include "live_items.h"
 #include "stages.h"
 #include "triton_api.h"
 #include "triton_io.h"
@@ -60,12 +61,16 @@ struct Model {
   explicit Model(const Settings& settings)
       : redis(settings.redis),
         chain(settings.release, settings.onnxruntime, settings.plan, settings.variant),
-        metrics(chain.release().id) {}
+        metrics(chain.release().id),
+        live(settings.redis, chain.shelves()) {
+    live.start();
+  }
 
   std::string redis;
   Chain chain;
   AnswerMetrics metrics;
   StageMetrics stages;
+  LiveItems live;
 };
 
 struct Instance {
@@ -171,6 +176,7 @@ void execute(TRITONBACKEND_ModelInstance* handle, TRITONBACKEND_Request** reques
   auto computed = now_ns();
   attempt([&] {
     for (const Answer& answer : answers) model.metrics.count(answer);
+    model.metrics.set_item_state_age(model.live.age_seconds());
     log_skipped(answers);
   });
   for (Received& one : received) {

@@ -65,13 +65,8 @@ std::vector<Number> numbers(const Input& input, const std::string& name) {
   return out;
 }
 
-/// The requests of typed tensors; whatever is no golden row is a field of a request.
-std::vector<Request> typed(const Inputs& inputs) {
-  auto users = inputs.find("user_id"), anonymous = inputs.find("anonymous_id");
-  if (users == inputs.end() && anonymous == inputs.end()) {
-    throw RequestError("user_id", "expected a non-empty string, got none");
-  }
-  std::size_t rows = (users == inputs.end() ? anonymous : users)->second.rows;
+/// The requests of typed tensors, `rows` of them; whatever is no golden row is a field of a request.
+std::vector<nlohmann::json> typed(const Inputs& inputs, std::size_t rows) {
   std::vector<nlohmann::json> raw(rows, nlohmann::json::object());
   for (const auto& [name, input] : inputs) {
     if (name == "golden_row") continue;
@@ -86,8 +81,24 @@ std::vector<Request> typed(const Inputs& inputs) {
       if (!parts.empty()) raw[i][name] = parts[i];
     }
   }
-  std::vector<Request> out;
-  for (const auto& one : raw) out.push_back(check_typed(one));
+  return raw;
+}
+
+/// What is asked: bodies of either kind, or typed tensors of either kind.
+std::vector<Asked> asked_of(const Inputs& inputs) {
+  std::vector<Asked> out;
+  if (auto bodies = inputs.find("request"); bodies != inputs.end()) {
+    for (const std::string& body : texts(bodies->second, "request")) out.push_back({parse_request(body), {}});
+  } else if (bodies = inputs.find("similar_request"); bodies != inputs.end()) {
+    for (const std::string& body : texts(bodies->second, "similar_request")) out.push_back({{}, {}, parse_similar(body)});
+  } else if (auto items = inputs.find("item_id"); items != inputs.end()) {
+    for (const auto& raw : typed(inputs, items->second.rows)) out.push_back({{}, {}, check_similar(raw)});
+  } else {
+    auto users = inputs.find("user_id");
+    if (users == inputs.end()) users = inputs.find("anonymous_id");
+    if (users == inputs.end()) throw RequestError("user_id", "expected a non-empty string, got none");
+    for (const auto& raw : typed(inputs, users->second.rows)) out.push_back({check_typed(raw), {}});
+  }
   return out;
 }
 
@@ -105,7 +116,7 @@ struct Output {
 };
 
 Output output_of(const std::string& name, std::span<const Answer> answers) {
-  std::size_t width = 0;
+  std::size_t width = 1;  // a tensor without elements would be none
   for (const Answer& answer : answers) width = std::max(width, answer.item_ids.size());
   Output out;
   bool list = name == "item_ids" || name == "sources" || name == "scores";
@@ -152,12 +163,7 @@ std::vector<Asked> read(TRITONBACKEND_Request* request, const Layout& layout) {
     Input held = input_of(input, name);
     inputs.emplace(name, std::move(held));
   }
-  std::vector<Asked> out;
-  if (auto bodies = inputs.find("request"); bodies != inputs.end()) {
-    for (const std::string& body : texts(bodies->second, "request")) out.push_back({parse_request(body), {}});
-  } else {
-    for (Request& one : typed(inputs)) out.push_back({std::move(one), {}});
-  }
+  std::vector<Asked> out = asked_of(inputs);
   if (auto golden = inputs.find("golden_row"); golden != inputs.end()) {
     auto rows = texts(golden->second, "golden_row");
     if (rows.size() != out.size()) throw RequestError("golden_row", "expected a row for every request");

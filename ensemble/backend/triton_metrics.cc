@@ -31,7 +31,10 @@ Metric metric(const MetricFamily& family, const char* label, const std::string& 
 AnswerMetrics::AnswerMetrics(const std::string& release)
     : answers_family_(family("trireme_answers", "Requests that were answered.")),
       skipped_family_(family("trireme_skipped", "Answers that a stage had no part in.")),
-      answers_(metric(answers_family_, "release", release)) {
+      age_family_(family("trireme_item_state_age_seconds", "Since states of items were looked at.",
+                         TRITONSERVER_METRIC_KIND_GAUGE)),
+      answers_(metric(answers_family_, "release", release)),
+      age_(metric(age_family_, "release", release)) {
   for (const char* stage : {"feature_lookup", "retrieval", "ranker", "cold_start"}) {
     skipped_.emplace(stage, metric(skipped_family_, "stage", stage));
   }
@@ -42,6 +45,10 @@ void AnswerMetrics::count(const Answer& answer) const {
   for (const auto& [stage, reason] : answer.skipped) {
     checked(TRITONSERVER_MetricIncrement(skipped_.at(stage).get(), 1));
   }
+}
+
+void AnswerMetrics::set_item_state_age(double seconds) const {
+  checked(TRITONSERVER_MetricSet(age_.get(), seconds));
 }
 
 StageMetrics::StageMetrics()

@@ -24,9 +24,12 @@ class AnswerMetrics {
 
   void count(const Answer& answer) const;
 
+  /// Seconds since states of items were looked at.
+  void set_item_state_age(double seconds) const;
+
  private:
-  MetricFamily answers_family_, skipped_family_;  ///< outlive their metrics
-  Metric answers_;
+  MetricFamily answers_family_, skipped_family_, age_family_;  ///< outlive their metrics
+  Metric answers_, age_;
   std::map<std::string, Metric> skipped_;
 };
 

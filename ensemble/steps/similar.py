@@ -60,12 +60,14 @@ class SimilarItems:
         )
         return envelope if item else envelope.with_skipped("retrieval", "no item of the release has this id")
 
-    def __call__(self, requests: Sequence[SimilarRequest], envelopes: Sequence[Envelope]) -> list[SimilarAnswer]:
+    def __call__(
+        self, requests: Sequence[SimilarRequest], envelopes: Sequence[Envelope], only_trending: bool = False
+    ) -> list[SimilarAnswer]:
         """Answers of ``b`` requests; a loop over them."""
         nobody = np.zeros((len(envelopes), self._tables.items), bool)
         blocked = blocked_items(envelopes, nobody, self._tables, self._popularity)
         return [
-            self._answer(envelope, self._lookup.codes([request.item_id]), mask)
+            self._answer(envelope, () if only_trending else self._lookup.codes([request.item_id]), mask)
             for request, envelope, mask in zip(requests, envelopes, blocked)
         ]
 

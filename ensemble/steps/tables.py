@@ -68,6 +68,7 @@ class Tables:
         item_ids: object ``[n + 3]``, "" in the first three.
         item_codes: column -> int64 ``[n + 3]``.
         item_numeric: float32 ``[n + 3, numeric columns]``, standardised, 0 where unknown.
+        item_price: float64 ``[n + 3]``, as it is, NaN where unknown.
         shelves: what may be listed; the one thing here that changes.
     """
 
@@ -78,6 +79,7 @@ class Tables:
     item_ids: np.ndarray
     item_codes: Mapping[str, np.ndarray]
     item_numeric: np.ndarray
+    item_price: np.ndarray
     shelves: Shelves
     buckets: Buckets
     first_takes: Buckets
@@ -137,6 +139,7 @@ def load(release: Release) -> Tables:
         item_ids=item_ids,
         item_codes=item_codes,
         item_numeric=items["numeric"],
+        item_price=items["price"],
         shelves=Shelves(release.features, release.serve, vocabularies, item_codes, items["price"]),
         buckets=buckets,
         first_takes=_first_takes(release),
