@@ -47,6 +47,8 @@ class Chain {
 
   /// What may be listed, for whoever hears of it.
   Shelves& shelves() { return shelves_; }
+  const Tables& tables() const { return tables_; }
+  Popularity& popularity() { return popularity_; }
 
   /// Answers of a batch, in its order.
   std::vector<Answer> answer(const std::vector<Asked>& asked, OnlineStore& store) const;

@@ -5,6 +5,7 @@
 
 #include "chain.h"
 #include "error.h"
+#include "live_buckets.h"
 #include "live_items.h"
 #include "stages.h"
 #include "triton_api.h"
@@ -62,8 +63,10 @@ struct Model {
       : redis(settings.redis),
         chain(settings.release, settings.onnxruntime, settings.plan, settings.variant),
         metrics(chain.release().id),
-        live(settings.redis, chain.shelves()) {
+        live(settings.redis, chain.shelves()),
+        live_buckets(settings.redis, chain.tables(), chain.popularity()) {
     live.start();
+    live_buckets.start();
   }
 
   std::string redis;
@@ -71,6 +74,7 @@ struct Model {
   AnswerMetrics metrics;
   StageMetrics stages;
   LiveItems live;
+  LiveBuckets live_buckets;
 };
 
 struct Instance {
