@@ -58,7 +58,7 @@ std::vector<double> ColdStart::personal(const Passage& passage, const Column& tw
   return mixed;
 }
 
-ColdStart::Listed ColdStart::listed(const Passage& passage, const std::vector<double>& trending) const {
+Listed ColdStart::listed(const Passage& passage, const std::vector<double>& trending) const {
   const Candidates& found = passage.candidates;
   const ServeSettings& settings = tables_.serve;
   double weight = trust(static_cast<double>(passage.envelope.evidence), blend_.evidence_half);
