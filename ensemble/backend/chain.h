@@ -55,6 +55,8 @@ class Chain {
 
   /// What may be listed, for whoever hears of it.
   Shelves& shelves() { return shelves_; }
+  const Tables& tables() const { return tables_; }
+  Popularity& popularity() { return popularity_; }
 
   /// Answers of a batch, in its order.
   /// `at` is told which step is under way.

@@ -6,6 +6,7 @@
 #include "budget.h"
 #include "chain.h"
 #include "error.h"
+#include "live_buckets.h"
 #include "live_items.h"
 #include "stages.h"
 #include "triton_api.h"
@@ -64,8 +65,10 @@ struct Model {
       : redis(settings.redis),
         chain(settings.release, settings.onnxruntime, settings.plan, settings.variant, settings.fault),
         metrics(chain.release().id),
-        live(settings.redis, chain.shelves()) {
+        live(settings.redis, chain.shelves()),
+        live_buckets(settings.redis, chain.tables(), chain.popularity()) {
     live.start();
+    live_buckets.start();
   }
 
   std::string redis;
@@ -74,6 +77,7 @@ struct Model {
   StageMetrics stages;
   HungThreads hung;
   LiveItems live;
+  LiveBuckets live_buckets;
 };
 
 /// Triton holds one, and so does every thread that still works for it.
