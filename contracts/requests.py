@@ -140,8 +140,30 @@ class Answer:
 
     def to_json(self) -> bytes:
         """The body of the HTTP answer; a score that is no number is a ValueError, for JSON cannot say it."""
-        document = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+        return _json(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class SimilarAnswer:
+    """What is answered to a ``SimilarRequest``: an ``Answer`` with the item in the place of the user.
+
+    Attributes:
+        feature_age_ms: -1, for no user's features are looked at.
+    """
+
+    request_id: str
+    item_id: str
+    item_ids: tuple[str, ...]
+    scores: tuple[float, ...]
+    sources: tuple[str, ...]
+    release: str
+    variant: str
+    feature_age_ms: int = -1
+    skipped: tuple[Mapping[str, str], ...] = ()
+
+    def to_json(self) -> bytes:
+        """As ``Answer.to_json``."""
+        return _json(self)
 
 
 def batch_json(answers: Sequence[Answer | str]) -> bytes:
@@ -248,6 +270,11 @@ def _filter(raw: object) -> CandidateFilter:
 
 def _names(kind: type) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind))
+
+
+def _json(answer: Answer | SimilarAnswer) -> bytes:
+    document = {field.name: getattr(answer, field.name) for field in dataclasses.fields(answer)}
+    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _document(held: Any) -> dict[str, Any]:

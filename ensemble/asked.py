@@ -12,7 +12,7 @@ import numpy as np
 
 from contracts.errors import RequestError
 from contracts.requests import Answer, Request, batch_json, check_request, parse_body
-from contracts.tensors import TYPED_REQUEST
+from contracts.tensors import TYPED_REQUEST, TensorSpec
 from ensemble.steps.envelope import Envelope
 
 #: In the place of an element of a batch that was refused: nobody's request, which is answered and not sent.
@@ -66,13 +66,18 @@ def typed(tensors: Mapping[str, np.ndarray]) -> list[Request]:
     """
     if not {"user_id", "anonymous_id"} & {*tensors}:
         raise RequestError("user_id", "expected a non-empty string, got none")
+    return [check_request(document) for document in documents(tensors, TYPED_REQUEST)]
+
+
+def documents(tensors: Mapping[str, np.ndarray], specs: Sequence[TensorSpec]) -> list[dict[str, Any]]:
+    """Typed tensors, each ``[b, 1]``, as the fields of ``b`` requests; those that are absent are left out."""
     columns = {
         spec.name: [_text(value, spec.name) for value in column] if spec.dtype == "STRING" else column.tolist()
-        for spec in TYPED_REQUEST
+        for spec in specs
         if spec.name in tensors
         for column in [tensors[spec.name][:, 0]]
     }
-    return [check_request(dict(zip(columns, values))) for values in zip(*columns.values())]
+    return [dict(zip(columns, values)) for values in zip(*columns.values())]
 
 
 def responses(envelopes: Sequence[Envelope], answers: Sequence[Answer]) -> list[bytes]:

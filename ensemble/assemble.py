@@ -19,7 +19,8 @@ from contracts.artifacts import Zones, exists, read_json, read_manifest, write_j
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, query_columns, standardised
-from ensemble import twin
+from contracts.item_state import PRICE
+from ensemble import trees, twin
 from ensemble.steps import graphs, sources
 from ensemble.steps.release import DOCUMENT
 from ensemble.steps.tables import BUCKETS, COVISITS, FIRST_TAKES, ITEMS, VOCABULARY
@@ -80,8 +81,11 @@ def write_retrieval(folder: Path, source: str) -> None:
 
 
 def write_ranker(folder: Path, source: str) -> None:
-    """The ranker's graph."""
-    _write(folder / graphs.RANKER, _read(f"{source}/{Path(graphs.RANKER).name}"))
+    """The ranker's graph; where it is nothing but trees, they are there as arrays too."""
+    graph = _read(f"{source}/{Path(graphs.RANKER).name}")
+    _write(folder / graphs.RANKER, graph)
+    if held := trees.arrays(graph):
+        _write_arrays(folder / trees.FILE, **held)
 
 
 def write_document(
@@ -106,17 +110,17 @@ def write_document(
 def checksums(folder: Path) -> dict[str, dict[str, Any]]:
     """Path within the folder -> size and sha256 of every file below it but ``release.json``."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / DOCUMENT)
-    return {
-        path.relative_to(folder).as_posix(): {
-            "bytes": path.stat().st_size,
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        }
-        for path in files
-    }
+    return {path.relative_to(folder).as_posix(): checksum(path) for path in files}
+
+
+def checksum(path: Path) -> dict[str, Any]:
+    """Size and sha256 of one file."""
+    with path.open("rb") as file:
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def _item_columns(config: Config, items: Mapping[str, list], encodings: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Codes and standardised numbers by item code; pad, null and out of vocabulary stand for themselves."""
+    """Codes, standardised numbers and raw prices by item code; pad, null and out of vocabulary stand for themselves."""
     attributes = config.features.item_categorical
     codes = np.zeros((len(items["item_id"]) + FIRST_VALUE, len(attributes)), np.int64)
     for i, name in enumerate(attributes):
@@ -124,7 +128,10 @@ def _item_columns(config: Config, items: Mapping[str, list], encodings: Mapping[
     numeric = np.zeros((len(items["item_id"]) + FIRST_VALUE, len(config.features.item_numeric)), np.float32)
     for i, name in enumerate(config.features.item_numeric):
         numeric[FIRST_VALUE:, i] = standardised(np.array(items[name], np.float64), encodings[name])
-    return {"codes": codes, "numeric": numeric}
+    price = np.full(len(codes), np.nan)
+    if PRICE in config.features.item_numeric:
+        price[FIRST_VALUE:] = np.array(items[PRICE], np.float64)
+    return {"codes": codes, "numeric": numeric, "price": price}
 
 
 def _read(url: str) -> bytes:

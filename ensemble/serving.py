@@ -16,7 +16,7 @@ import numpy as np
 
 from contracts.errors import StackError
 from contracts.features import SOURCES
-from contracts.requests import Answer
+from contracts.requests import Answer, SimilarAnswer
 from ensemble import asked
 from ensemble.asked import Asked
 from ensemble.steps.arrays import Candidates, Query
@@ -59,7 +59,7 @@ class LookupStep:
         Raises:
             RequestError: when one of them breaks the contract.
         """
-        return {"asked": _objects(asked.read(tensors))}
+        return {"asked": objects(asked.read(tensors))}
 
     def run(self, batch: Tensors) -> Tensors:
         """Envelopes and queries; without the online store users are unknown, and the envelope says so."""
@@ -73,7 +73,7 @@ class LookupStep:
 
     def degrade(self, batch: Tensors, error: Exception) -> Tensors:
         """Everybody is a user never seen."""
-        return self._encoded(list(batch["asked"]), [[StackError(_reason(error))]] * len(batch["asked"]))
+        return self._encoded(list(batch["asked"]), [[StackError(reason(error))]] * len(batch["asked"]))
 
     def _encoded(self, batch: Sequence[Asked], read: Sequence[Sequence[Row | StackError]]) -> Tensors:
         """Args: the requests, and of each the rows that were read, or why one could not be."""
@@ -85,7 +85,7 @@ class LookupStep:
             instant = started
             if one.golden is not None:
                 row, instant = row if failures else one.golden["row"], one.golden["as_of"]
-            envelope = self._lookup.envelope(one.request, row, instant, started, self._variant)
+            envelope = self._lookup.envelope(one.request, row, instant, started, self._variant, one.golden is not None)
             if failures:
                 envelope = envelope.with_skipped("feature_lookup", failures[0])
             rows.append(row)
@@ -192,31 +192,35 @@ class ColdStartStep:
         return self._answered_by(envelopes, query, candidates, np.full(ids.shape, np.nan))
 
     def finish(self, outputs: Tensors) -> Tensors:
-        """One Triton request's answers as tensors, as wide as its longest: shorter ones end in "" and 0."""
+        """One Triton request's answers as tensors."""
         answers, envelopes = list[Answer](outputs["answers"]), list[Envelope](outputs["envelopes"])
         for answer, envelope in zip(answers, envelopes):
             if not envelope.refusal:
                 self._answered(answer)
-        width = max(len(answer.item_ids) for answer in answers)
-        return {
-            "item_ids": _texts([answer.item_ids for answer in answers], width),
-            "scores": np.array(
-                [(*answer.scores, *[0.0] * (width - len(answer.scores))) for answer in answers], np.float32
-            ),
-            "sources": _texts([answer.sources for answer in answers], width),
-            "release": _texts([(answer.release,) for answer in answers], 1),
-            "response": _column(asked.responses(envelopes, answers)),
-        }
+        return answer_tensors(answers, asked.responses(envelopes, answers))
 
     def _answered_by(self, envelopes: list[Envelope], *found: Any) -> Tensors:
-        return {"answers": _objects(self._cold_start(envelopes, *found)), "envelopes": _objects(envelopes)}
+        return {"answers": objects(self._cold_start(envelopes, *found)), "envelopes": objects(envelopes)}
+
+
+def answer_tensors(answers: Sequence[Answer | SimilarAnswer], responses: list[bytes]) -> Tensors:
+    """Answers as the model's tensors, as wide as the longest: shorter ones end in "" and 0."""
+    # A tensor without elements would be none, so an empty list ends at once.
+    width = max(1, *(len(answer.item_ids) for answer in answers))
+    return {
+        "item_ids": _texts([answer.item_ids for answer in answers], width),
+        "scores": np.array([(*answer.scores, *[0.0] * (width - len(answer.scores))) for answer in answers], np.float32),
+        "sources": _texts([answer.sources for answer in answers], width),
+        "release": _texts([(answer.release,) for answer in answers], 1),
+        "response": _column(responses),
+    }
 
 
 def _skipped(batch: Tensors, stage: str, error: Exception) -> list[Envelope]:
-    return [envelope.with_skipped(stage, _reason(error)) for envelope in _unpacked(batch)]
+    return [envelope.with_skipped(stage, reason(error)) for envelope in _unpacked(batch)]
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """What an answer says of an error: enough to look for it in the log, and never a page of it."""
     return f"{type(error).__name__}: {error}"[:200]
 
@@ -229,7 +233,7 @@ def _unpacked(batch: Tensors) -> list[Envelope]:
     return [Envelope.from_bytes(data) for data in batch["envelope"][:, 0]]
 
 
-def _objects(values: Sequence[object]) -> np.ndarray:
+def objects(values: Sequence[object]) -> np.ndarray:
     """Object ``[b]``; numpy would take a sequence apart."""
     held = np.empty(len(values), object)
     held[:] = values
@@ -237,7 +241,7 @@ def _objects(values: Sequence[object]) -> np.ndarray:
 
 
 def _column(values: list[bytes]) -> np.ndarray:
-    return _objects(values).reshape(-1, 1)
+    return objects(values).reshape(-1, 1)
 
 
 def _texts(rows: Sequence[Sequence[str]], width: int) -> np.ndarray:

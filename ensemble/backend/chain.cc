@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "error.h"
+#include "stages.h"
 
 namespace trireme {
 namespace {
@@ -36,9 +37,11 @@ std::int64_t now_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(since_epoch).count();
 }
 
-Chain::Chain(const std::string& release, const std::string& onnxruntime, const std::string& plan, std::string variant)
+Chain::Chain(const std::string& release, const std::string& onnxruntime, const std::string& plan, std::string variant,
+             std::string fault)
     : release_(release),
       tables_(release_),
+      shelves_(tables_),
       popularity_(tables_, tables_.buckets),
       novelty_(tables_, tables_.first_takes),
       covisits_(tables_, popularity_),
@@ -46,10 +49,12 @@ Chain::Chain(const std::string& release, const std::string& onnxruntime, const s
       signals_(popularity_),
       onnx_(std::make_shared<OnnxLibrary>(onnxruntime)),
       retrieval_(tables_, popularity_, covisits_, signals_, release_, onnx_),
-      features_(tables_, popularity_, novelty_, covisits_, signals_, release_.derived),
+      features_(tables_, popularity_, novelty_, covisits_, release_.derived),
       ranker_(features_, release_, onnx_),
-      cold_start_(tables_, popularity_, signals_, release_.blend),
-      variant_(std::move(variant)) {
+      cold_start_(tables_, popularity_, release_.blend, retrieval_.all_sources().items()),
+      similar_(tables_, popularity_, covisits_, retrieval_.all_sources()),
+      variant_(std::move(variant)),
+      faults_(std::move(fault)) {
   const std::map<std::string, Step> known = {{"retrieval", [this](const Batch& batch) { retrieval_(batch); }},
                                              {"ranker", [this](const Batch& batch) { ranker_(batch); }}};
   std::istringstream words(plan);
@@ -65,14 +70,37 @@ Chain::Chain(const std::string& release, const std::string& onnxruntime, const s
   }
 }
 
-std::vector<Answer> Chain::answer(const std::vector<Asked>& asked, OnlineStore& store) const {
+std::vector<Answer> Chain::answer(const std::vector<Asked>& asked, OnlineStore& store,
+                                  std::atomic<const char*>* at) const {
+  auto is_similar = [](const Asked& one) { return one.similar.has_value(); };
+  if (std::none_of(asked.begin(), asked.end(), is_similar)) return recommended(asked, store, at);
+  std::vector<Asked> users;
+  std::remove_copy_if(asked.begin(), asked.end(), std::back_inserter(users), is_similar);
+  auto of_users = recommended(users, store, at);
+  auto next = of_users.begin();
+  std::vector<Answer> answers;
+  for (const Asked& one : asked) {
+    if (!one.similar) {
+      answers.push_back(std::move(*next++));
+      continue;
+    }
+    auto as_of = one.golden ? one.golden->as_of : now_ms();
+    answers.push_back(similar_(*one.similar, lookup_, shelves_, as_of, one.golden.has_value(), variant_));
+  }
+  return answers;
+}
+
+std::vector<Answer> Chain::recommended(const std::vector<Asked>& asked, OnlineStore& store,
+                                       std::atomic<const char*>* at) const {
   auto passages = look_up(asked, store);
   Batch batch;
   for (Passage& passage : passages) batch.push_back(&passage);
   for (const auto& [stage, step] : between_) {
+    if (at) *at = stage.c_str();  // outlives everything: it is the plan's
     run(stage, step, batch);
     for (Passage* passage : batch) passage->ranked.resize(passage->candidates.ids.size(), std::nanf(""));
   }
+  if (at) *at = "cold_start";
   std::vector<Answer> answers;
   for (Passage& passage : passages) answers.push_back(answered(passage));
   return answers;
@@ -84,10 +112,15 @@ std::vector<Passage> Chain::look_up(const std::vector<Asked>& asked, OnlineStore
   for (const Asked& one : asked) std::ranges::move(one.ids(), std::back_inserter(ids));
   std::vector<Read> read;
   try {
-    if (!ids.empty()) read = store.read(ids);
+    if (!ids.empty()) {
+      During reading(Stage::store);
+      faults_.strike("feature_lookup");
+      read = store.read(ids);
+    }
   } catch (const StoreError& error) {
     read.assign(ids.size(), Read(error.what()));
   }
+  During encoding(Stage::lookup);
   auto started = now_ms();
   std::span<const Read> left = read;
   std::vector<Passage> passages;
@@ -101,8 +134,9 @@ std::vector<Passage> Chain::look_up(const std::vector<Asked>& asked, OnlineStore
 
 Passage Chain::encoded(const Asked& asked, std::span<const Read> read, std::int64_t started) const {
   auto as_of = asked.golden ? asked.golden->as_of : started;
+  auto shelf = asked.golden ? shelves_.recorded() : shelves_.now();
   auto of_row = [&](const Row& row) {
-    Passage passage{lookup_.envelope(asked.request, row, as_of, started, variant_), {}, {}, {}};
+    Passage passage{lookup_.envelope(asked.request, row, as_of, started, variant_), {}, {}, {}, shelf};
     passage.query = lookup_.query(passage.envelope, row);
     return passage;
   };
@@ -127,6 +161,39 @@ Passage Chain::encoded(const Asked& asked, std::span<const Read> read, std::int6
   return passage;
 }
 
+/// A user never seen, because a stage could not do its part.
+Passage Chain::unknown(const Asked& asked, const std::string& stage, const std::string& reason,
+                       std::int64_t started) const {
+  auto as_of = asked.golden ? asked.golden->as_of : started;
+  auto shelf = asked.golden ? shelves_.recorded() : shelves_.now();
+  const Row& row = lookup_.unknown_row();
+  Passage passage{lookup_.envelope(asked.request, row, as_of, started, variant_), {}, {}, {}, shelf};
+  passage.query = lookup_.query(passage.envelope, row);
+  skip(passage, stage, reason);
+  return passage;
+}
+
+std::vector<Answer> Chain::degraded(const std::vector<Asked>& asked, const std::string& stage,
+                                    const std::string& reason) const {
+  auto started = now_ms();
+  std::vector<Answer> answers;
+  for (const Asked& one : asked) {
+    if (!one.similar) {
+      auto passage = unknown(one, stage, reason, started);
+      answers.push_back(answered(passage));
+      continue;
+    }
+    auto of_nothing = *one.similar;  // an item that is not known is answered by trending
+    of_nothing.item_id.clear();
+    auto as_of = one.golden ? one.golden->as_of : started;
+    auto answer = similar_(of_nothing, lookup_, shelves_, as_of, one.golden.has_value(), variant_);
+    answer.user_id = one.similar->item_id;
+    answer.skipped.emplace_back(stage, reason);
+    answers.push_back(std::move(answer));
+  }
+  return answers;
+}
+
 /// A step for those of a batch that have time left; when it fails for all together, for each alone.
 void Chain::run(const std::string& stage, const Step& step, const Batch& batch) const {
   Batch due;
@@ -141,6 +208,7 @@ void Chain::run(const std::string& stage, const Step& step, const Batch& batch) 
   }
   if (due.empty()) return;
   try {
+    faults_.strike(stage);
     step(due);
     return;
   } catch (const std::exception& error) {
@@ -148,6 +216,7 @@ void Chain::run(const std::string& stage, const Step& step, const Batch& batch) 
   }
   for (Passage* passage : due) {
     try {
+      faults_.strike(stage);
       step({passage});
     } catch (const std::exception& error) {
       skip(*passage, stage, reason_of(error));
@@ -157,7 +226,9 @@ void Chain::run(const std::string& stage, const Step& step, const Batch& batch) 
 
 /// The answer; trending when it cannot be made of what the steps before have found.
 Answer Chain::answered(Passage& passage) const {
+  During blending(Stage::blend);
   try {
+    faults_.strike("cold_start");
     return cold_start_(passage);
   } catch (const std::exception& error) {
     skip(passage, "cold_start", reason_of(error));

@@ -4,8 +4,11 @@
 
 #include "chain.h"
 #include "error.h"
+#include "live_buckets.h"
+#include "live_items.h"
 #include "merge.h"
 #include "row_json.h"
+#include "stages.h"
 #include "text.h"
 
 namespace {
@@ -76,24 +79,54 @@ Json decoded(const Json& asked) {
 struct Loaded {
   explicit Loaded(const Json& asked)
       : chain(asked.at("release"), asked.at("onnxruntime"), asked.at("plan"), asked.value("variant", "")),
+        live(asked.value("redis", "127.0.0.1:1"), chain.shelves()),
+        live_buckets(asked.value("redis", "127.0.0.1:1"), chain.tables(), chain.popularity()),
         store(asked.value("redis", "127.0.0.1:1"), chain.release().derived.layout) {}
 
   Chain chain;
+  LiveItems live;
+  LiveBuckets live_buckets;
   OnlineStore store;
 };
 
 std::unique_ptr<Loaded> loaded;
 
-Json answered(const Json& asked) {
+std::vector<Asked> batch_of(const Json& asked) {
   std::vector<Asked> batch;
   for (const Json& one : asked.at("requests")) {
-    Asked next{parse_request(bytes_of(one.at("body"))), {}};
+    Asked next;
+    if (one.value("similar", false)) {
+      next.similar = parse_similar(bytes_of(one.at("body")));
+    } else {
+      next.request = parse_request(bytes_of(one.at("body")));
+    }
     const Layout& layout = loaded->chain.release().derived.layout;
     if (one.contains("golden_row")) next.golden = golden_row(layout, one["golden_row"].get<std::string>());
     batch.push_back(std::move(next));
   }
+  return batch;
+}
+
+Json answered(const Json& asked) {
   Json out = Json::array();
-  for (const Answer& answer : loaded->chain.answer(batch, loaded->store)) out.push_back(Json::parse(answer.to_json()));
+  for (const Answer& answer : loaded->chain.answer(batch_of(asked), loaded->store)) {
+    out.push_back(Json::parse(answer.to_json()));
+  }
+  return out;
+}
+
+/// Nanoseconds by stage, of the wall and of the CPU, that a batch's answers take when they are made so many times.
+Json spent(const Json& asked) {
+  auto batch = batch_of(asked);
+  Account account(true);
+  for (int i = 0; i < asked.at("times"); ++i) {
+    auto answers = loaded->chain.answer(batch, loaded->store);
+    During writing(Stage::write);
+    for (const Answer& answer : answers) answer.to_json();
+  }
+  account.turn(Stage::other);
+  Json out;
+  for (std::size_t i = 0; i < stage_count; ++i) out[stage_names[i]] = {account.wall()[i], account.cpu()[i]};
   return out;
 }
 
@@ -116,7 +149,10 @@ Json called(const Json& asked) {
   if (call == "decode") return decoded(asked);
   if (call == "load") return loaded = std::make_unique<Loaded>(asked), true;
   if (call == "answer") return answered(asked);
+  if (call == "spent") return spent(asked);
+  if (call == "look") return loaded->live.look(), true;
   if (call == "merge") return merged(asked);
+  if (call == "look_at_buckets") return loaded->live_buckets.look(asked.at("now_ms")), true;
   if (call == "repr_number") return repr_number(asked.at("value"));
   throw std::invalid_argument("no such call: " + call);
 }

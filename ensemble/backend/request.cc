@@ -74,7 +74,10 @@ Body parse_body(std::string_view body) {
 }
 
 SimilarRequest parse_similar(std::string_view body) {
-  Json raw = document_of(body);
+  return check_similar(document_of(body));
+}
+
+SimilarRequest check_similar(const Json& raw) {
   Fields fields(raw, similar_fields, "a request for similar items");
   SimilarRequest out;
   out.item_id = fields.text("item_id", true);

@@ -58,6 +58,7 @@ SimilarRequest parse_similar(std::string_view body);
 
 /// Check the values of typed tensors, by name.
 Request check_typed(const nlohmann::json& raw);
+SimilarRequest check_similar(const nlohmann::json& raw);
 
 /// A text of a typed tensor; a RequestError when it is no UTF-8.
 std::string decoded(std::string_view bytes, const char* field);

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "contracts.h"
+#include "stages.h"
 
 namespace trireme {
 namespace {
@@ -27,13 +28,21 @@ void set_scores(Candidates& found, const std::array<SourceScores, std::size(sour
   }
 }
 
+template <class Number>
+void reorder(std::vector<Number>& numbers, const std::vector<std::size_t>& order) {
+  std::vector<Number> out;
+  out.reserve(order.size());
+  for (auto place : order) out.push_back(numbers[place]);
+  numbers = std::move(out);
+}
+
 }  // namespace
 
 Mask blocked_items(const Tables& tables, const Popularity& popularity, const Passage& passage) {
-  Mask blocked(tables.items);
+  Mask blocked = passage.shelf->blocked(passage.envelope.filter);
   if (popularity.live()) {
     Vector appeared = popularity.appeared(passage.envelope.as_of);
-    std::transform(appeared->begin(), appeared->end(), blocked.begin(), [](double there) { return there == 0; });
+    for (std::size_t i = 0; i < blocked.size(); ++i) blocked[i] |= (*appeared)[i] == 0;
   }
   if (tables.serve.exclude_seen) {
     for (auto code : passage.query.seen_items) blocked[code - first_value] = 1;
@@ -61,9 +70,7 @@ Retrieval::Retrieval(const Tables& tables, const Popularity& popularity, const C
       covisits_(covisits),
       signals_(signals),
       sources_(release, tables.items, onnx),
-      weights_(release.blend.signals) {
-  signals_.check(weights_);
-}
+      weights_(Signals::weights(release.blend.signals)) {}
 
 void Retrieval::operator()(const Batch& batch) const {
   auto scores = sources_(batch);
@@ -71,6 +78,7 @@ void Retrieval::operator()(const Batch& batch) const {
 }
 
 Mask Retrieval::chosen(const Passage& passage, const Scores& scores) const {
+  During choosing(Stage::top_k);
   const ServeSettings& settings = tables_.serve;
   const Envelope& envelope = passage.envelope;
   Mask blocked = blocked_items(tables_, popularity_, passage), out(tables_.items);
@@ -108,19 +116,21 @@ void Retrieval::choose_session(const Passage& passage, const Mask& blocked, std:
 
 /// The chosen items, ordered by the merged score; of equals the smaller code is first.
 void Retrieval::merge(Passage& passage, const Mask& chosen, const Scores& scores) const {
+  During merging(Stage::merge);
   Candidates& found = passage.candidates;
   found = {};
   for (std::size_t i = 0; i < chosen.size(); ++i) {
     if (chosen[i]) found.ids.push_back(static_cast<std::int32_t>(i) + first_value);
   }
   set_scores(found, scores);
-  auto merged = signals_.sum(passage, weights_);
+  signals_(passage);
+  auto merged = Signals::sum(found, weights_);
   std::vector<std::size_t> order(merged.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return merged[a] > merged[b]; });
-  auto codes = found.ids;
-  for (std::size_t i = 0; i < order.size(); ++i) found.ids[i] = codes[order[i]];
-  set_scores(found, scores);
+  reorder(found.ids, order);
+  for (auto& source : found.scores) reorder(source, order);
+  for (auto& signal : found.signals) reorder(signal, order);
 }
 
 }  // namespace trireme

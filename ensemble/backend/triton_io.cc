@@ -65,13 +65,8 @@ std::vector<Number> numbers(const Input& input, const std::string& name) {
   return out;
 }
 
-/// The requests of typed tensors; whatever is no golden row is a field of a request.
-std::vector<Request> typed(const Inputs& inputs) {
-  auto users = inputs.find("user_id"), anonymous = inputs.find("anonymous_id");
-  if (users == inputs.end() && anonymous == inputs.end()) {
-    throw RequestError("user_id", "expected a non-empty string, got none");
-  }
-  std::size_t rows = (users == inputs.end() ? anonymous : users)->second.rows;
+/// The requests of typed tensors, `rows` of them; whatever is no golden row is a field of a request.
+std::vector<nlohmann::json> typed(const Inputs& inputs, std::size_t rows) {
   std::vector<nlohmann::json> raw(rows, nlohmann::json::object());
   for (const auto& [name, input] : inputs) {
     if (name == "golden_row") continue;
@@ -86,9 +81,7 @@ std::vector<Request> typed(const Inputs& inputs) {
       if (!parts.empty()) raw[i][name] = parts[i];
     }
   }
-  std::vector<Request> out;
-  for (const auto& one : raw) out.push_back(check_typed(one));
-  return out;
+  return raw;
 }
 
 void add(Questions& out, Body body) {
@@ -100,6 +93,29 @@ void add(Questions& out, Body body) {
     if (request) out.asked.push_back({std::move(*request), {}});
   }
   out.bodies.push_back(std::move(refusals));
+}
+
+void add(Questions& out, SimilarRequest request) {
+  out.asked.push_back({{}, {}, std::move(request)});
+  out.bodies.emplace_back();
+}
+
+/// What is asked: bodies of either kind, or typed tensors of either kind.
+Questions asked_of(const Inputs& inputs) {
+  Questions out;
+  if (auto bodies = inputs.find("request"); bodies != inputs.end()) {
+    for (const std::string& body : texts(bodies->second, "request")) add(out, parse_body(body));
+  } else if (bodies = inputs.find("similar_request"); bodies != inputs.end()) {
+    for (const std::string& body : texts(bodies->second, "similar_request")) add(out, parse_similar(body));
+  } else if (auto items = inputs.find("item_id"); items != inputs.end()) {
+    for (const auto& raw : typed(inputs, items->second.rows)) add(out, check_similar(raw));
+  } else {
+    auto users = inputs.find("user_id");
+    if (users == inputs.end()) users = inputs.find("anonymous_id");
+    if (users == inputs.end()) throw RequestError("user_id", "expected a non-empty string, got none");
+    for (const auto& raw : typed(inputs, users->second.rows)) add(out, Body{false, {check_typed(raw)}});
+  }
+  return out;
 }
 
 /// Bytes of a tensor of texts.
@@ -130,7 +146,7 @@ Output responses(std::span<const Answer> answers, const std::vector<Refusals>& b
 
 Output output_of(const std::string& name, std::span<const Answer> answers, const std::vector<Refusals>& bodies) {
   if (name == "response") return responses(answers, bodies);
-  std::size_t width = 0;
+  std::size_t width = 1;  // a tensor without elements would be none
   for (const Answer& answer : answers) width = std::max(width, answer.item_ids.size());
   Output out;
   out.rows = answers.size();
@@ -177,12 +193,7 @@ Questions read(TRITONBACKEND_Request* request, const Layout& layout) {
     Input held = input_of(input, name);
     inputs.emplace(name, std::move(held));
   }
-  Questions out;
-  if (auto bodies = inputs.find("request"); bodies != inputs.end()) {
-    for (const std::string& body : texts(bodies->second, "request")) add(out, parse_body(body));
-  } else {
-    for (Request& one : typed(inputs)) add(out, {false, {std::move(one)}});
-  }
+  Questions out = asked_of(inputs);
   if (auto golden = inputs.find("golden_row"); golden != inputs.end()) {
     auto rows = texts(golden->second, "golden_row");
     if (rows.size() != out.asked.size()) throw RequestError("golden_row", "expected a row for every request");

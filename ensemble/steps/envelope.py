@@ -16,6 +16,12 @@ class Envelope:
     Attributes:
         region: of the request, else the user's home region; "" is all regions.
         excluded: item codes that must not be answered.
+        categories: codes of the only categories that may be answered; None: all.
+        price_min: the least price that may be answered; None: any, and unknown ones.
+        price_max: the greatest.
+        available: whether only what is there may be answered.
+        diversity: how unlike the items of the list are to be, from 0 to 1.
+        recorded: whether the request brought its row along: live states of items are not for it.
         as_of: the instant for which features and trends hold, ms.
         deadline: wall clock by which a step must have started, ms.
         evidence: the user's interactions ever.
@@ -32,6 +38,12 @@ class Envelope:
     k: int = DEFAULT_K
     region: str = ""
     excluded: tuple[int, ...] = ()
+    categories: tuple[int, ...] | None = None
+    price_min: float | None = None
+    price_max: float | None = None
+    available: bool = True
+    diversity: float = 0.0
+    recorded: bool = False
     request_id: str = ""
     evidence: int = 0
     session_dwell_ms: int = 0
@@ -54,6 +66,7 @@ class Envelope:
         """The inverse of ``to_bytes``."""
         raw = json.loads(data)
         raw["excluded"] = tuple(raw["excluded"])
+        raw["categories"] = None if raw["categories"] is None else tuple(raw["categories"])
         raw["skipped"] = tuple((stage, reason) for stage, reason in raw["skipped"])
         return cls(**raw)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from contracts import live_files
+from contracts import item_state, live_files
 from contracts.buckets import bucket_of
 from contracts.config import load
 from contracts.errors import ArtifactError
@@ -22,7 +22,7 @@ from streaming.lake_writer import Buffer, write
 from streaming.online import FencedError, OnlineStore, Position
 from streaming.rebuild import is_current, make_current, rebuild
 from streaming.topics import Topic
-from tests.streaming.stack import CONFIG, DEPARTMENTS, NOW, Stack, assert_same_row, catalogue, click, dwell, moved
+from tests.streaming.stack import CONFIG, DEPARTMENTS, NOW, Stack, assert_same_row, catalogue, click, dwell, moved, said
 
 pytestmark = pytest.mark.integration
 
@@ -77,7 +77,7 @@ def test_history_and_live_files_become_rows_and_offsets(stack, store):
 def test_a_broker_that_forgot_costs_nothing_that_the_store_or_the_lake_knew(stack, store):
     before = make_current(store, stack.config, stack.zones, FIRST).position
     unwritten = click("u1", "only in the store", "i5", 1000)  # the broker died before the lake writer had it
-    batch, _ = updates.foldable([encode(unwritten)], catalogue())
+    batch, _, _ = updates.foldable([encode(unwritten)], catalogue())
     store.advance(before, {0: 1}, ["u1"], lambda held: updates.apply(held, batch, stack.config.features, {}))
     missed = [click("u1", "m1", "i7", 500), click("u4", "m2", "i8", 400)]  # written, and never processed
     live(stack, 0, 0, [unwritten, *missed])
@@ -126,7 +126,7 @@ def test_a_rebuild_replaces_the_counts_and_a_catching_up_adds_to_them(stack, sto
         made = rebuild(store, stack.config, stack.zones, FIRST)
         assert store.counts(far) == counted(h2, *new), "what is older than the overlap is the batch's"
         assert made.position.newest == {0: NOW - 3 * HOUR, 1: NOW - 3 * HOUR}
-    batch, _ = updates.foldable([encode(click("u3", "s1", "i1"))] * 2, catalogue(), [1, 1])
+    batch, _, _ = updates.foldable([encode(click("u3", "s1", "i1"))] * 2, catalogue(), [1, 1])
     after, _ = store.advance(
         made.position, {1: 2}, ["u3"], lambda held: updates.apply(held, batch, stack.config.features, {})
     )
@@ -203,6 +203,20 @@ def test_what_is_caught_up_is_counted_under_the_department_of_its_time(stack, st
     assert_same_row(stack.row("u9"), row(fold(log, stack.config.features), stack.config.features))
 
 
+def test_what_was_said_of_items_comes_back_from_the_lake_however_it_was_lost(stack, store):
+    make_current(store, stack.config, stack.zones, FIRST)
+    live(stack, 0, 0, [moved("i1", "m1", "wine", 15), said("i2", "m2", 20, available="false")])
+    live(stack, 1, 0, [said("i2", "m3", 10, price="2.5"), said("i1", "m0", 30, department="old")])
+    make_current(store, stack.config, stack.zones, SECOND)  # the broker forgot
+    wanted = {"i1": {"department": "wine"}, "i2": {"available": "false", "price": "2.5"}}
+    assert stack.items() == wanted
+    with stack.client() as client:
+        client.flushall()
+        client.hset(item_state.KEY, "i3", item_state.encode({"price": item_state.Said(1, "stale", "9")}))
+    rebuild(store, stack.config, stack.zones, SECOND)
+    assert stack.items() == wanted
+
+
 def test_states_of_another_version_are_made_anew(stack, store, monkeypatch):
     before = make_current(store, stack.config, stack.zones, FIRST).position
     monkeypatch.setattr(lake, "STATE_VERSION", 77)
@@ -229,7 +243,7 @@ def test_a_rebuild_that_was_killed_is_done_again(stack, store):
 
 def test_a_batch_of_someone_with_an_outdated_position_changes_nothing(stack, store):
     position = rebuild(store, stack.config, stack.zones, FIRST).position
-    batch, _ = updates.foldable([encode(click("u1", "n1"))], catalogue())
+    batch, _, _ = updates.foldable([encode(click("u1", "n1"))], catalogue())
 
     def change(held):
         return updates.apply(held, batch, stack.config.features, {})
@@ -244,7 +258,7 @@ def test_a_batch_of_someone_with_an_outdated_position_changes_nothing(stack, sto
 def test_a_batch_that_races_another_is_refused_at_the_last_moment(stack, store):
     position = rebuild(store, stack.config, stack.zones, FIRST).position
     rival = OnlineStore(stack.settings.redis_address, stack.config.features)
-    batch, _ = updates.foldable([encode(click("u1", "n1"))], catalogue())
+    batch, _, _ = updates.foldable([encode(click("u1", "n1"))], catalogue())
 
     def change(held):
         rival.finish(Position(position.incarnation, position.origin, {0: 77}), {})

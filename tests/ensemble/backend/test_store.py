@@ -200,10 +200,10 @@ def test_a_store_that_hangs_is_left_alone_for_a_while(core: Core, release: Relea
     with redis_that(hangs) as address:
         core.load(release, redis=address)
         started = time.monotonic()
-        reasons = [asked(core, "user-1")[0]["skipped"][0]["reason"] for _ in range(3)]
-        assert time.monotonic() - started < 0.5
-    assert reasons[0] == "online store did not answer within 0.1 s"
-    assert reasons[1:] == ["online store timed out a moment ago and was not asked"] * 2
+        reasons = [asked(core, "user-1")[0]["skipped"][0]["reason"] for _ in range(4)]
+        assert time.monotonic() - started < 0.6
+    assert reasons[:2] == ["online store did not answer within 0.1 s"] * 2  # the first may have been a hiccup
+    assert reasons[2:] == ["online store timed out a moment ago and was not asked"] * 2
 
 
 def test_nobody_there_is_said_at_once(serving: Core) -> None:
