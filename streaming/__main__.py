@@ -140,11 +140,13 @@ def _schemas(options: argparse.Namespace) -> dict[str, Any]:
     from streaming import schemas
 
     written = None
-    if options.check:
-        schemas.check()
-    else:
-        written = schemas.write()
-    return {"versions": schemas.versions(), "written": written.name if written else None}
+    for subject in schemas.SUBJECTS:
+        if options.check:
+            schemas.check(subject=subject)
+        else:
+            written = schemas.write(subject=subject) or written
+    versions = {f"{subject.record}s": schemas.versions(subject=subject) for subject in schemas.SUBJECTS}
+    return {"versions": versions, "written": written.name if written else None}
 
 
 def _loaded(options: argparse.Namespace) -> tuple[Config, Zones, StreamSettings]:
