@@ -1,9 +1,10 @@
 """What was shown: one record an answer, with the features as they were served, and its bytes.
 
 Serving writes a record after its answer; ``streaming`` publishes it to the topic of impressions, from which the lake
-keeps it and ``etl/impressions.py`` reads it. The bytes are Avro in the Confluent wire format (one zero byte, the schema's
-version as int32, the record), written by hand here and in ``ensemble/backend/impression.cc``: tables of numbers are
-``bytes`` of little-endian float32 or int32, which cost a copy to write and a view to read. Times are ms since the epoch.
+keeps it and ``etl/impressions.py`` reads it. The bytes are Avro in the Confluent wire format (one zero byte, the
+schema's version as int32, the record), written by hand here and in ``ensemble/backend/impression.cc``: tables of
+numbers are ``bytes`` of little-endian float32 or int32, which cost a copy to write and a view to read. Times are
+milliseconds since the epoch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Events and impressions as bytes: Avro in the Confluent wire format (a zero byte, the schema's id as int32, the record).
+"""Events and impressions as bytes: Avro in the Confluent wire format (a zero byte, the schema's id, the record).
 
 What is written is the schema of the contract. What is read is resolved from every version that the registry knows: the
 committed files, or a real registry that the environment names; the bytes differ in the id alone.
@@ -134,8 +134,8 @@ class ImpressionCodec(Reader):
             UndecodableError: saying what was wrong with it.
         """
         document = self._checked(self._files.document(data))
-        if data[:_HEADER.size] == _HEADER.pack(0, self._files.schema_id):
-            return document, _HEADER.pack(0, self.schema_id) + data[_HEADER.size:]
+        if data[: _HEADER.size] == _HEADER.pack(0, self._files.schema_id):
+            return document, _HEADER.pack(0, self.schema_id) + data[_HEADER.size :]
         # Of a server of other code: what it said, in the contract's words.
         buffer = io.BytesIO()
         buffer.write(_HEADER.pack(0, self.schema_id))

@@ -111,14 +111,18 @@ class Remote:
 
     def _check(self, document: dict[str, str]) -> None:
         """Refuse, with the registry's reasons, a schema that its newest version cannot be followed by."""
-        answer = self._ask("POST", f"/compatibility/subjects/{self._subject.name}/versions/latest?verbose=true", document)
+        answer = self._ask(
+            "POST", f"/compatibility/subjects/{self._subject.name}/versions/latest?verbose=true", document
+        )
         if answer is None:  # no version yet
             return
         if not isinstance(answer, dict) or "is_compatible" not in answer:
             raise self._error(f"did not say whether the schema of {self._subject.contract} is compatible")
         if not answer["is_compatible"]:
             reasons = "; ".join(map(str, answer.get("messages", []))) or "no reason given"
-            raise self._error(f"says that the schema of {self._subject.contract} cannot follow its newest one: {reasons}")
+            raise self._error(
+                f"says that the schema of {self._subject.contract} cannot follow its newest one: {reasons}"
+            )
 
     def _ask(self, method: str, path: str, document: dict[str, str] | None = None) -> Any:
         """The answer's document, or None where the registry says that there is none."""

@@ -109,9 +109,13 @@ def check(folder: Path = FOLDER, subject: Subject = EVENTS) -> None:
     """
     found = problems(folder, subject)
     if not found and not is_written(folder, subject):
-        newest = path(versions(folder, subject)[-1], folder, subject).name if versions(folder, subject) else "no version"
+        newest = (
+            path(versions(folder, subject)[-1], folder, subject).name if versions(folder, subject) else "no version"
+        )
         following = path(_next(folder, subject), folder, subject).name
-        found = [f"{newest} is not what {subject.contract} says: run `{COMMAND}`, which writes {following}, and commit it"]
+        found = [
+            f"{newest} is not what {subject.contract} says: run `{COMMAND}`, which writes {following}, and commit it"
+        ]
     if found:
         raise _refusal(found, subject)
 

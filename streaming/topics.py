@@ -18,11 +18,13 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 from kafka.structs import TopicPartition
 
 from contracts.errors import StackError
+from contracts.live_files import EVENTS, IMPRESSIONS
 from streaming.settings import StreamSettings
+
+__all__ = ["EVENTS", "IMPRESSIONS", "Topic", "consumer", "current", "ensure"]
 
 log = logging.getLogger(__name__)
 
-EVENTS, IMPRESSIONS = "events", "impressions"
 #: A broker on the same machine or network answers within milliseconds; a frozen one must not hold us longer than this.
 TIMEOUT_MS = 2000
 
@@ -67,9 +69,7 @@ def current(settings: StreamSettings, name: str = EVENTS) -> Topic | None:
         return _described(admin, name)
 
 
-def consumer(
-    settings: StreamSettings, offsets: Mapping[int, int], wait_ms: int, name: str = EVENTS
-) -> KafkaConsumer:
+def consumer(settings: StreamSettings, offsets: Mapping[int, int], wait_ms: int, name: str = EVENTS) -> KafkaConsumer:
     """A consumer of the partitions in ``offsets``, standing at these offsets.
 
     Partitions are assigned by hand: a group's join costs half a session timeout (3 s) on the embedded broker, and
