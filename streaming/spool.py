@@ -1,9 +1,9 @@
-"""A queue of records on disk, bounded: what is taken in stays until the broker has it, or until it is the oldest too many.
+"""A queue of records on disk, bounded: what is taken in stays until the broker has it, or is the oldest of too many.
 
 Records lie in segment files, one after the other, each as length, checksum, length of its key, key and value. A reader
-goes through them in their order and says when what it has read is done; a file that is done goes away. The position is a
-file of its own, replaced whole. After a kill -9 the records since the last position come a second time, and one that was
-half written is left out; nothing is forced to the disk, so that a loss of power may take the last seconds.
+goes through them in their order and says when what it has read is done; a file that is done goes away. The position is
+a file of its own, replaced whole. After a kill -9 the records since the last position come a second time, and one that
+was half written is left out; nothing is forced to the disk, so that a loss of power may take the last seconds.
 """
 
 from __future__ import annotations
