@@ -112,3 +112,8 @@ ENSEMBLES: tuple[EnsembleSpec, ...] = (
     EnsembleSpec("recommendations", "gRPC: typed tensors in and out.", TYPED_REQUEST, (*ANSWER, RESPONSE)),
     EnsembleSpec("recommendations_json", "REST: one JSON body in, one out.", (REQUEST,), (RESPONSE,)),
 )
+
+#: The parameter of a step's config.pbtxt that names the model which runs its graph; without it the step does.
+GRAPH = "graph"
+#: Graph as a model -> its output.
+OUTPUTS = {"two_tower": "scores", "ranker_graph": "logit"}

@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 import time
+from pathlib import Path
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -15,7 +16,7 @@ from contracts.artifacts import zones
 from contracts.config import load
 from contracts.errors import TriremeError
 from contracts.stack import stack_settings
-from ensemble import answer, candidates, export, golden, golden_triton, model_config, native, promote
+from ensemble import answer, candidates, export, golden, golden_triton, gpu_repository, model_config, native, promote
 from ensemble.model_config import REPOSITORY
 from ensemble.steps.release import Release
 
@@ -38,6 +39,12 @@ def main(argv: list[str]) -> int:
     replay.add_argument("release", help="the folder of a release")
     replay.add_argument("--grpc", metavar="HOST:PORT", help="ask this tritonserver instead of this process")
     replay.add_argument("--native", action="store_true", help="ask the C++ code instead of the python steps")
+    repository = commands.add_parser("repository", help=gpu_repository.__doc__)
+    repository.add_argument("release", help="the folder of a release")
+    repository.add_argument("folder", type=Path, help="where to write; it must not be there yet")
+    repository.add_argument("--target", choices=["gpu"], required=True, help="what the repository is for")
+    repository.add_argument("--gpus", type=int, default=1, help="how many the server has (default: %(default)s)")
+    repository.add_argument("--tensorrt", action="store_true", help="let TensorRT run what it can")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=Console(stderr=True))])
     started = time.monotonic()
@@ -58,6 +65,10 @@ def _run(arguments: argparse.Namespace) -> dict[str, object]:
         release = Release.open(arguments.release)
         release.verify()
         return {"release": release.id, "replayed": _replayed(release, arguments.grpc, arguments.native)}
+    if arguments.command == "repository":
+        release = Release.open(arguments.release)
+        release.verify()
+        return gpu_repository.write(release, arguments.folder, arguments.gpus, arguments.tensorrt)
     config = load(arguments.config)
     place = zones(stack_settings().root, config)
     if arguments.command == "promote":

@@ -20,7 +20,7 @@ from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, query_columns, standardised
 from ensemble import twin
-from ensemble.steps import ranker, sources
+from ensemble.steps import graphs, sources
 from ensemble.steps.release import DOCUMENT
 from ensemble.steps.tables import BUCKETS, COVISITS, FIRST_TAKES, ITEMS, VOCABULARY
 
@@ -73,7 +73,7 @@ def write_shared(folder: Path, config: Config, zones: Zones) -> None:
 
 def write_retrieval(folder: Path, source: str) -> None:
     """What sources score by, of a folder of ``models/retrieval``; two of them it need not have."""
-    for name in (sources.QUERY_TOWER, sources.ITEM_EMBEDDINGS, sources.ITEM_ITEM, sources.ALS, sources.USER_USER):
+    for name in (graphs.QUERY_TOWER, graphs.ITEM_EMBEDDINGS, sources.ITEM_ITEM, sources.ALS, sources.USER_USER):
         url = f"{source}/{Path(name).name}"
         if name not in (sources.ALS, sources.USER_USER) or exists(url):
             _write(folder / name, _read(url))
@@ -81,7 +81,7 @@ def write_retrieval(folder: Path, source: str) -> None:
 
 def write_ranker(folder: Path, source: str) -> None:
     """The ranker's graph."""
-    _write(folder / ranker.MODEL, _read(f"{source}/{Path(ranker.MODEL).name}"))
+    _write(folder / graphs.RANKER, _read(f"{source}/{Path(graphs.RANKER).name}"))
 
 
 def write_document(

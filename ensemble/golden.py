@@ -50,7 +50,7 @@ def record(config: Config, zones: Zones, release: Release) -> dict[str, Any]:
     asked += _others(chain.tables, asked[0]["row"], last)
     for number, entry in enumerate(asked):
         entry["request"]["request_id"] = f"golden-{number}"
-    return {"requests": [{**entry, "answer": _compared(_in_process(chain)(entry))} for entry in asked]}
+    return {"requests": [{**entry, "answer": _compared(in_process(chain)(entry))} for entry in asked]}
 
 
 def replay(release: Release) -> int:
@@ -59,7 +59,7 @@ def replay(release: Release) -> int:
     Raises:
         ArtifactError: naming the first that is answered otherwise.
     """
-    return compare(release, _in_process(Chain(release)))
+    return compare(release, in_process(Chain(release)))
 
 
 def compare(release: Release, answer: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> int:
@@ -94,7 +94,9 @@ def compare(release: Release, answer: Callable[[Mapping[str, Any]], Mapping[str,
     return len(entries)
 
 
-def _in_process(chain: Chain) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+def in_process(chain: Chain) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """How the steps in this process answer a recorded request: what ``compare`` asks."""
+
     def answer(entry: Mapping[str, Any]) -> dict[str, Any]:
         answered = chain.answer([check_request(entry["request"])], [entry["row"]], [entry["as_of"]], now_ms=0)
         return dataclasses.asdict(answered.answers[0])

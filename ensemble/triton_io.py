@@ -6,6 +6,7 @@ joined run fails, each request runs alone; one that fails alone is answered degr
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,10 +14,11 @@ from typing import Any, Protocol
 import numpy as np
 import triton_python_backend_utils as pb_utils  # pyright: ignore[reportMissingImports]
 
-from contracts.errors import RequestError
+from contracts.errors import RequestError, StackError
 from contracts.requests import Answer
-from contracts.tensors import STEP_BY_NAME
+from contracts.tensors import GRAPH, OUTPUTS, STEP_BY_NAME
 from ensemble.serving import Tensors
+from ensemble.steps.graphs import Graph
 from ensemble.steps.release import Release
 
 
@@ -43,6 +45,37 @@ class Step(Protocol):
 def open_release(args: Mapping[str, str]) -> Release:
     """The release that a model of the repository belongs to, by what Triton hands to ``initialize``."""
     return Release.open(Path(args["model_repository"]).parent)
+
+
+def graph(args: Mapping[str, str]) -> Graph | None:
+    """The graph of a step that another model of this server runs, if the step's config.pbtxt names one."""
+    named = json.loads(args["model_config"])["parameters"].get(GRAPH)
+    return RemoteGraph(named["string_value"]) if named else None
+
+
+class RemoteGraph:
+    """A graph as a model of its own, which batches the calls of all instances of a step (``gpu_repository``)."""
+
+    def __init__(self, model: str):
+        self._model = model
+
+    def __call__(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The graph's one output, in this process's memory.
+
+        Raises:
+            StackError: when the model fails; the step then degrades as for any other error.
+        """
+        output = OUTPUTS[self._model]
+        request = pb_utils.InferenceRequest(
+            model_name=self._model,
+            requested_output_names=[output],
+            inputs=[pb_utils.Tensor(name, np.ascontiguousarray(value)) for name, value in inputs.items()],
+            preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
+        )
+        response = request.exec()
+        if response.has_error():
+            raise StackError(f"{self._model}: {response.error().message()}")
+        return pb_utils.get_output_tensor_by_name(response, output).as_numpy()
 
 
 def execute(requests: Sequence[Any], name: str, step: Step) -> list[Any]:

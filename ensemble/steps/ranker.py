@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from contracts.blending import calibrated
-from contracts.errors import ArtifactError
 from contracts.features import (
     FIRST_VALUE,
     MINUTES_PER_DAY,
@@ -23,13 +22,12 @@ from contracts.features import (
 from ensemble.steps.arrays import Candidates, Query
 from ensemble.steps.covisits import Covisits
 from ensemble.steps.envelope import Envelope
+from ensemble.steps.graphs import Graph, ranker
 from ensemble.steps.popularity import Popularity
 from ensemble.steps.release import Release
-from ensemble.steps.sessions import session
 from ensemble.steps.sources import signals
 from ensemble.steps.tables import Tables
 
-MODEL = "ranker/1/ranker.onnx"
 _MS_PER_MINUTE = 60_000
 #: Below this share of the most in demand an item is not; it keeps the logarithm finite.
 _LEAST_TRENDING = 1e-4
@@ -151,19 +149,9 @@ class RankerFeatures:
 class Ranker:
     """The ranker with its features and its calibration."""
 
-    def __init__(self, features: RankerFeatures, release: Release):
-        """Opens the graph.
-
-        Raises:
-            ArtifactError: when it takes other columns than there are: a release of code that had others.
-        """
+    def __init__(self, features: RankerFeatures, release: Release, graph: Graph | None = None):
         self._features = features
-        self._model = session(release.read(MODEL))
-        settings = release.features
-        wanted = {"categorical": len(ranker_categorical(settings)), "continuous": len(ranker_continuous(settings))}
-        held = {one.name: one.shape[1] for one in self._model.get_inputs()}
-        if held != wanted:
-            raise ArtifactError(f"{MODEL} of {release.id} takes {held} columns, this code has {wanted}: export again")
+        self._graph = graph or ranker(release)
         self._calibration = release.document["blend"]["calibration"]
 
     def __call__(self, envelopes: Sequence[Envelope], query: Query, candidates: Candidates) -> np.ndarray:
@@ -173,6 +161,5 @@ class Ranker:
         if valid.any():
             categorical, continuous = self._features(envelopes, query, candidates)
             inputs = {"categorical": categorical[valid], "continuous": continuous[valid]}
-            logit = np.asarray(self._model.run(["logit"], inputs)[0])
-            scores[valid] = calibrated(logit, self._calibration)
+            scores[valid] = calibrated(self._graph(inputs).ravel(), self._calibration)
         return scores

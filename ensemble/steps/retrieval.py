@@ -11,6 +11,7 @@ from contracts.features import FIRST_VALUE, PROPOSING, SOURCES
 from ensemble.steps.arrays import Candidates, Query
 from ensemble.steps.covisits import Covisits
 from ensemble.steps.envelope import Envelope
+from ensemble.steps.graphs import Graph
 from ensemble.steps.lookup import catalogue_mask
 from ensemble.steps.popularity import Popularity
 from ensemble.steps.release import Release
@@ -22,31 +23,18 @@ from ensemble.steps.tables import Tables
 class Retrieval:
     """Finds a fixed number of candidates a request; columns of its dense arrays are items, column i = code i + 3."""
 
-    def __init__(self, tables: Tables, popularity: Popularity, release: Release):
+    def __init__(self, tables: Tables, popularity: Popularity, release: Release, towers: Graph | None = None):
         self._tables = tables
         self._popularity = popularity
         self._covisits = Covisits(tables, popularity)
-        self.sources = Sources(tables, release)
+        self.sources = Sources(tables, release, towers)
         # A release that finds the ranker's candidates has no blend yet: they come in the order of codes.
         self._weights = release.document.get("blend", {}).get("signals", {})
 
     @property
-    def _numbers(self) -> dict[str, int]:
-        """By source, how many of its best become candidates."""
-        serve = self._tables.serve
-        numbers = serve.two_tower_candidates, serve.similar_candidates, serve.als_candidates, serve.user_user_candidates
-        return dict(zip(PROPOSING, numbers, strict=True))
-
-    @property
     def width(self) -> int:
         """Candidates a request, padding among them."""
-        settings = self._tables.serve
-        return (
-            sum(self._numbers.values())
-            + settings.trending_candidates
-            + settings.session_candidates
-            + (settings.covisit_candidates if self._tables.features.covisit_half_lives_hours else 0)
-        )
+        return candidates_width(self._tables)
 
     def __call__(self, envelopes: Sequence[Envelope], query: Query) -> Candidates:
         """Candidates of ``b`` requests, in the order of ``retrieval_score``."""
@@ -55,7 +43,7 @@ class Retrieval:
         blocked = blocked_items(envelopes, seen, settings.exclude_seen, self._popularity)
         scores = self.sources(query, seen)
         chosen = np.zeros_like(blocked)
-        for source, number in self._numbers.items():
+        for source, number in proposed(self._tables).items():
             if number:
                 best = top_k(np.where(blocked, -np.inf, scores[source]), number)
                 chosen[np.nonzero(best >= 0)[0], best[best >= 0]] = True
@@ -106,6 +94,24 @@ class Retrieval:
         merged = retrieval_score(signals(envelopes, Candidates(ids, scores), self._popularity), self._weights)
         order = np.argsort(-np.where(ids > 0, merged, -np.inf), axis=1, kind="stable")
         return Candidates(np.take_along_axis(ids, order, axis=1), np.take_along_axis(scores, order[..., None], axis=1))
+
+
+def proposed(tables: Tables) -> dict[str, int]:
+    """By source, how many of its best become candidates."""
+    serve = tables.serve
+    numbers = serve.two_tower_candidates, serve.similar_candidates, serve.als_candidates, serve.user_user_candidates
+    return dict(zip(PROPOSING, numbers, strict=True))
+
+
+def candidates_width(tables: Tables) -> int:
+    """Candidates a request of a release, padding among them."""
+    settings = tables.serve
+    return (
+        sum(proposed(tables).values())
+        + settings.trending_candidates
+        + settings.session_candidates
+        + (settings.covisit_candidates if tables.features.covisit_half_lives_hours else 0)
+    )
 
 
 def blocked_items(

@@ -10,14 +10,12 @@ from contracts.features import FIRST_VALUE, RETRIEVAL_SIGNALS, SOURCES
 from contracts.user_user import Alike, Histories
 from ensemble.steps.arrays import Candidates, Query
 from ensemble.steps.envelope import Envelope
+from ensemble.steps.graphs import Graph, two_tower
 from ensemble.steps.popularity import Popularity
 from ensemble.steps.release import Release
 from ensemble.steps.scores import log_of_greatest, standardised
-from ensemble.steps.sessions import session
 from ensemble.steps.tables import Tables
 
-QUERY_TOWER = "retrieval/1/query_tower.onnx"
-ITEM_EMBEDDINGS = "retrieval/1/item_embeddings.npy"
 ITEM_ITEM = "retrieval/1/item_item.npz"
 #: These two a release need not have.
 ALS = "retrieval/1/als.npy"
@@ -27,12 +25,11 @@ USER_USER = "retrieval/1/user_user.npz"
 class Sources:
     """``contracts.features.SOURCES`` of a release; columns of what they give are items, column i = code i + 3."""
 
-    def __init__(self, tables: Tables, release: Release):
+    def __init__(self, tables: Tables, release: Release, towers: Graph | None = None):
         self._items = tables.items
         self._neighbours_alike = tables.serve.user_user_neighbours
         self._half_items = tables.serve.history_half_items
-        self._tower = session(release.read(QUERY_TOWER))
-        self._embeddings = release.array(ITEM_EMBEDDINGS)
+        self._towers = towers or two_tower(release)
         table = release.arrays(ITEM_ITEM)
         # Of the types bincount works with, padding moved to a bin of its own: half the time per request.
         codes = table["neighbours"].astype(np.int64)
@@ -59,9 +56,8 @@ class Sources:
 
     def two_tower(self, query: Query) -> np.ndarray:
         """Cosines of query and items, float32 ``[b, items]``."""
-        inputs = {name: getattr(query, name) for name in ("user_codes", "recent_items", "recent_weights")}
-        (embedding,) = self._tower.run(["query_embedding"], inputs)
-        return embedding @ self._embeddings.T
+        names = "user_codes", "recent_items", "recent_weights"
+        return self._towers({name: getattr(query, name) for name in names})
 
     def similar(self, taken: np.ndarray) -> np.ndarray:
         """Item-item scores ``[b, items]``: the sum of the weights by which taken items name an item.

@@ -14,7 +14,7 @@ class TritonPythonModel:
         """Load the ranker and the tables that its features need."""
         release = triton_io.open_release(args)
         tables = load(release)
-        self._step = RankerStep(Ranker(RankerFeatures(tables, Popularity(tables)), release))
+        self._step = RankerStep(Ranker(RankerFeatures(tables, Popularity(tables)), release, triton_io.graph(args)))
 
     def execute(self, requests):
         """Serve a batch."""

@@ -14,7 +14,7 @@ class TritonPythonModel:
         """Load the query tower, the item embeddings and the item-item table."""
         release = triton_io.open_release(args)
         tables = load(release)
-        self._step = RetrievalStep(Retrieval(tables, Popularity(tables), release))
+        self._step = RetrievalStep(Retrieval(tables, Popularity(tables), release, triton_io.graph(args)))
 
     def execute(self, requests):
         """Serve a batch."""
