@@ -46,7 +46,7 @@ FIELDS: tuple[Field, ...] = (
     Field("anonymous_id", "string", f"The visitor before he was known; {_WHERE_UNSAID}."),
     Field("session_id", "string", f"The visit; {_WHERE_UNSAID}."),
     Field("device", "string", f"With what; {_WHERE_UNSAID}."),
-    Field("context", "map", "What else the request said; values as JSON."),
+    Field("context", "string", "What else the request said: a JSON object."),
     Field("region", "string", "Of the request, else the user's home region."),
     Field("as_of", "long", "The instant of which all features are, ms."),
     Field("release", "string", "Which answered."),

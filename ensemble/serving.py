@@ -6,6 +6,7 @@ instead of failing. ``triton_io`` drives it; nothing here knows Triton.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import time
@@ -16,7 +17,8 @@ import numpy as np
 
 from contracts.errors import RequestError, StackError
 from contracts.features import SOURCES
-from contracts.requests import DEFAULT_K, Answer, Request, check_request, parse_request
+from contracts.requests import DEFAULT_K, Request, check_request, parse_request
+from ensemble.impressions import Passage, passages
 from ensemble.steps.arrays import Candidates, Query
 from ensemble.steps.blend import ColdStart
 from ensemble.steps.envelope import Envelope, skip_overdue
@@ -85,6 +87,11 @@ class LookupStep:
         envelopes = [
             self._lookup.envelope(request, row, instant, started, self._variant)
             for request, row, instant in zip(batch["requests"], held, as_of)
+        ]
+        # What is recorded of a release is replayed: nobody sees the answer.
+        envelopes = [
+            envelope if golden is None else dataclasses.replace(envelope, shown=False)
+            for envelope, golden in zip(envelopes, batch["golden"])
         ]
         query = self._lookup.query(envelopes, held)
         envelopes = [
@@ -170,7 +177,7 @@ class RankerStep:
 class ColdStartStep:
     """``cold_start``: the answer, always."""
 
-    def __init__(self, cold_start: ColdStart, answered: Callable[[Answer], None]):
+    def __init__(self, cold_start: ColdStart, answered: Callable[[Passage], None]):
         self._cold_start = cold_start
         self._answered = answered
 
@@ -179,26 +186,29 @@ class ColdStartStep:
         return tensors
 
     def run(self, batch: Tensors) -> Tensors:
-        """Answers, object ``[b]``."""
-        query = Query(*(batch[name] for name in Query._fields))
+        """Passages with their answers, object ``[b]``."""
         candidates = Candidates(*(batch[name] for name in Candidates._fields))
-        return {"answers": _objects(self._cold_start(_unpacked(batch), query, candidates, batch["ranker_scores"]))}
+        return self._passages(batch, _unpacked(batch), candidates, batch["ranker_scores"])
 
     def degrade(self, batch: Tensors, error: Exception) -> Tensors:
         """Trending, whatever the steps before have found."""
         envelopes = _skipped(batch, "cold_start", error)
         ids = np.zeros_like(batch["candidate_ids"])
         candidates = Candidates(ids, np.full((*ids.shape, len(SOURCES)), -np.inf, np.float32))
+        return self._passages(batch, envelopes, candidates, np.full(ids.shape, np.nan, np.float32))
+
+    def _passages(
+        self, batch: Tensors, envelopes: list[Envelope], candidates: Candidates, ranked: np.ndarray
+    ) -> Tensors:
         query = Query(*(batch[name] for name in Query._fields))
-        return {"answers": _objects(self._cold_start(envelopes, query, candidates, np.full(ids.shape, np.nan)))}
+        answers = self._cold_start(envelopes, query, candidates, ranked)
+        return {"passages": _objects(passages(envelopes, query, candidates, ranked, answers))}
 
     def finish(self, outputs: Tensors) -> Tensors:
         """One Triton request's answers as tensors, as wide as its longest: shorter ones end in "" and 0."""
-        answers: list[Answer] = list(outputs["answers"])
-        for answer in answers:
-            self._answered(answer)
+        answers = [passage.answer for passage in outputs["passages"]]
         width = max(len(answer.item_ids) for answer in answers)
-        return {
+        made = {
             "item_ids": _texts([answer.item_ids for answer in answers], width),
             "scores": np.array(
                 [(*answer.scores, *[0.0] * (width - len(answer.scores))) for answer in answers], np.float32
@@ -207,6 +217,9 @@ class ColdStartStep:
             "release": _texts([(answer.release,) for answer in answers], 1),
             "response": _column([answer.to_json() for answer in answers]),
         }
+        for passage in outputs["passages"]:
+            self._answered(passage)
+        return made
 
 
 def parse_json(bodies: np.ndarray) -> list[Request]:

@@ -7,19 +7,30 @@ joined run fails, each request runs alone; one that fails alone is answered degr
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import triton_python_backend_utils as pb_utils  # pyright: ignore[reportMissingImports]
 
+from contracts import metrics
 from contracts.errors import RequestError, StackError
-from contracts.requests import Answer
+from contracts.impressions import DROPPED
+from contracts.metrics import Metric
+from contracts.requests import Source
+from contracts.stack import stack_settings
 from contracts.tensors import GRAPH, OUTPUTS, STEP_BY_NAME
+from ensemble.impression_log import ImpressionLog
+from ensemble.impressions import Impressions, Passage
 from ensemble.serving import Tensors
 from ensemble.steps.graphs import Graph
+from ensemble.steps.popularity import Popularity
+from ensemble.steps.ranker import RankerFeatures
 from ensemble.steps.release import Release
+from ensemble.steps.tables import Tables
 
 
 class Step(Protocol):
@@ -154,21 +165,81 @@ def _failure(name: str, error: Exception) -> Any:
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, pb_utils.TritonError.INTERNAL))
 
 
-class AnswerMetrics:
-    """Counters on Triton's metrics page: answers, and by stage those that a stage had no part in."""
+def impression_log(tables: Tables, popularity: Popularity) -> ImpressionLog | None:
+    """The way to the publisher of impressions, where the environment names one."""
+    path = stack_settings().impressions
+    return ImpressionLog(path, Impressions(tables, RankerFeatures(tables, popularity))) if path else None
 
-    def __init__(self, release: str):
-        family, counter = pb_utils.MetricFamily, pb_utils.MetricFamily.COUNTER
-        # The families are kept: a metric whose family was collected as garbage raises at its next use.
-        self._families = (
-            family(name="trireme_answers", description="Requests that were answered.", kind=counter),
-            family(name="trireme_skipped", description="Answers that a stage had no part in.", kind=counter),
-        )
-        self._answers = self._families[0].Metric(labels={"release": release})
-        self._by_stage = {stage: self._families[1].Metric(labels={"stage": stage}) for stage in STEP_BY_NAME}
 
-    def __call__(self, answer: Answer) -> None:
-        """Count one answer."""
-        self._answers.increment(1)
+class Family:
+    """A metric of ``contracts.metrics`` on Triton's page, by the value of its label."""
+
+    def __init__(self, metric: Metric, values: Iterable[str] = ("",)):
+        kind = pb_utils.MetricFamily.HISTOGRAM if metric.bounds else pb_utils.MetricFamily.COUNTER
+        # The family is kept: a metric whose family was collected as garbage raises at its next use.
+        self._family = pb_utils.MetricFamily(name=metric.name, description=metric.doc, kind=kind)
+        wishes: dict[str, Any] = {"buckets": list(metric.bounds)} if metric.bounds else {}
+        self._metrics = {
+            value: self._family.Metric(labels={metric.label: value} if metric.label else {}, **wishes)
+            for value in values
+        }
+
+    def add(self, number: float = 1, value: str = "") -> None:
+        """Count; ``value`` is the label's."""
+        self._metrics[value].increment(number)
+
+    def observe(self, number: float, value: str = "") -> None:
+        """Add to a histogram."""
+        self._metrics[value].observe(number)
+
+
+class Measured:
+    """``execute`` of a step, with how many requests its batches have and how long they take."""
+
+    def __init__(self, name: str, step: Step):
+        self._name, self._step = name, step
+        self._batch = Family(metrics.BATCH, (name,))
+        self._seconds = Family(metrics.STAGE_SECONDS, (name,))
+
+    def __call__(self, requests: Sequence[Any]) -> list[Any]:
+        """Answer a batch."""
+        started = time.perf_counter()
+        responses = execute(requests, self._name, self._step)
+        self._seconds.observe(time.perf_counter() - started, self._name)
+        self._batch.observe(len(requests), self._name)
+        return responses
+
+
+class Answered:
+    """What is done of every answer when it is made: it is counted, and its impression logged."""
+
+    def __init__(self, release: str, log: ImpressionLog | None = None):
+        self._release, self._log = release, log
+        self._answers = Family(metrics.ANSWERS, (release,))
+        self._items = Family(metrics.ITEMS, (Source.PERSONAL, Source.SIMILAR, Source.TRENDING))
+        self._skipped = Family(metrics.SKIPPED, STEP_BY_NAME)
+        self._degraded = Family(metrics.DEGRADED, (*metrics.REASONS.values(), metrics.FAILURE))
+        self._age = Family(metrics.FEATURE_AGE)
+        self._sent = Family(metrics.SENT)
+        self._dropped = Family(metrics.DROPPED, DROPPED)
+
+    def __call__(self, passage: Passage) -> None:
+        """Count one answer, and hand it to the log, which counts by itself: that is told at the next answer."""
+        answer = passage.answer
+        self._answers.add(1, self._release)
+        for source, number in Counter(answer.sources).items():
+            self._items.add(number, source)
         for skipped in answer.skipped:
-            self._by_stage[skipped["stage"]].increment(1)
+            self._skipped.add(1, skipped["stage"])
+            self._degraded.add(1, metrics.degraded_by(skipped["reason"]))
+        if answer.feature_age_ms >= 0:
+            self._age.observe(answer.feature_age_ms / 1000)
+        if self._log:
+            self._log(passage)
+            for what, number in self._log.counts().items():
+                self._sent.add(number) if what == "sent" else self._dropped.add(number, what)
+
+    def close(self) -> None:
+        """End the log."""
+        if self._log:
+            self._log.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from contracts.requests import DEFAULT_DEADLINE_MS, DEFAULT_K
 
@@ -22,6 +22,8 @@ class Envelope:
         session_dwell_ms: dwell reported since the user's newest session began.
         feature_age_ms: ``as_of`` less the newest interaction; -1 when there is none.
         skipped: (stage, reason) of every stage that could not do its part.
+        anonymous_id, session_id, device, context: of the request, for its impression.
+        shown: whether somebody sees the answer, so that its impression is logged.
     """
 
     user_id: str
@@ -36,6 +38,11 @@ class Envelope:
     feature_age_ms: int = -1
     variant: str = ""
     skipped: tuple[tuple[str, str], ...] = ()
+    anonymous_id: str = ""
+    session_id: str = ""
+    device: str = ""
+    context: Mapping[str, str | float | bool] = dataclasses.field(default_factory=dict)
+    shown: bool = True
 
     def with_skipped(self, stage: str, reason: str) -> Envelope:
         """The same, with one more stage that could not do its part."""

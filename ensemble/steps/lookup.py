@@ -10,6 +10,7 @@ import numpy as np
 from contracts import folds
 from contracts.blending import recent_weights
 from contracts.features import FIRST_VALUE, NULL, OUT_OF_VOCABULARY, feature_views, query_columns
+from contracts.impressions import PROBE_REQUEST_ID
 from contracts.request_context import raw_values
 from contracts.requests import Request
 from ensemble.steps.arrays import Query
@@ -55,6 +56,7 @@ class Lookup:
             session_dwell_ms=row["session_dwell_ms"],
             feature_age_ms=max(0, as_of - newest) if newest else -1,
             variant=variant,
+            shown=request.request_id != PROBE_REQUEST_ID,
         )
 
     def query(self, envelopes: Sequence[Envelope], rows: Sequence[Row]) -> Query:

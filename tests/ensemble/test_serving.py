@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from contracts.errors import StackError
-from contracts.requests import Answer
 from ensemble.serving import ColdStartStep, LookupStep, RankerStep, RetrievalStep
 from ensemble.steps.chain import Chain
 from tests.ensemble.fake_backend import Logger, Request, strings
@@ -40,7 +39,7 @@ class Server:
 
     def __init__(self, chain: Chain, store: Rows):
         self.now = NOW
-        self.counted: list[Answer] = []
+        self.counted: list[Passage] = []
         clock = lambda: self.now  # noqa: E731
         self.steps = {
             "feature_lookup": LookupStep(chain.lookup, store, "b", clock),
@@ -244,4 +243,4 @@ def test_every_answer_is_counted_with_what_it_went_without(server: Server, store
     server(body(user_id="user-1"), body(user_id=""))
     store.failing = StackError("gone")
     server(body(user_id="user-1"))
-    assert [len(answer.skipped) for answer in server.counted] == [0, 1]
+    assert [len(passage.answer.skipped) for passage in server.counted] == [0, 1]

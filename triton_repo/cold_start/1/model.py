@@ -14,9 +14,16 @@ class TritonPythonModel:
         """Load the tables that trending needs."""
         release = triton_io.open_release(args)
         tables = load(release)
-        step = cold_start(tables, Popularity(tables), release)
-        self._step = ColdStartStep(step, triton_io.AnswerMetrics(release.id))
+        popularity = Popularity(tables)
+        self._answered = triton_io.Answered(release.id, triton_io.impression_log(tables, popularity))
+        self._serve = triton_io.Measured(
+            "cold_start", ColdStartStep(cold_start(tables, popularity, release), self._answered)
+        )
 
     def execute(self, requests):
         """Serve a batch."""
-        return triton_io.execute(requests, "cold_start", self._step)
+        return self._serve(requests)
+
+    def finalize(self):
+        """Let what was answered last be logged."""
+        self._answered.close()

@@ -16,8 +16,8 @@ class TritonPythonModel:
         tables = load(triton_io.open_release(args))
         stack = stack_settings()
         store = OnlineStore(stack.redis, tables.features)
-        self._step = LookupStep(Lookup(tables), store, stack.variant)
+        self._serve = triton_io.Measured("feature_lookup", LookupStep(Lookup(tables), store, stack.variant))
 
     def execute(self, requests):
         """Serve a batch."""
-        return triton_io.execute(requests, "feature_lookup", self._step)
+        return self._serve(requests)

@@ -14,8 +14,10 @@ class TritonPythonModel:
         """Load the ranker and the tables that its features need."""
         release = triton_io.open_release(args)
         tables = load(release)
-        self._step = RankerStep(Ranker(RankerFeatures(tables, Popularity(tables)), release, triton_io.graph(args)))
+        self._serve = triton_io.Measured(
+            "ranker", RankerStep(Ranker(RankerFeatures(tables, Popularity(tables)), release, triton_io.graph(args)))
+        )
 
     def execute(self, requests):
         """Serve a batch."""
-        return triton_io.execute(requests, "ranker", self._step)
+        return self._serve(requests)

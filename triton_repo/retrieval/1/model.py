@@ -14,8 +14,10 @@ class TritonPythonModel:
         """Load the query tower, the item embeddings and the item-item table."""
         release = triton_io.open_release(args)
         tables = load(release)
-        self._step = RetrievalStep(Retrieval(tables, Popularity(tables), release, triton_io.graph(args)))
+        self._serve = triton_io.Measured(
+            "retrieval", RetrievalStep(Retrieval(tables, Popularity(tables), release, triton_io.graph(args)))
+        )
 
     def execute(self, requests):
         """Serve a batch."""
-        return triton_io.execute(requests, "retrieval", self._step)
+        return self._serve(requests)
