@@ -16,6 +16,7 @@ ENDPOINTS = {
     "collector": ("collector", "/metrics"),
     "lake": ("lake_metrics", "/metrics"),
     "processor": ("processor_metrics", "/metrics"),
+    "impressions": ("impressions_metrics", "/metrics"),
     "triton_a": ("triton_a_metrics", "/metrics"),
     "triton_b": ("triton_b_metrics", "/metrics"),
 }

@@ -76,6 +76,7 @@ def _streams(site: Site) -> tuple[Part, ...]:
         ("collector", "collector", "collector", "/healthz"),
         ("lake", "lake", "lake_metrics", "/metrics"),
         ("processor", "processor", "processor_metrics", "/metrics"),
+        ("impressions", "impressions", "impressions_metrics", "/metrics"),
     )
     env = {**_environment(site), "TRIREME_CODE": code_version("contracts", "streaming")}
     return tuple(
@@ -117,7 +118,7 @@ def _triton(site: Site, name: str) -> Part:
     repository = Path(site.zones.releases) / site.release()
     told, code = None, code_version("contracts", "ensemble")
     if native.serves(repository):
-        told = tritonserver.Native(address(site.ports["redis"]), stack_settings().variant)
+        told = tritonserver.Native(address(site.ports["redis"]), stack_settings().variant, str(site.impressions))
         code = fingerprint(code, tritonserver.NATIVE_LIBRARY)
     launch = tritonserver.launch(
         repository, site.stack / "backends", http=port["http"], grpc=port["grpc"], metrics=port["metrics"], native=told

@@ -12,6 +12,7 @@ from pathlib import Path
 import redis
 
 from contracts.errors import StackError
+from contracts.impressions import PROBE_REQUEST_ID
 from deploy.ports import HOST, address
 
 Check = Callable[[], bool]
@@ -71,7 +72,7 @@ def envoy_serves(admin_port: int, public_port: int) -> bool:
 def _inference(port: int) -> bool:
     connection = http.client.HTTPConnection(HOST, port, timeout=2)
     try:
-        body = b'{"user_id":"readiness","k":1}'
+        body = json.dumps({"user_id": "readiness", "k": 1, "request_id": PROBE_REQUEST_ID})
         connection.request("POST", "/v1/recommendations", body, {"content-type": "application/json"})
         return connection.getresponse().status == 200
     finally:

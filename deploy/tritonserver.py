@@ -46,10 +46,12 @@ class Native:
     Attributes:
         redis: the online store, ``host:port``.
         variant: arm of the experiment, as answers name it.
+        impressions: the socket that impressions are sent to; none are without one.
     """
 
     redis: str
     variant: str = ""
+    impressions: str = ""
 
 
 def launch(

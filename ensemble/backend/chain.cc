@@ -40,6 +40,7 @@ Chain::Chain(const std::string& release, const std::string& onnxruntime, const s
       features_(tables_, popularity_, novelty_, covisits_, signals_, release_.derived),
       ranker_(features_, release_, onnx_),
       cold_start_(tables_, popularity_, signals_, release_.blend),
+      impressions_(tables_, release_.derived),
       variant_(std::move(variant)) {
   const std::map<std::string, Step> known = {{"retrieval", [this](const Batch& batch) { retrieval_(batch); }},
                                              {"ranker", [this](const Batch& batch) { ranker_(batch); }}};
@@ -56,7 +57,8 @@ Chain::Chain(const std::string& release, const std::string& onnxruntime, const s
   }
 }
 
-std::vector<Answer> Chain::answer(const std::vector<Asked>& asked, OnlineStore& store) const {
+std::vector<Answer> Chain::answer(const std::vector<Asked>& asked, OnlineStore& store,
+                                  std::vector<Passage>* kept) const {
   auto passages = look_up(asked, store);
   Batch batch;
   for (Passage& passage : passages) batch.push_back(&passage);
@@ -66,6 +68,7 @@ std::vector<Answer> Chain::answer(const std::vector<Asked>& asked, OnlineStore& 
   }
   std::vector<Answer> answers;
   for (Passage& passage : passages) answers.push_back(answered(passage));
+  if (kept) *kept = std::move(passages);
   return answers;
 }
 

@@ -11,6 +11,7 @@
 
 #include "cold_start.h"
 #include "covisits.h"
+#include "impression.h"
 #include "lookup.h"
 #include "popularity.h"
 #include "query.h"
@@ -42,8 +43,14 @@ class Chain {
 
   const Release& release() const { return release_; }
 
-  /// Answers of a batch, in its order.
-  std::vector<Answer> answer(const std::vector<Asked>& asked, OnlineStore& store) const;
+  /// Answers of a batch, in its order; `kept` takes what they were made of.
+  std::vector<Answer> answer(const std::vector<Asked>& asked, OnlineStore& store,
+                             std::vector<Passage>* kept = nullptr) const;
+
+  /// The record of an answer.
+  std::string impression(const Request& request, const Passage& passage, const Answer& answer) const {
+    return impressions_(request, passage, answer);
+  }
 
  private:
   using Step = std::function<void(const Batch&)>;
@@ -64,6 +71,7 @@ class Chain {
   RankerFeatures features_;
   Ranker ranker_;
   ColdStart cold_start_;
+  Impressions impressions_;
   std::string variant_;
   std::vector<std::pair<std::string, Step>> between_;  ///< the plan's steps after the lookup and before the answer
 };

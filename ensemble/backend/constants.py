@@ -9,7 +9,7 @@ import dataclasses
 import sys
 from collections.abc import Iterable, Iterator
 
-from contracts import blending, features, online_layout, request_context, requests
+from contracts import blending, features, impressions, metrics, online_layout, request_context, requests
 from ensemble import online
 from ensemble.steps import covisits, popularity, ranker, scores
 
@@ -41,6 +41,9 @@ _NUMBERS: dict[str, tuple[str, float]] = {
     "covisit_prior": ("double", covisits._PRIOR),
     "least_share": ("double", covisits._LEAST_SHARE),
     "least_trending": ("double", ranker._LEAST_TRENDING),
+    "impression_version": ("int", impressions.VERSION),
+    "impression_max_bytes": ("std::size_t", impressions.MAX_BYTES),
+    "impression_max_waiting_bytes": ("std::size_t", impressions.MAX_WAITING_BYTES),
 }
 
 
@@ -50,6 +53,9 @@ _TEXTS: dict[str, Iterable[str]] = {
     "sources": features.SOURCES,
     "proposing": features.PROPOSING,
     "weekdays": request_context.FIXED["weekday"],
+    "impression_drops": impressions.DROPPED,
+    "degraded_starts": metrics.REASONS,
+    "degraded_reasons": (*metrics.REASONS.values(), metrics.FAILURE),
 }
 
 
@@ -63,6 +69,7 @@ def header() -> str:
         "namespace trireme {\n",
         *(f"inline constexpr {kind} {name} = {value};" for name, (kind, value) in _NUMBERS.items()),
         f'inline constexpr const char* store_project = "{online_layout.PROJECT}";',
+        f'inline constexpr const char* probe_request_id = "{impressions.PROBE_REQUEST_ID}";',
         *(f"inline constexpr const char* {name}[] = {_listed(texts)};" for name, texts in _TEXTS.items()),
         "\n/// Code points that Python's str.isprintable refuses.",
         "struct CodePoints {\n  char32_t first, last;\n};",

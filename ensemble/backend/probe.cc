@@ -1,6 +1,10 @@
 // The core over standard input, for tests: one JSON document a line in, one out; {"call": NAME, ...}.
+#include <chrono>
 #include <iostream>
+#include <map>
+#include <mutex>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "chain.h"
 #include "error.h"
@@ -47,7 +51,7 @@ struct Loaded {
 
 std::unique_ptr<Loaded> loaded;
 
-Json answered(const Json& asked) {
+std::vector<Asked> batch_of(const Json& asked) {
   std::vector<Asked> batch;
   for (const Json& one : asked.at("requests")) {
     Asked next{parse_request(bytes_of(one.at("body"))), {}};
@@ -55,9 +59,52 @@ Json answered(const Json& asked) {
     if (one.contains("golden_row")) next.golden = golden_row(layout, one["golden_row"].get<std::string>());
     batch.push_back(std::move(next));
   }
+  return batch;
+}
+
+Json answered(const Json& asked) {
   Json out = Json::array();
-  for (const Answer& answer : loaded->chain.answer(batch, loaded->store)) out.push_back(Json::parse(answer.to_json()));
+  for (const Answer& answer : loaded->chain.answer(batch_of(asked), loaded->store)) {
+    out.push_back(Json::parse(answer.to_json()));
+  }
   return out;
+}
+
+/// Bytes as one code point each.
+std::string latin_of(const std::string& bytes) {
+  std::string out;
+  for (unsigned char byte : bytes) {
+    if (byte >= 0x80) out += static_cast<char>(0xC0 | byte >> 6);
+    out += static_cast<char>(byte < 0x80 ? byte : 0x80 | (byte & 0x3F));
+  }
+  return out;
+}
+
+/// The records of a batch's answers.
+Json logged(const Json& asked) {
+  auto batch = batch_of(asked);
+  std::vector<Passage> passages;
+  auto answers = loaded->chain.answer(batch, loaded->store, &passages);
+  Json out = Json::array();
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    out.push_back(latin_of(loaded->chain.impression(batch[i].request, passages[i], answers[i])));
+  }
+  return out;
+}
+
+/// Send records by a log to a path, and wait until it has told of all; what became of how many.
+Json sent(const Json& asked) {
+  std::map<std::string, int> counts;
+  std::mutex mutex;
+  {
+    ImpressionLog log(asked.at("path"), [&](const char* what) {
+      std::lock_guard lock(mutex);
+      ++counts[what];
+    });
+    for (const Json& record : asked.at("records")) log(bytes_of(record));
+    std::this_thread::sleep_for(std::chrono::milliseconds(asked.value("wait_ms", 0)));
+  }
+  return counts;
 }
 
 Json called(const Json& asked) {
@@ -66,6 +113,8 @@ Json called(const Json& asked) {
   if (call == "decode") return decoded(asked);
   if (call == "load") return loaded = std::make_unique<Loaded>(asked), true;
   if (call == "answer") return answered(asked);
+  if (call == "impressions") return logged(asked);
+  if (call == "send") return sent(asked);
   if (call == "repr_number") return repr_number(asked.at("value"));
   throw std::invalid_argument("no such call: " + call);
 }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <iterator>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -48,12 +49,20 @@ struct Candidates {
   std::array<std::vector<float>, std::size(sources)> scores;  ///< by contracts.features.SOURCES; -inf: it has none
 };
 
+/// What the ranker was given for the candidates of a batch, [rows, columns] each.
+struct RankerInputs {
+  std::vector<std::int64_t> categorical;
+  std::vector<float> continuous;
+};
+
 /// One request on its way through the steps, each of which fills in its part.
 struct Passage {
   Envelope envelope;
   Query query;
   Candidates candidates;      ///< none when retrieval was skipped
   std::vector<float> ranked;  ///< calibrated probabilities of the candidates; NaN where ranking was skipped
+  std::shared_ptr<const RankerInputs> inputs = nullptr;  ///< of the batch that ranked it; none when ranking was skipped
+  std::size_t first_input = 0;                 ///< where its candidates begin in them
 };
 
 /// Requests that pass a step together.

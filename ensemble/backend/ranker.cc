@@ -17,21 +17,22 @@ Ranker::Ranker(const RankerFeatures& features, const Release& release, std::shar
     : features_(features), model_(onnx, release.read("ranker/1/ranker.onnx")), blend_(release.blend) {}
 
 void Ranker::operator()(const Batch& batch) const {
-  std::vector<std::int64_t> categorical;
-  std::vector<float> continuous;
+  auto inputs = std::make_shared<RankerInputs>();
   std::size_t number = 0;
   for (const Passage* passage : batch) {
-    features_.append(*passage, categorical, continuous);
+    features_.append(*passage, inputs->categorical, inputs->continuous);
     number += passage->candidates.ids.size();
   }
   if (number == 0) return;
   auto rows = static_cast<std::int64_t>(number);
   auto width = [](std::size_t columns) { return static_cast<std::int64_t>(columns); };
-  auto logits = model_.run({{"categorical", {rows, width(features_.categorical_width())}, &categorical, nullptr},
-                            {"continuous", {rows, width(features_.continuous_width())}, nullptr, &continuous}},
+  auto logits = model_.run({{"categorical", {rows, width(features_.categorical_width())}, &inputs->categorical, nullptr},
+                            {"continuous", {rows, width(features_.continuous_width())}, nullptr, &inputs->continuous}},
                            "logit", number);
   auto logit = logits.begin();
   for (Passage* passage : batch) {
+    passage->inputs = inputs;
+    passage->first_input = static_cast<std::size_t>(logit - logits.begin());
     for (std::size_t i = 0; i < passage->candidates.ids.size(); ++i) {
       passage->ranked[i] = static_cast<float>(calibrated(*logit++, blend_));
     }

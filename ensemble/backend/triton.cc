@@ -18,7 +18,7 @@ using Json = nlohmann::json;
 
 /// What `--backend-config=trireme,NAME=VALUE` and config.pbtxt say.
 struct Settings {
-  std::string release, onnxruntime, plan, redis, variant;
+  std::string release, onnxruntime, plan, redis, variant, impressions;
 };
 
 /// The folder of the release that a model's folder lies in, at whatever depth.
@@ -49,6 +49,7 @@ Settings settings_of(TRITONBACKEND_Model* model) {
   out.plan = config.at("parameters").at("plan").at("string_value");
   out.redis = line.value("redis", "");
   out.variant = line.value("variant", "");
+  out.impressions = line.value("impressions", "");
   if (out.redis.rfind(':') == out.redis.npos) {
     throw ArtifactError("expected --backend-config=trireme,redis=host:port, got '" + out.redis + "'");
   }

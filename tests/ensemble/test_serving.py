@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from contracts.errors import StackError
+from ensemble.impressions import Passage
 from ensemble.serving import ColdStartStep, LookupStep, RankerStep, RetrievalStep
 from ensemble.steps.chain import Chain
 from tests.ensemble.fake_backend import Logger, Request, strings
