@@ -46,6 +46,9 @@ _MAY_BE_ZERO = frozenset(
         "covisit_candidates",
         "session_candidates",
         "session_weight",
+        "similar_item_item",
+        "similar_two_tower",
+        "similar_covisits",
         "min_ratio",
         "max_loss",
         "max_slice_loss",
@@ -159,6 +162,13 @@ def _column_checks(config: Config) -> Iterator[Finding]:
         ZoneInfo(features.timezone)
     except (KeyError, ValueError, OSError):
         yield Finding("features.timezone", f"expected a name such as 'Europe/Paris', got {features.timezone!r}")
+    for rule in ("never", "only"):
+        for name, listed in getattr(config.serve, rule).items():
+            if name not in features.item_categorical:
+                text = f"expected columns of features.item_categorical, got {name!r}"
+                yield Finding(f"serve.{rule}", text, ("features.item_categorical",))
+            if not listed:
+                yield Finding(f"serve.{rule}.{name}", "expected at least one value, got an empty list")
     if features.category and features.category not in features.item_categorical:
         text = f"expected one of features.item_categorical, or '' for none, got {features.category!r}"
         yield Finding("features.category", text, ("features.item_categorical",))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-COUNTER, HISTOGRAM = "counter", "histogram"
+COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +40,7 @@ STAGE_SECONDS = Metric(
     "stage",
     (0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5),
 )
+ITEM_STATE_AGE = Metric("trireme_item_state_age_seconds", GAUGE, "Since states of items were looked at.", "release")
 SENT = Metric("trireme_impressions_sent_total", COUNTER, "Impressions sent to their publisher.")
 DROPPED = Metric("trireme_impressions_dropped_total", COUNTER, "Impressions that could not be sent, by why.", "reason")
 

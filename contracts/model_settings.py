@@ -69,6 +69,9 @@ class ServeSettings:
     """What the ensemble does with a request."""
 
     exclude_seen: bool = True
+    #: Item column -> values that are never listed; and column -> the only ones that are. Columns of item_categorical.
+    never: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict[str, tuple[str, ...]])
+    only: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict[str, tuple[str, ...]])
     two_tower_candidates: int = 200
     similar_candidates: int = 200
     als_candidates: int = 0  # as all of these, of the source's best; a source may score those of others with none
@@ -85,3 +88,7 @@ class ServeSettings:
     trending_min_count: int = 500
     #: Weight of the running session's categories (0 switches session intent off).
     session_weight: float = 0.6
+    #: Of items like an item: weights of item-item neighbours, of the two-tower's cosine and of co-visits.
+    similar_item_item: float = 1.0
+    similar_two_tower: float = 0.5
+    similar_covisits: float = 0.5

@@ -39,6 +39,19 @@ TYPED_REQUEST = (
     TensorSpec("user_id", "STRING", (1,), "Whose list.", optional=True),
     TensorSpec("k", "INT32", (1,), "How many items.", optional=True),
     TensorSpec("region", "STRING", (1,), "Overrides the home region.", optional=True),
+    TensorSpec("request_id", "STRING", (1,), "Echoed, so that interactions can name the impression.", optional=True),
+    TensorSpec("deadline_ms", "INT32", (1,), "Stages that would start later are skipped.", optional=True),
+    TensorSpec("anonymous_id", "STRING", (1,), "Under which the same person was seen before.", optional=True),
+    TensorSpec("device", "STRING", (1,), "With what; kept with the impression.", optional=True),
+    TensorSpec("session_id", "STRING", (1,), "The visit; kept with the impression.", optional=True),
+    TensorSpec("diversity", "FP32", (1,), "From 0, the best, to 1, the most different.", optional=True),
+)
+SIMILAR_REQUEST = TensorSpec(
+    "similar_request", "STRING", (1,), "The JSON body of a request for items like an item.", optional=True
+)
+TYPED_SIMILAR = (
+    TensorSpec("item_id", "STRING", (1,), "Like which item.", optional=True),
+    *(x for x in TYPED_REQUEST if x.name in ("k", "region", "request_id", "deadline_ms", "diversity")),
 )
 GOLDEN_ROW = TensorSpec(
     "golden_row", "STRING", (1,), "A raw feature row and its as_of, JSON, instead of a Redis read.", optional=True
@@ -87,30 +100,42 @@ STEPS: tuple[StepSpec, ...] = (
         (*ANSWER, RESPONSE),
     ),
 )
+#: Answers for an item instead of a user, in a model of its own.
+SIMILAR = StepSpec(
+    "similar",
+    "Items that go with an item, for nobody in particular.",
+    (SIMILAR_REQUEST, *TYPED_SIMILAR, GOLDEN_ROW),
+    (*ANSWER, RESPONSE),
+)
 #: All of them as one model, by the C++ twin of their code (``ensemble/backend``): no tensor crosses between processes.
 FUSED = StepSpec(
     "recommend",
-    "The four steps in a row.",
-    (REQUEST, *TYPED_REQUEST, GOLDEN_ROW),
+    "The four steps in a row, and items like an item.",
+    (REQUEST, *TYPED_REQUEST, SIMILAR_REQUEST, TYPED_SIMILAR[0], GOLDEN_ROW),
     (*ANSWER, RESPONSE),
 )
-STEP_BY_NAME = {step.name: step for step in STEPS}
+STEP_BY_NAME = {step.name: step for step in (*STEPS, SIMILAR)}
 
 
 @dataclasses.dataclass(frozen=True)
 class EnsembleSpec:
-    """A public ensemble: the four steps in a row, or the one that holds them all, with these inputs and outputs."""
+    """A public ensemble: these steps in a row, or the model that holds them all, with these inputs and outputs."""
 
     name: str
     doc: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    steps: tuple[StepSpec, ...] = STEPS
 
 
 #: Triton takes a raw body only for a model of one input, so REST has an ensemble of its own over the same steps.
 ENSEMBLES: tuple[EnsembleSpec, ...] = (
     EnsembleSpec("recommendations", "gRPC: typed tensors in and out.", TYPED_REQUEST, (*ANSWER, RESPONSE)),
     EnsembleSpec("recommendations_json", "REST: one JSON body in, one out.", (REQUEST,), (RESPONSE,)),
+    EnsembleSpec(
+        "similar_items", "gRPC: items like an item, typed tensors.", TYPED_SIMILAR, (*ANSWER, RESPONSE), (SIMILAR,)
+    ),
+    EnsembleSpec("similar_items_json", "REST: items like an item.", (SIMILAR_REQUEST,), (RESPONSE,), (SIMILAR,)),
 )
 
 #: The parameter of a step's config.pbtxt that names the model which runs its graph; without it the step does.

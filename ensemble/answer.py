@@ -131,7 +131,7 @@ def _columns(chain: Chain, answered: Answered) -> pa.Table:
     order = np.argsort(-scores[..., 0], axis=1, kind="stable")[:, :_BESIDE]
     two_tower = np.take_along_axis(ids, order, axis=1)
     seen = catalogue_mask(answered.query.seen_items, tables.items)
-    blocked = blocked_items(answered.envelopes, seen, tables.serve.exclude_seen, chain.popularity)
+    blocked = blocked_items(answered.envelopes, seen, tables, chain.popularity)
     demand = np.stack([chain.popularity.trending(x.as_of, x.region) for x in answered.envelopes])
     trending = [row[row >= 0] + FIRST_VALUE for row in top_k(np.where(blocked, -np.inf, demand), _BESIDE)]
     answers = answered.answers

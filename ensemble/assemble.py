@@ -19,6 +19,7 @@ from contracts.artifacts import Zones, exists, read_json, read_manifest, write_j
 from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, query_columns, standardised
+from contracts.item_state import PRICE
 from ensemble import twin
 from ensemble.steps import graphs, sources
 from ensemble.steps.release import DOCUMENT
@@ -116,7 +117,7 @@ def checksums(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _item_columns(config: Config, items: Mapping[str, list], encodings: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Codes and standardised numbers by item code; pad, null and out of vocabulary stand for themselves."""
+    """Codes, standardised numbers and raw prices by item code; pad, null and out of vocabulary stand for themselves."""
     attributes = config.features.item_categorical
     codes = np.zeros((len(items["item_id"]) + FIRST_VALUE, len(attributes)), np.int64)
     for i, name in enumerate(attributes):
@@ -124,7 +125,10 @@ def _item_columns(config: Config, items: Mapping[str, list], encodings: Mapping[
     numeric = np.zeros((len(items["item_id"]) + FIRST_VALUE, len(config.features.item_numeric)), np.float32)
     for i, name in enumerate(config.features.item_numeric):
         numeric[FIRST_VALUE:, i] = standardised(np.array(items[name], np.float64), encodings[name])
-    return {"codes": codes, "numeric": numeric}
+    price = np.full(len(codes), np.nan)
+    if PRICE in config.features.item_numeric:
+        price[FIRST_VALUE:] = np.array(items[PRICE], np.float64)
+    return {"codes": codes, "numeric": numeric, "price": price}
 
 
 def _read(url: str) -> bytes:

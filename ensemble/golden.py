@@ -20,7 +20,7 @@ from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.evaluation import Kind
 from contracts.features import FIRST_VALUE, feature_views
-from contracts.requests import Answer, Request, check_request
+from contracts.requests import CandidateFilter, Request, SimilarRequest, check_request, check_similar
 from ensemble import assemble, raw_rows
 from ensemble.steps.chain import Chain
 from ensemble.steps.release import Release
@@ -47,7 +47,7 @@ def record(config: Config, zones: Zones, release: Release) -> dict[str, Any]:
             instant = row["last_event_time"] + 10 * _MINUTES if number % 4 == 3 else as_of
             asked.append(_asked(Request(user, k=20), row, instant))
     last = asked[-1]["as_of"]
-    asked += _others(chain.tables, asked[0]["row"], last)
+    asked += _others(chain.tables, asked[0]["row"], last) + _wishes(chain.tables, asked[0]["row"], last)
     for number, entry in enumerate(asked):
         entry["request"]["request_id"] = f"golden-{number}"
     return {"requests": [{**entry, "answer": _compared(in_process(chain)(entry))} for entry in asked]}
@@ -98,21 +98,29 @@ def in_process(chain: Chain) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     """How the steps in this process answer a recorded request: what ``compare`` asks."""
 
     def answer(entry: Mapping[str, Any]) -> dict[str, Any]:
+        if of_an_item(entry):
+            request = check_similar(entry["request"])
+            envelope = chain.similar.envelope(request, entry["as_of"], 0, recorded=True)
+            return dataclasses.asdict(chain.similar([request], [envelope])[0])
         answered = chain.answer([check_request(entry["request"])], [entry["row"]], [entry["as_of"]], now_ms=0)
         return dataclasses.asdict(answered.answers[0])
 
     return answer
 
 
-def _compared(answer: Answer | Mapping[str, Any]) -> dict[str, Any]:
+def of_an_item(entry: Mapping[str, Any]) -> bool:
+    """Whether a recorded request asks for items like an item."""
+    return "item_id" in entry["request"]
+
+
+def _compared(answer: Mapping[str, Any]) -> dict[str, Any]:
     """The part of an answer that must stay the same."""
-    document = dataclasses.asdict(answer) if isinstance(answer, Answer) else answer
-    names = ("user_id", "item_ids", "scores", "sources", "feature_age_ms", "skipped")
-    return json.loads(json.dumps({name: document[name] for name in names}))
+    names = ("user_id", "item_id", "item_ids", "scores", "sources", "feature_age_ms", "skipped")
+    return json.loads(json.dumps({name: answer[name] for name in names if name in answer}))
 
 
-def _asked(request: Request, row: Mapping[str, Any], as_of: int) -> dict[str, Any]:
-    return {"request": dataclasses.asdict(request), "row": dict(row), "as_of": int(as_of)}
+def _asked(request: Request | SimilarRequest, row: Mapping[str, Any], as_of: int) -> dict[str, Any]:
+    return {"request": request.to_document(), "row": dict(row), "as_of": int(as_of)}
 
 
 def _others(tables: Tables, known: Mapping[str, Any], as_of: int) -> list[dict[str, Any]]:
@@ -137,4 +145,22 @@ def _others(tables: Tables, known: Mapping[str, Any], as_of: int) -> list[dict[s
     excluded = tuple(tables.item_ids[FIRST_VALUE : FIRST_VALUE + 50].tolist())
     out.append(_asked(Request("never-seen", k=20, exclude_ids=excluded), empty, as_of))
     out.append(_asked(Request("known", k=100, exclude_ids=excluded), known, as_of))
+    return out
+
+
+def _wishes(tables: Tables, known: Mapping[str, Any], as_of: int) -> list[dict[str, Any]]:
+    """Filters, diversity, and items like an item."""
+    categories = [*tables.vocabularies.get(tables.features.category, {})][:2]
+    narrow = CandidateFilter(category=tuple(categories[:1]))
+    dear = CandidateFilter(price_min=float(np.nanmedian([0.0, *tables.item_price[tables.item_price > 0]])))
+    out = [
+        _asked(Request("known", k=30, candidate_filter=narrow), known, as_of),
+        _asked(Request("known", k=10, candidate_filter=dear), known, as_of),
+        _asked(Request("known", k=20, diversity=0.5), known, as_of),
+    ]
+    items = tables.item_ids[FIRST_VALUE :: max(1, tables.items // 3)].tolist()
+    for item in items:
+        out.append(_asked(SimilarRequest(item, k=20), known, as_of))
+    out.append(_asked(SimilarRequest(items[0], k=20, diversity=0.5, candidate_filter=narrow), known, as_of))
+    out.append(_asked(SimilarRequest("no-such-item", k=20), known, as_of))
     return out

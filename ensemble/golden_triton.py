@@ -14,7 +14,7 @@ from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
 
 from contracts.errors import StackError
-from contracts.tensors import FUSED, GOLDEN_ROW, REQUEST, STEPS, StepSpec
+from contracts.tensors import FUSED, GOLDEN_ROW, REQUEST, SIMILAR, SIMILAR_REQUEST, STEPS, StepSpec
 from ensemble import golden
 from ensemble.steps.release import Release
 
@@ -30,8 +30,13 @@ def replay(release: Release, address: str) -> int:
     """
     client = grpc.InferenceServerClient(address)
     try:
-        steps = (FUSED,) if client.is_model_ready(FUSED.name) else STEPS
-        return golden.compare(release, lambda entry: _answer(client, release.id, entry, steps))
+        native = client.is_model_ready(FUSED.name)
+
+        def answer(entry: Mapping[str, Any]) -> dict[str, Any]:
+            steps = (FUSED,) if native else (SIMILAR,) if golden.of_an_item(entry) else STEPS
+            return _answer(client, release.id, entry, steps)
+
+        return golden.compare(release, answer)
     except InferenceServerException as error:
         raise StackError(f"tritonserver at {address} does not answer golden requests: {error}") from None
     finally:
@@ -42,8 +47,9 @@ def _answer(
     client: grpc.InferenceServerClient, release: str, entry: Mapping[str, Any], steps: Sequence[StepSpec]
 ) -> dict[str, Any]:
     """One golden request through the steps, as the ensemble would pass it on."""
+    body = SIMILAR_REQUEST if golden.of_an_item(entry) else REQUEST
     held = {
-        REQUEST.name: _text(json.dumps(entry["request"])),
+        body.name: _text(json.dumps(entry["request"])),
         GOLDEN_ROW.name: _text(json.dumps({"row": entry["row"], "as_of": entry["as_of"]})),
     }
     for step in steps:

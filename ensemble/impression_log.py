@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from contracts.impressions import DROPPED, MAX_BYTES, encode
-from ensemble.impressions import Passage
+from ensemble.impressions import OfItem, Passage
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +27,10 @@ _RETRY_SECONDS = 0.2
 class ImpressionLog:
     """One server process' way to a socket; ``close`` gives what still waits a last chance."""
 
-    def __init__(self, path: str, record: Callable[[Passage], dict[str, Any]], max_waiting: int = MAX_WAITING):
+    def __init__(self, path: str, record: Callable[[Any], dict[str, Any]], max_waiting: int = MAX_WAITING):
         self._path = path
         self._record = record
-        self._waiting: queue.Queue[Passage] = queue.Queue(max_waiting)
+        self._waiting: queue.Queue[Passage | OfItem] = queue.Queue(max_waiting)
         self._counted: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
@@ -39,7 +39,7 @@ class ImpressionLog:
         self._thread = threading.Thread(target=self._run, name="impressions", daemon=True)
         self._thread.start()
 
-    def __call__(self, passage: Passage) -> None:
+    def __call__(self, passage: Passage | OfItem) -> None:
         """Log one answer, unless it is shown to nobody; returns at once."""
         if passage.envelope.shown:
             try:

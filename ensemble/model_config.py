@@ -10,7 +10,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as proto
 
-from contracts.tensors import ENSEMBLES, FUSED, MAX_BATCH_SIZE, STEPS, EnsembleSpec, StepSpec, TensorSpec
+from contracts.tensors import ENSEMBLES, FUSED, MAX_BATCH_SIZE, SIMILAR, STEPS, EnsembleSpec, StepSpec, TensorSpec
 
 #: The model repository's committed half: configurations and shells.
 REPOSITORY = Path(__file__).resolve().parent.parent / "triton_repo"
@@ -29,7 +29,7 @@ def model_names() -> list[str]:
 
 def texts() -> dict[str, str]:
     """Folder of a model -> text of its ``config.pbtxt``."""
-    python = [*map(step_config, STEPS), *(ensemble_config(ensemble, STEPS) for ensemble in ENSEMBLES)]
+    python = [*map(step_config, (*STEPS, SIMILAR)), *(ensemble_config(x, x.steps) for x in ENSEMBLES)]
     native = [fused_config(), *(ensemble_config(ensemble, (FUSED,)) for ensemble in ENSEMBLES)]
     folders = {config.name: config for config in python} | {f"{NATIVE}/{config.name}": config for config in native}
     return {folder: _HEADER + text_format.MessageToString(config) for folder, config in folders.items()}

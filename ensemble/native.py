@@ -65,11 +65,16 @@ class Core:
 
     def answer(self, *asked: tuple[bytes, Mapping[str, Any] | None]) -> list[dict[str, Any]]:
         """Answers of one batch to bodies, each with a golden row (``row``, ``as_of``) or none."""
-        requests = [
-            {"body": body.decode("latin-1"), **({} if golden is None else {"golden_row": json.dumps(golden)})}
-            for body, golden in asked
-        ]
-        return self("answer", requests=requests)
+        return self("answer", requests=[_request(*one) for one in asked])
+
+    def similar(self, *asked: tuple[bytes, Mapping[str, Any] | None]) -> list[dict[str, Any]]:
+        """The same of requests for items like an item."""
+        return self("answer", requests=[{**_request(*one), "similar": True} for one in asked])
+
+    def replayed(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to a golden entry."""
+        asked = golden_of(entry)
+        return (self.similar(asked) if golden.of_an_item(entry) else self.answer(asked))[0]
 
     def close(self) -> int:
         """End it; its exit status."""
@@ -90,7 +95,11 @@ def replay(release: Release) -> int:
     """
     with Core() as core:
         core.load(release)
-        return golden.compare(release, lambda entry: core.answer(golden_of(entry))[0])
+        return golden.compare(release, core.replayed)
+
+
+def _request(body: bytes, row: Mapping[str, Any] | None) -> dict[str, str]:
+    return {"body": body.decode("latin-1"), **({} if row is None else {"golden_row": json.dumps(row)})}
 
 
 def golden_of(entry: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:

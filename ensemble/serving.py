@@ -6,7 +6,6 @@ instead of failing. ``triton_io`` drives it; nothing here knows Triton.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import time
@@ -17,7 +16,8 @@ import numpy as np
 
 from contracts.errors import RequestError, StackError
 from contracts.features import SOURCES
-from contracts.requests import DEFAULT_K, Request, check_request, parse_request
+from contracts.requests import Answer, Request, SimilarAnswer, check_request, parse_request
+from contracts.tensors import TYPED_REQUEST, TensorSpec
 from ensemble.impressions import Passage, passages
 from ensemble.steps.arrays import Candidates, Query
 from ensemble.steps.blend import ColdStart
@@ -64,7 +64,7 @@ class LookupStep:
         rows = np.full(len(requests), None, object)
         if golden is not requests:
             rows[:] = golden
-        return {"requests": _objects(requests), "golden": rows}
+        return {"requests": objects(requests), "golden": rows}
 
     def run(self, batch: Tensors) -> Tensors:
         """Envelopes and queries; without the online store users are unknown, and the envelope says so."""
@@ -78,20 +78,15 @@ class LookupStep:
 
     def degrade(self, batch: Tensors, error: Exception) -> Tensors:
         """Everybody is a user never seen."""
-        return self._encoded(batch, [StackError(_reason(error))] * len(batch["requests"]))
+        return self._encoded(batch, [StackError(reason(error))] * len(batch["requests"]))
 
     def _encoded(self, batch: Tensors, rows: list[Any]) -> Tensors:
         started = self._clock()
         as_of = [started if golden is None else golden["as_of"] for golden in batch["golden"]]
         held = [self._lookup.unknown_row() if isinstance(row, StackError) else row for row in rows]
         envelopes = [
-            self._lookup.envelope(request, row, instant, started, self._variant)
-            for request, row, instant in zip(batch["requests"], held, as_of)
-        ]
-        # What is recorded of a release is replayed: nobody sees the answer.
-        envelopes = [
-            envelope if golden is None else dataclasses.replace(envelope, shown=False)
-            for envelope, golden in zip(envelopes, batch["golden"])
+            self._lookup.envelope(request, row, instant, started, self._variant, golden is not None)
+            for request, row, instant, golden in zip(batch["requests"], held, as_of, batch["golden"])
         ]
         query = self._lookup.query(envelopes, held)
         envelopes = [
@@ -202,24 +197,27 @@ class ColdStartStep:
     ) -> Tensors:
         query = Query(*(batch[name] for name in Query._fields))
         answers = self._cold_start(envelopes, query, candidates, ranked)
-        return {"passages": _objects(passages(envelopes, query, candidates, ranked, answers))}
+        return {"passages": objects(passages(envelopes, query, candidates, ranked, answers))}
 
     def finish(self, outputs: Tensors) -> Tensors:
-        """One Triton request's answers as tensors, as wide as its longest: shorter ones end in "" and 0."""
-        answers = [passage.answer for passage in outputs["passages"]]
-        width = max(len(answer.item_ids) for answer in answers)
-        made = {
-            "item_ids": _texts([answer.item_ids for answer in answers], width),
-            "scores": np.array(
-                [(*answer.scores, *[0.0] * (width - len(answer.scores))) for answer in answers], np.float32
-            ),
-            "sources": _texts([answer.sources for answer in answers], width),
-            "release": _texts([(answer.release,) for answer in answers], 1),
-            "response": _column([answer.to_json() for answer in answers]),
-        }
+        """One Triton request's answers as tensors."""
+        made = answer_tensors([passage.answer for passage in outputs["passages"]])
         for passage in outputs["passages"]:
             self._answered(passage)
         return made
+
+
+def answer_tensors(answers: Sequence[Answer | SimilarAnswer]) -> Tensors:
+    """Answers as the model's tensors, as wide as the longest: shorter ones end in "" and 0."""
+    # A tensor without elements would be none, so an empty list ends at once.
+    width = max(1, *(len(answer.item_ids) for answer in answers))
+    return {
+        "item_ids": _texts([answer.item_ids for answer in answers], width),
+        "scores": np.array([(*answer.scores, *[0.0] * (width - len(answer.scores))) for answer in answers], np.float32),
+        "sources": _texts([answer.sources for answer in answers], width),
+        "release": _texts([(answer.release,) for answer in answers], 1),
+        "response": _column([answer.to_json() for answer in answers]),
+    }
 
 
 def parse_json(bodies: np.ndarray) -> list[Request]:
@@ -232,21 +230,25 @@ def parse_json(bodies: np.ndarray) -> list[Request]:
 
 
 def parse_typed(tensors: Tensors) -> list[Request]:
-    """Requests of typed tensors, each ``[b, 1]``; all but ``user_id`` may be absent.
+    """Requests of typed tensors, each ``[b, 1]``; all but one of ``user_id`` and ``anonymous_id`` may be absent.
 
     Raises:
         RequestError: when one breaks the contract.
     """
-    if "user_id" not in tensors:
+    if not {"user_id", "anonymous_id"} & {*tensors}:
         raise RequestError("user_id", "expected a non-empty string, got none")
-    size = len(tensors["user_id"])
-    k = tensors["k"][:, 0].tolist() if "k" in tensors else [DEFAULT_K] * size
-    users = [_text(value, "user_id") for value in tensors["user_id"][:, 0]]
-    regions = [_text(value, "region") for value in tensors["region"][:, 0]] if "region" in tensors else [""] * size
-    return [
-        check_request({"user_id": user, "k": number, "region": region})
-        for user, number, region in zip(users, k, regions)
-    ]
+    return [check_request(document) for document in documents(tensors, TYPED_REQUEST)]
+
+
+def documents(tensors: Tensors, typed: Sequence[TensorSpec]) -> list[dict[str, Any]]:
+    """Typed tensors, each ``[b, 1]``, as ``b`` requests' fields; those that are absent are left out."""
+    columns = {
+        spec.name: [_text(value, spec.name) for value in column] if spec.dtype == "STRING" else column.tolist()
+        for spec in typed
+        if spec.name in tensors
+        for column in [tensors[spec.name][:, 0]]
+    }
+    return [dict(zip(columns, values)) for values in zip(*columns.values())]
 
 
 def _text(value: bytes, field: str) -> str:
@@ -257,10 +259,10 @@ def _text(value: bytes, field: str) -> str:
 
 
 def _skipped(batch: Tensors, stage: str, error: Exception) -> list[Envelope]:
-    return [envelope.with_skipped(stage, _reason(error)) for envelope in _unpacked(batch)]
+    return [envelope.with_skipped(stage, reason(error)) for envelope in _unpacked(batch)]
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """What an answer says of an error: enough to look for it in the log, and never a page of it."""
     return f"{type(error).__name__}: {error}"[:200]
 
@@ -273,7 +275,7 @@ def _unpacked(batch: Tensors) -> list[Envelope]:
     return [Envelope.from_bytes(data) for data in batch["envelope"][:, 0]]
 
 
-def _objects(values: Sequence[object]) -> np.ndarray:
+def objects(values: Sequence[object]) -> np.ndarray:
     """Object ``[b]``; numpy would take a sequence apart."""
     held = np.empty(len(values), object)
     held[:] = values
@@ -281,7 +283,7 @@ def _objects(values: Sequence[object]) -> np.ndarray:
 
 
 def _column(values: list[bytes]) -> np.ndarray:
-    return _objects(values).reshape(-1, 1)
+    return objects(values).reshape(-1, 1)
 
 
 def _texts(rows: Sequence[Sequence[str]], width: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +24,7 @@ from contracts.requests import Source
 from contracts.stack import stack_settings
 from contracts.tensors import GRAPH, OUTPUTS, STEP_BY_NAME
 from ensemble.impression_log import ImpressionLog
-from ensemble.impressions import Impressions, Passage
+from ensemble.impressions import Impressions, OfItem, Passage
 from ensemble.serving import Tensors
 from ensemble.steps.graphs import Graph
 from ensemble.steps.popularity import Popularity
@@ -175,7 +175,7 @@ class Family:
     """A metric of ``contracts.metrics`` on Triton's page, by the value of its label."""
 
     def __init__(self, metric: Metric, values: Iterable[str] = ("",)):
-        kind = pb_utils.MetricFamily.HISTOGRAM if metric.bounds else pb_utils.MetricFamily.COUNTER
+        kind = getattr(pb_utils.MetricFamily, metric.kind.upper())
         # The family is kept: a metric whose family was collected as garbage raises at its next use.
         self._family = pb_utils.MetricFamily(name=metric.name, description=metric.doc, kind=kind)
         wishes: dict[str, Any] = {"buckets": list(metric.bounds)} if metric.bounds else {}
@@ -187,6 +187,10 @@ class Family:
     def add(self, number: float = 1, value: str = "") -> None:
         """Count; ``value`` is the label's."""
         self._metrics[value].increment(number)
+
+    def set(self, number: float, value: str = "") -> None:
+        """Of a gauge."""
+        self._metrics[value].set(number)
 
     def observe(self, number: float, value: str = "") -> None:
         """Add to a histogram."""
@@ -213,8 +217,10 @@ class Measured:
 class Answered:
     """What is done of every answer when it is made: it is counted, and its impression logged."""
 
-    def __init__(self, release: str, log: ImpressionLog | None = None):
+    def __init__(self, release: str, item_state_age_seconds: Callable[[], float], log: ImpressionLog | None):
         self._release, self._log = release, log
+        self._item_state_age_seconds = item_state_age_seconds
+        self._item_state_age = Family(metrics.ITEM_STATE_AGE, (release,))
         self._answers = Family(metrics.ANSWERS, (release,))
         self._items = Family(metrics.ITEMS, (Source.PERSONAL, Source.SIMILAR, Source.TRENDING))
         self._skipped = Family(metrics.SKIPPED, STEP_BY_NAME)
@@ -223,10 +229,11 @@ class Answered:
         self._sent = Family(metrics.SENT)
         self._dropped = Family(metrics.DROPPED, DROPPED)
 
-    def __call__(self, passage: Passage) -> None:
+    def __call__(self, passage: Passage | OfItem) -> None:
         """Count one answer, and hand it to the log, which counts by itself: that is told at the next answer."""
         answer = passage.answer
         self._answers.add(1, self._release)
+        self._item_state_age.set(self._item_state_age_seconds(), self._release)
         for source, number in Counter(answer.sources).items():
             self._items.add(number, source)
         for skipped in answer.skipped:

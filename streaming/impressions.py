@@ -50,6 +50,7 @@ def run(
     settings: StreamSettings, codec: ImpressionCodec, spool: Spool, server: socket.socket, stop: threading.Event
 ) -> None:
     """Receive and publish until ``stop`` is set; what is not published then stays in the spool."""
+    WAITING.set_function(lambda: spool.bytes)
     receiver = threading.Thread(target=_receive, args=(codec, spool, server, stop), name="receive")
     receiver.start()
     publisher = Publisher(settings, ACK_SECONDS, topics.IMPRESSIONS)
@@ -110,7 +111,6 @@ def _publish(spool: Spool, publisher: Publisher, stop: threading.Event) -> None:
             FAILURES.inc()
             log.warning("%d impressions wait on disk (%d bytes): %s", len(records), spool.bytes, error)
             stop.wait(RETRY_SECONDS)
-    WAITING.set(spool.bytes)
 
 
 def _receive(codec: ImpressionCodec, spool: Spool, server: socket.socket, stop: threading.Event) -> None:

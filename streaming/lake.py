@@ -86,12 +86,19 @@ def catalogue(config: Config, zones: Zones, files: Sequence[LiveFile]) -> Catalo
     newest = _columns(f"{zones.processed}/items.parquet", ["item_id", column])
     former = _columns(f"{zones.processed}/item_changes.parquet", ["item_id", "valid_from", column])
     known = Catalogue(column, dict(zip(*newest)), zip(*former))
-    if files:
-        wanted = ds.field("event_type") == EventType.ITEM_UPDATE.value
-        names = ["event_id", "event_type", "event_time", "item_id", "attributes"]
-        for row in _dataset(files).to_table(columns=names, filter=wanted).to_pylist():
-            known.change(Event(**{**row, "attributes": dict(row["attributes"] or ())}))
+    for update in item_updates(files):
+        known.change(update)
     return known
+
+
+def item_updates(files: Sequence[LiveFile]) -> list[Event]:
+    """The updates of items in live files."""
+    if not files:
+        return []
+    wanted = ds.field("event_type") == EventType.ITEM_UPDATE.value
+    names = ["event_id", "event_type", "event_time", "item_id", "attributes"]
+    rows = _dataset(files).to_table(columns=names, filter=wanted).to_pylist()
+    return [Event(**{**row, "attributes": dict(row["attributes"] or ())}) for row in rows]
 
 
 def _columns(url: str, names: list[str]) -> list[list[Any]]:

@@ -2,7 +2,7 @@
 
 Keys: ``trireme:state:<user>`` holds a user's state, ``trireme:position`` says up to where the topic is folded in
 (``trireme:folded``: topics that are gone), the rows lie in Feast's hashes (``contracts.online_layout``), and counts
-by bucket in those of ``contracts.buckets``. One MULTI writes all that a batch changes, so a crash leaves either all of
+by bucket in those of ``contracts.buckets``, and states of items in the one of ``contracts.item_state``. One MULTI writes all that a batch changes, so a crash leaves either all of
 it or nothing; the watched position makes sure that no two processors fold the same batch.
 """
 
@@ -16,12 +16,13 @@ from typing import Any
 
 import redis
 
-from contracts import folds, online_layout
+from contracts import folds, item_state, online_layout
 from contracts.buckets import Bucket
 from contracts.config import FeatureSettings
+from contracts.events import Event
 from contracts.features import user_behaviour
 from contracts.folds import UserState
-from streaming import buckets
+from streaming import buckets, live_items
 from streaming.updates import Changes
 
 POSITION = "trireme:position"
@@ -121,8 +122,9 @@ class OnlineStore:
         offsets: Mapping[int, int],
         users: Sequence[str],
         fold: Callable[[Mapping[str, UserState]], Changes],
+        items: Sequence[Event] = (),
     ) -> tuple[Position, Changes]:
-        """Fold one batch in: read the users' states, and write the new ones, their rows and the position in one MULTI.
+        """Fold one batch in: read the states of users and items, and write the new ones with the position in one MULTI.
 
         Raises:
             FencedError: when the stored position is not ``believed``; nothing was written.
@@ -132,12 +134,14 @@ class OnlineStore:
             if Position.of(pipe.hgetall(POSITION)) != believed:
                 raise FencedError("another process moved the position")
             changes = fold(_decoded(users, pipe.mget([STATE + user for user in users]) if users else []))
+            changed = live_items.changed(pipe, items, self._settings)
             newest = {partition: added.newest for partition, added in changes.counted.items()}
             after = dataclasses.replace(
                 believed, offsets={**believed.offsets, **offsets}, newest={**believed.newest, **newest}
             )
             pipe.multi()
             self._put_changes(pipe, changes)
+            live_items.put(pipe, changed)
             pipe.hset(POSITION, mapping=after.fields())
             try:
                 pipe.execute()
@@ -184,8 +188,15 @@ class OnlineStore:
         position: Position,
         folded: Mapping[str, Mapping[int, int]],
         counts: Mapping[Bucket, int] | None = None,
+        items: Iterable[Event] = (),
     ) -> None:
-        """State that a rebuild or a catching up is complete; a rebuild's ``counts`` replace all that there are.
+        """State that a rebuild or a catching up is complete.
+
+        Args:
+            position: where the topic goes on.
+            folded: up to where former incarnations are folded in.
+            counts: a rebuild's, which replace all that there are, as its items do.
+            items: every update of an item that the lake holds; those that were folded in before change nothing.
 
         Raises:
             FencedError: when another process moved the position meanwhile; nothing was written.
@@ -197,9 +208,11 @@ class OnlineStore:
         }
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.watch(POSITION)
-            outdated = [] if counts is None else buckets.keys(self._redis)
+            outdated = [] if counts is None else [*buckets.keys(self._redis), item_state.KEY]
+            changed = live_items.changed(pipe if counts is None else None, items, self._settings)
             pipe.multi()
             pipe.delete(POSITION, FOLDED, *outdated)
+            live_items.put(pipe, changed, anew=counts is not None)
             buckets.put(pipe, LAKE_SHARD, counts or {}, self._settings)
             pipe.hset(POSITION, mapping=position.fields())
             if former:

@@ -114,13 +114,13 @@ def step(store: OnlineStore, position: Position, records: list[Any], catalogue: 
     if not records:
         return position
     values, partitions = [record.value for record in records], [record.partition for record in records]
-    batch, passed = updates.foldable(values, catalogue, partitions)
+    batch, items, passed = updates.foldable(values, catalogue, partitions)
     offsets: dict[int, int] = {}
     for record in records:
         offsets[record.partition] = max(offsets.get(record.partition, 0), record.offset + 1)
     users = list(dict.fromkeys(update.user_id for update in batch))
     position, changes = store.advance(
-        position, offsets, users, lambda states: updates.apply(states, batch, config.features, position.newest)
+        position, offsets, users, lambda states: updates.apply(states, batch, config.features, position.newest), items
     )
     now_ms = time.time() * 1000
     for record in records:

@@ -120,7 +120,7 @@ def rebuild(
     store.drop(stale)
     folded = live_files.ends(files)
     position = Position(topic.incarnation, origin, _offsets(folded, topic), dict.fromkeys(topic.partitions, newest))
-    store.finish(position, folded, counts)
+    store.finish(position, folded, counts, lake.item_updates(files))
     return Made(position, True, events, users, time.perf_counter() - started)
 
 
@@ -146,7 +146,7 @@ def catch_up(store: OnlineStore, config: Config, zones: Zones, topic: Topic) -> 
         for partition, offset in offsets.items():
             known[partition] = max(known.get(partition, 0), offset)
     position = Position(topic.incarnation, was.origin, _offsets(folded, topic), newest)
-    store.finish(position, folded)
+    store.finish(position, folded, items=lake.item_updates(live))
     return Made(position, False, len(missed), len(written), time.perf_counter() - started)
 
 

@@ -51,9 +51,10 @@ class Spool:
 
     @property
     def bytes(self) -> int:
-        """What lies in it, bytes."""
+        """What waits in it, bytes."""
         with self._changed:
-            return sum(self._ends.values())
+            at = self._place
+            return sum(end - (at.offset if n == at.number else 0) for n, end in self._ends.items() if n >= at.number)
 
     def append(self, record: Record) -> None:
         """Take a record in; of too many the oldest segment goes, and ``dropped`` counts what nobody had read of it."""

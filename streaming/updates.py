@@ -9,10 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from contracts import item_state
 from contracts.buckets import Bucket, Counted, bucket_of, fold
 from contracts.config import FeatureSettings
 from contracts.events import INTERACTIONS, Event, EventType
 from contracts.folds import EMPTY, Dwell, Interaction, Outcome, UserState, dwell_ms, update
+from contracts.item_state import ItemState
 from streaming.catalogue import Catalogue
 from streaming.codec import UndecodableError, decode
 
@@ -38,6 +40,20 @@ class Update(NamedTuple):
         return self.event.event_time, bucket_of(self.event.event_time, self.region, self.event.item_id, settings)
 
 
+class Foldable(NamedTuple):
+    """What of a batch of records is folded.
+
+    Attributes:
+        batch: the interactions and dwell reports, in their order.
+        items: the updates of items.
+        passed: how many records were no interaction, by why.
+    """
+
+    batch: list[Update]
+    items: list[Event]
+    passed: Counter[str]
+
+
 @dataclasses.dataclass(frozen=True)
 class Changes:
     """What a batch changes.
@@ -55,8 +71,8 @@ class Changes:
 
 def foldable(
     values: Iterable[bytes | None], catalogue: Catalogue, partitions: Iterable[int] = itertools.repeat(0)
-) -> tuple[list[Update], Counter[str]]:
-    """The interactions and dwell reports among a batch of records, in their order, and how many records were neither.
+) -> Foldable:
+    """What is folded of a batch of records.
 
     Args:
         values: the records' bytes in wire format.
@@ -66,7 +82,7 @@ def foldable(
     """
     found, passed = [], Counter[str]()
     events = [(_decoded(value), partition) for value, partition in zip(values, partitions)]
-    _learn((event for event, _ in events), catalogue)
+    items = _learn((event for event, _ in events), catalogue)
     for event, partition in events:
         if event is None:
             passed[UNDECODABLE] += 1
@@ -80,7 +96,7 @@ def foldable(
             passed[UNDECODABLE] += 1
         else:
             found.append(Update(event.user_id, folded, event.region, partition))
-    return found, passed
+    return Foldable(found, items, passed)
 
 
 def learn(values: Iterable[bytes | None], catalogue: Catalogue) -> None:
@@ -88,10 +104,28 @@ def learn(values: Iterable[bytes | None], catalogue: Catalogue) -> None:
     _learn(map(_decoded, values), catalogue)
 
 
-def _learn(events: Iterable[Event | None], catalogue: Catalogue) -> None:
+def _learn(events: Iterable[Event | None], catalogue: Catalogue) -> list[Event]:
+    """The updates of items among events, taken in."""
+    found = [event for event in events if event is not None and event.event_type == EventType.ITEM_UPDATE]
+    for event in found:
+        catalogue.change(event)
+    return found
+
+
+def changed_items(
+    states: Mapping[str, ItemState], events: Iterable[Event], settings: FeatureSettings
+) -> dict[str, ItemState]:
+    """The states of those items that updates change, given the states that items have had."""
+    kept = item_state.attributes(settings)
+    changed: dict[str, ItemState] = {}
     for event in events:
-        if event is not None and event.event_type == EventType.ITEM_UPDATE:
-            catalogue.change(event)
+        if event.item_id is None:
+            continue
+        before = changed.get(event.item_id, states.get(event.item_id, {}))
+        after = item_state.change(before, event, kept)
+        if after != before:
+            changed[event.item_id] = after
+    return changed
 
 
 def _decoded(value: bytes | None) -> Event | None:

@@ -1,4 +1,4 @@
--- POST /v1/recommendations: turns Triton's binary answer into the JSON that the model wrote.
+-- POST /v1/recommendations and /v1/similar-items: turns Triton's binary answer into the JSON that the model wrote.
 -- The answer is a JSON header (its length stands in Inference-Header-Content-Length), then the one string tensor: four bytes
 -- of length (little endian) and the text. Nothing is parsed here: what the model wrote is what the client gets.
 

@@ -8,7 +8,7 @@ namespace trireme {
 
 std::string Answer::to_json() const {
   nlohmann::ordered_json document = {{"request_id", request_id},
-                                     {"user_id", user_id},
+                                     {subject, user_id},
                                      {"item_ids", item_ids},
                                      {"scores", std::vector<double>(scores.begin(), scores.end())},
                                      {"sources", sources},

@@ -11,6 +11,7 @@ namespace trireme {
 /// Lists are in the order of recommendation; sources are "personal", "similar" or "trending".
 struct Answer {
   std::string request_id, user_id;
+  const char* subject = "user_id";  ///< what `user_id` is called: "item_id" in an answer to an item's request
   std::vector<std::string> item_ids;
   std::vector<float> scores;
   std::vector<const char*> sources;

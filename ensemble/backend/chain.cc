@@ -1,5 +1,6 @@
 #include "chain.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <iterator>
@@ -7,6 +8,7 @@
 #include <sstream>
 
 #include "error.h"
+#include "stages.h"
 
 namespace trireme {
 namespace {
@@ -30,6 +32,7 @@ std::int64_t now_ms() {
 Chain::Chain(const std::string& release, const std::string& onnxruntime, const std::string& plan, std::string variant)
     : release_(release),
       tables_(release_),
+      shelves_(tables_),
       popularity_(tables_, tables_.buckets),
       novelty_(tables_, tables_.first_takes),
       covisits_(tables_, popularity_),
@@ -39,7 +42,8 @@ Chain::Chain(const std::string& release, const std::string& onnxruntime, const s
       retrieval_(tables_, popularity_, covisits_, signals_, release_, onnx_),
       features_(tables_, popularity_, novelty_, covisits_, signals_, release_.derived),
       ranker_(features_, release_, onnx_),
-      cold_start_(tables_, popularity_, signals_, release_.blend),
+      cold_start_(tables_, popularity_, signals_, release_.blend, retrieval_.all_sources().items()),
+      similar_(tables_, popularity_, covisits_, retrieval_.all_sources()),
       impressions_(tables_, release_.derived),
       variant_(std::move(variant)) {
   const std::map<std::string, Step> known = {{"retrieval", [this](const Batch& batch) { retrieval_(batch); }},
@@ -59,6 +63,39 @@ Chain::Chain(const std::string& release, const std::string& onnxruntime, const s
 
 std::vector<Answer> Chain::answer(const std::vector<Asked>& asked, OnlineStore& store,
                                   std::vector<Passage>* kept) const {
+  auto is_similar = [](const Asked& one) { return one.similar.has_value(); };
+  if (std::none_of(asked.begin(), asked.end(), is_similar)) return recommended(asked, store, kept);
+  std::vector<Asked> users;
+  std::remove_copy_if(asked.begin(), asked.end(), std::back_inserter(users), is_similar);
+  std::vector<Passage> passages;
+  auto of_users = recommended(users, store, &passages);
+  auto next = of_users.begin();
+  auto passage = passages.begin();
+  std::vector<Answer> answers;
+  for (const Asked& one : asked) {
+    if (!one.similar) {
+      answers.push_back(std::move(*next++));
+      if (kept) kept->push_back(std::move(*passage++));
+      continue;
+    }
+    auto as_of = one.golden ? one.golden->as_of : now_ms();
+    answers.push_back(similar_(*one.similar, lookup_, shelves_, as_of, one.golden.has_value(), variant_));
+    if (kept) kept->push_back(of_item(*one.similar, as_of));
+  }
+  return answers;
+}
+
+/// What a record tells of a request for similar items: no user stands behind it.
+Passage Chain::of_item(const SimilarRequest& request, std::int64_t as_of) {
+  Passage passage;
+  passage.envelope.region = request.region;
+  passage.envelope.k = request.k;
+  passage.envelope.as_of = as_of;
+  return passage;
+}
+
+std::vector<Answer> Chain::recommended(const std::vector<Asked>& asked, OnlineStore& store,
+                                       std::vector<Passage>* kept) const {
   auto passages = look_up(asked, store);
   Batch batch;
   for (Passage& passage : passages) batch.push_back(&passage);
@@ -80,10 +117,14 @@ std::vector<Passage> Chain::look_up(const std::vector<Asked>& asked, OnlineStore
   }
   std::vector<Read> read;
   try {
-    if (!users.empty()) read = store.read(users);
+    if (!users.empty()) {
+      During reading(Stage::store);
+      read = store.read(users);
+    }
   } catch (const StoreError& error) {
     read.assign(users.size(), Read(error.what()));
   }
+  During encoding(Stage::lookup);
   auto started = now_ms();
   auto next = read.begin();
   std::vector<Passage> passages;
@@ -94,8 +135,9 @@ std::vector<Passage> Chain::look_up(const std::vector<Asked>& asked, OnlineStore
 
 Passage Chain::encoded(const Asked& asked, const Read& read, std::int64_t started) const {
   auto as_of = asked.golden ? asked.golden->as_of : started;
+  auto shelf = asked.golden ? shelves_.recorded() : shelves_.now();
   auto of_row = [&](const Row& row) {
-    Passage passage{lookup_.envelope(asked.request, row, as_of, started, variant_), {}, {}, {}};
+    Passage passage{lookup_.envelope(asked.request, row, as_of, started, variant_), {}, {}, {}, shelf};
     passage.query = lookup_.query(passage.envelope, row);
     return passage;
   };
@@ -142,6 +184,7 @@ void Chain::run(const std::string& stage, const Step& step, const Batch& batch) 
 
 /// The answer; trending when it cannot be made of what the steps before have found.
 Answer Chain::answered(Passage& passage) const {
+  During blending(Stage::blend);
   try {
     return cold_start_(passage);
   } catch (const std::exception& error) {

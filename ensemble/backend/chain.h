@@ -20,22 +20,25 @@
 #include "release.h"
 #include "retrieval.h"
 #include "row.h"
+#include "shelf.h"
 #include "signals.h"
+#include "similar.h"
 #include "store.h"
 #include "tables.h"
 
 namespace trireme {
 
-/// A checked request, with its own row where it brought one along.
+/// A checked request, with its own row where it brought one along; or one for items like an item.
 struct Asked {
   Request request;
   std::optional<GoldenRow> golden;
+  std::optional<SimilarRequest> similar = {};
 };
 
 /// The wall clock, ms.
 std::int64_t now_ms();
 
-/// Shared by all instances of a model; whatever it holds does not change, but for what Popularity keeps.
+/// Shared by all instances of a model; whatever it holds does not change, but for what Popularity keeps and the shelf.
 class Chain {
  public:
   /// `plan` names the steps, blanks between them; an ArtifactError when one is not known or the release is not whole.
@@ -43,18 +46,23 @@ class Chain {
 
   const Release& release() const { return release_; }
 
+  /// What may be listed, for whoever hears of it.
+  Shelves& shelves() { return shelves_; }
+
   /// Answers of a batch, in its order; `kept` takes what they were made of.
   std::vector<Answer> answer(const std::vector<Asked>& asked, OnlineStore& store,
                              std::vector<Passage>* kept = nullptr) const;
 
   /// The record of an answer.
-  std::string impression(const Request& request, const Passage& passage, const Answer& answer) const {
-    return impressions_(request, passage, answer);
+  std::string impression(const Asked& asked, const Passage& passage, const Answer& answer) const {
+    return asked.similar ? impressions_(*asked.similar, passage, answer) : impressions_(asked.request, passage, answer);
   }
 
  private:
   using Step = std::function<void(const Batch&)>;
 
+  std::vector<Answer> recommended(const std::vector<Asked>& asked, OnlineStore& store, std::vector<Passage>* kept) const;
+  static Passage of_item(const SimilarRequest& request, std::int64_t as_of);
   std::vector<Passage> look_up(const std::vector<Asked>& asked, OnlineStore& store) const;
   Passage encoded(const Asked& asked, const Read& read, std::int64_t started) const;
   void run(const std::string& stage, const Step& step, const Batch& batch) const;
@@ -62,6 +70,7 @@ class Chain {
 
   Release release_;
   Tables tables_;
+  Shelves shelves_;
   Popularity popularity_, novelty_;
   Covisits covisits_;
   Lookup lookup_;
@@ -71,6 +80,7 @@ class Chain {
   RankerFeatures features_;
   Ranker ranker_;
   ColdStart cold_start_;
+  SimilarItems similar_;
   Impressions impressions_;
   std::string variant_;
   std::vector<std::pair<std::string, Step>> between_;  ///< the plan's steps after the lookup and before the answer

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <stdexcept>
 
 #include "contracts.h"
+#include "diversity.h"
 #include "retrieval.h"
 
 namespace trireme {
@@ -27,28 +27,18 @@ double personal_score(double probability, double retrieval, const Blend& blend) 
 
 }  // namespace
 
-ColdStart::ColdStart(const Tables& tables, const Popularity& popularity, const Signals& signals, const Blend& blend)
-    : tables_(tables), popularity_(popularity), signals_(signals), blend_(blend) {}
+ColdStart::ColdStart(const Tables& tables, const Popularity& popularity, const Signals& signals, const Blend& blend,
+                     const Embeddings& vectors)
+    : tables_(tables), popularity_(popularity), signals_(signals), blend_(blend), vectors_(vectors) {}
 
 Answer ColdStart::operator()(const Passage& passage) const {
   const Envelope& envelope = passage.envelope;
   Vector trending = popularity_.trending(envelope.as_of, envelope.region);
   Listed list = listed(passage, *trending);
-  if (list.codes.size() < static_cast<std::size_t>(envelope.k)) fill(list, passage, *trending);
-  Answer answer;
-  answer.request_id = envelope.request_id.empty() ? new_request_id() : envelope.request_id;
-  answer.user_id = envelope.user_id;
-  for (auto code : list.codes) answer.item_ids.push_back(tables_.item_ids[code]);
-  for (double score : list.scores) {
-    if (!std::isfinite(score)) throw std::runtime_error("a score is no number");
-    answer.scores.push_back(static_cast<float>(score));
+  if (list.codes.size() < static_cast<std::size_t>(envelope.k)) {
+    fill(list, envelope.k, blocked_items(tables_, popularity_, passage), *trending);
   }
-  answer.sources = std::move(list.sources);
-  answer.release = tables_.release;
-  answer.variant = envelope.variant;
-  answer.feature_age_ms = envelope.feature_age_ms;
-  answer.skipped = envelope.skipped;
-  return answer;
+  return answer_of(envelope, std::move(list), tables_);
 }
 
 /// The personal part of contracts.blending.by_evidence, before its weight: the score over its greatest, from 0 to 1.
@@ -65,7 +55,7 @@ std::vector<double> ColdStart::personal(const Passage& passage, const Column& tw
   return mixed;
 }
 
-ColdStart::Listed ColdStart::listed(const Passage& passage, const std::vector<double>& trending) const {
+Listed ColdStart::listed(const Passage& passage, const std::vector<double>& trending) const {
   const Candidates& found = passage.candidates;
   const ServeSettings& settings = tables_.serve;
   double weight = trust(static_cast<double>(passage.envelope.evidence), blend_.evidence_half);
@@ -82,7 +72,7 @@ ColdStart::Listed ColdStart::listed(const Passage& passage, const std::vector<do
     sources[i] = common > own ? "trending" : similar[i] > two_tower[i] ? "similar" : "personal";
   }
   Listed list;
-  for (auto place : top_k(std::span<const double>(final), Mask(final.size()), passage.envelope.k)) {
+  for (auto place : best(passage, final)) {
     list.codes.push_back(found.ids[place]);
     list.scores.push_back(final[place]);
     list.sources.push_back(sources[place]);
@@ -90,16 +80,17 @@ ColdStart::Listed ColdStart::listed(const Passage& passage, const std::vector<do
   return list;
 }
 
-/// A list that is too short, made up with trending; all of the catalogue that is allowed, when that is less.
-void ColdStart::fill(Listed& list, const Passage& passage, const std::vector<double>& trending) const {
-  Mask blocked = blocked_items(tables_, popularity_, passage);
-  for (auto code : list.codes) blocked[code - first_value] = 1;
-  double last = list.scores.empty() ? 1.0 : std::min(list.scores.back(), 1.0);
-  for (auto place : top_k(std::span(trending), blocked, passage.envelope.k - list.codes.size())) {
-    list.codes.push_back(place + first_value);
-    list.scores.push_back(trending[place] * last);
-    list.sources.push_back("trending");
-  }
+/// Places of the k best candidates, or of k good and unlike ones where the request asks for diversity.
+std::vector<std::uint32_t> ColdStart::best(const Passage& passage, const std::vector<double>& final) const {
+  std::size_t k = passage.envelope.k;
+  double diversity = passage.envelope.diversity;
+  auto places = top_k(std::span(final), Mask(final.size()), diversity > 0 ? std::max(k, diversity_pool) : k);
+  if (diversity == 0) return places;
+  std::vector<std::span<const float>> vectors;
+  for (auto place : places) vectors.push_back(vectors_.row(passage.candidates.ids[place]));
+  std::vector<std::uint32_t> out;
+  for (auto i : spread_out(vectors, k, diversity)) out.push_back(places[i]);
+  return out;
 }
 
 }  // namespace trireme

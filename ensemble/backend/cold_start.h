@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "answer.h"
+#include "embeddings.h"
+#include "listed.h"
 #include "popularity.h"
 #include "query.h"
 #include "release.h"
@@ -15,28 +17,24 @@ namespace trireme {
 
 class ColdStart {
  public:
-  ColdStart(const Tables& tables, const Popularity& popularity, const Signals& signals, const Blend& blend);
+  /// `vectors` of the two-tower's items say how alike two of them are.
+  ColdStart(const Tables& tables, const Popularity& popularity, const Signals& signals, const Blend& blend,
+            const Embeddings& vectors);
 
   /// Without a ranker the order is retrieval's, without candidates it is trending; a std::runtime_error when a score is
   /// no number.
   Answer operator()(const Passage& passage) const;
 
  private:
-  /// Items of an answer in the making.
-  struct Listed {
-    std::vector<std::int64_t> codes;
-    std::vector<double> scores;
-    std::vector<const char*> sources;
-  };
-
   std::vector<double> personal(const Passage& passage, const Column& two_tower) const;
   Listed listed(const Passage& passage, const std::vector<double>& trending) const;
-  void fill(Listed& listed, const Passage& passage, const std::vector<double>& trending) const;
+  std::vector<std::uint32_t> best(const Passage& passage, const std::vector<double>& final) const;
 
   const Tables& tables_;
   const Popularity& popularity_;
   const Signals& signals_;
   const Blend blend_;
+  const Embeddings& vectors_;
 };
 
 }  // namespace trireme

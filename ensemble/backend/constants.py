@@ -9,15 +9,30 @@ import dataclasses
 import sys
 from collections.abc import Iterable, Iterator
 
-from contracts import blending, features, impressions, metrics, online_layout, request_context, requests
-from ensemble import online
-from ensemble.steps import covisits, popularity, ranker, scores
+from contracts import (
+    blending,
+    features,
+    impressions,
+    item_state,
+    metrics,
+    online_layout,
+    request_context,
+    request_values,
+    requests,
+)
+from contracts.tensors import STEP_BY_NAME
+from ensemble import live_items, online
+from ensemble.steps import covisits, diversity, popularity, ranker, scores
 
 #: Name in C++ -> (type, value).
 _NUMBERS: dict[str, tuple[str, float]] = {
     "max_body_bytes": ("std::size_t", requests.MAX_BODY_BYTES),
-    "max_id_chars": ("std::size_t", requests.MAX_ID_CHARS),
-    "max_excluded": ("std::size_t", requests.MAX_EXCLUDED),
+    "max_batch": ("std::size_t", requests.MAX_BATCH),
+    "max_id_chars": ("std::size_t", request_values.MAX_ID_CHARS),
+    "max_excluded": ("std::size_t", request_values.MAX_EXCLUDED),
+    "max_categories": ("std::size_t", request_values.MAX_CATEGORIES),
+    "max_context": ("std::size_t", request_values.MAX_CONTEXT),
+    "max_price": ("std::int64_t", request_values.MAX_PRICE),
     "max_k": ("int", requests.MAX_K),
     "default_k": ("int", requests.DEFAULT_K),
     "max_deadline_ms": ("int", requests.MAX_DEADLINE_MS),
@@ -32,6 +47,8 @@ _NUMBERS: dict[str, tuple[str, float]] = {
     "ms_per_day": ("std::int64_t", features.MS_PER_DAY),
     "store_timeout_seconds": ("double", online._TIMEOUT_SECONDS),
     "store_pause_seconds": ("double", online._PAUSE_SECONDS),
+    "live_items_period_seconds": ("double", live_items.PERIOD_SECONDS),
+    "diversity_pool": ("std::size_t", diversity.POOL),
     "least_probability": ("double", blending._LEAST_PROBABILITY),
     "most_halvings": ("double", blending._MOST_HALVINGS),
     "score_stride": ("std::size_t", scores._STRIDE),
@@ -47,14 +64,41 @@ _NUMBERS: dict[str, tuple[str, float]] = {
 }
 
 
+#: Name in C++ -> text.
+_WORDS = {
+    "store_project": online_layout.PROJECT,
+    "item_states_key": item_state.KEY,
+    "item_version_key": item_state.VERSION,
+    "attribute_available": item_state.AVAILABLE,
+    "attribute_price": item_state.PRICE,
+    "said_no": item_state.NO,
+    "probe_request_id": impressions.PROBE_REQUEST_ID,
+}
+#: Name in C++ -> metric.
+_METRICS = {
+    "answers_metric": metrics.ANSWERS,
+    "items_metric": metrics.ITEMS,
+    "skipped_metric": metrics.SKIPPED,
+    "degraded_metric": metrics.DEGRADED,
+    "feature_age_metric": metrics.FEATURE_AGE,
+    "batch_metric": metrics.BATCH,
+    "stage_seconds_metric": metrics.STAGE_SECONDS,
+    "item_state_age_metric": metrics.ITEM_STATE_AGE,
+    "sent_metric": metrics.SENT,
+    "dropped_metric": metrics.DROPPED,
+}
 #: Name in C++ -> texts.
 _TEXTS: dict[str, Iterable[str]] = {
     "request_fields": [field.name for field in dataclasses.fields(requests.Request)],
+    "similar_fields": [field.name for field in dataclasses.fields(requests.SimilarRequest)],
+    "filter_fields": [field.name for field in dataclasses.fields(requests.CandidateFilter)],
     "sources": features.SOURCES,
     "proposing": features.PROPOSING,
     "weekdays": request_context.FIXED["weekday"],
     "impression_drops": impressions.DROPPED,
     "degraded_starts": metrics.REASONS,
+    "answer_sources": (requests.Source.PERSONAL, requests.Source.SIMILAR, requests.Source.TRENDING),
+    "steps": STEP_BY_NAME,
     "degraded_reasons": (*metrics.REASONS.values(), metrics.FAILURE),
 }
 
@@ -68,9 +112,19 @@ def header() -> str:
         "#include <cstddef>\n#include <cstdint>\n",
         "namespace trireme {\n",
         *(f"inline constexpr {kind} {name} = {value};" for name, (kind, value) in _NUMBERS.items()),
-        f'inline constexpr const char* store_project = "{online_layout.PROJECT}";',
-        f'inline constexpr const char* probe_request_id = "{impressions.PROBE_REQUEST_ID}";',
+        *(f'inline constexpr const char* {name} = "{text}";' for name, text in _WORDS.items()),
         *(f"inline constexpr const char* {name}[] = {_listed(texts)};" for name, texts in _TEXTS.items()),
+        "\n/// contracts.metrics.Metric.",
+        "struct Measure {\n  const char *name, *doc, *label;\n};",
+        *(
+            f'inline constexpr Measure {name}{{"{metric.name}", "{metric.doc}", "{metric.label}"}};'
+            for name, metric in _METRICS.items()
+        ),
+        *(
+            f"inline constexpr double {name}_bounds[] = {{{', '.join(map(str, metric.bounds))}}};"
+            for name, metric in _METRICS.items()
+            if metric.bounds
+        ),
         "\n/// Code points that Python's str.isprintable refuses.",
         "struct CodePoints {\n  char32_t first, last;\n};",
         f"inline constexpr CodePoints unprintable[] = {{\n    {ranges}}};\n",

@@ -5,6 +5,7 @@
 #include "arrays.h"
 #include "contracts.h"
 #include "error.h"
+#include "stages.h"
 
 // One binary for every x86-64: the loader takes the wide clone where the CPU has AVX2 and FMA. The sanitizers' runtime
 // is not up yet when the loader chooses, so their build has the portable one alone.
@@ -54,6 +55,10 @@ Embeddings::Embeddings(std::string_view npy, std::size_t items) : items_(items) 
   rows_ = array.as<float>();
 }
 
+std::span<const float> Embeddings::row(std::int64_t code) const {
+  return {rows_.data() + (code - first_value) * width_, width_};
+}
+
 std::vector<float> Embeddings::sum(std::span<const std::int64_t> codes, std::span<const float> counts) const {
   std::vector<float> out(width_);
   for (std::size_t n = 0; n < codes.size(); ++n) {
@@ -64,6 +69,7 @@ std::vector<float> Embeddings::sum(std::span<const std::int64_t> codes, std::spa
 }
 
 std::vector<float> Embeddings::scores(const std::vector<float>& queries, std::size_t number) const {
+  During multiplying(Stage::dot_products);
   std::vector<float> out(number * items_);
   dot_products(queries.data(), number, rows_.data(), items_, width_, out.data());
   return out;

@@ -17,6 +17,9 @@ class Embeddings {
 
   std::size_t width() const { return width_; }
 
+  /// The vector of an item, by its code.
+  std::span<const float> row(std::int64_t code) const;
+
   /// The sum of some items' (codes) vectors, each as often as it counts.
   std::vector<float> sum(std::span<const std::int64_t> codes, std::span<const float> counts) const;
 

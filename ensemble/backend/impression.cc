@@ -103,8 +103,17 @@ Impressions::Impressions(const Tables& tables, const Derived& derived)
       categorical_columns_(written(derived.ranker_categorical)),
       continuous_columns_(written(derived.ranker_continuous)) {}
 
-// The order of the fields is that of contracts.impressions.FIELDS.
 std::string Impressions::operator()(const Request& request, const Passage& passage, const Answer& answer) const {
+  std::string_view user = request.user_id == request.anonymous_id ? std::string_view() : request.user_id;
+  return record({user, "", request.anonymous_id, request.session_id, request.device, request.context}, passage, answer);
+}
+
+std::string Impressions::operator()(const SimilarRequest& request, const Passage& passage, const Answer& answer) const {
+  return record({"", request.item_id, "", "", "", "{}"}, passage, answer);
+}
+
+// The order of the fields is that of contracts.impressions.FIELDS.
+std::string Impressions::record(const Who& who, const Passage& passage, const Answer& answer) const {
   const Envelope& envelope = passage.envelope;
   const Query& query = passage.query;
   auto at = places(tables_, passage, answer);
@@ -112,9 +121,9 @@ std::string Impressions::operator()(const Request& request, const Passage& passa
   const char header[] = {0, 0, 0, 0, impression_version};
   out.raw({header, sizeof header});
   out.text(answer.request_id);
-  out.text(request.user_id);
-  for (int i = 0; i < 4; ++i) out.text("");
-  out.text("{}");
+  for (auto text : {who.user_id, who.item_id, who.anonymous_id, who.session_id, who.device, who.context}) {
+    out.text(text);
+  }
   out.text(envelope.region);
   out.number(envelope.as_of);
   out.text(answer.release);
@@ -131,7 +140,11 @@ std::string Impressions::operator()(const Request& request, const Passage& passa
     out.text(reason);
   }
   out.number(0);
-  out.raw(query_columns_);
+  if (query.user_codes.empty()) {
+    out.number(0);
+  } else {
+    out.raw(query_columns_);
+  }
   out.table<std::int32_t>(query.user_codes);
   auto held = std::find(query.recent_items.begin(), query.recent_items.end(), pad) - query.recent_items.begin();
   out.table<std::int32_t>(std::span(query.recent_items).first(static_cast<std::size_t>(held)));
@@ -159,7 +172,7 @@ std::string Impressions::operator()(const Request& request, const Passage& passa
   return out.take();
 }
 
-bool is_shown(const Request& request) {
+bool is_shown(const Wishes& request) {
   return request.request_id != probe_request_id;
 }
 

@@ -21,17 +21,25 @@ class Impressions {
  public:
   Impressions(const Tables& tables, const Derived& derived);
 
-  /// The bytes of a record.
+  /// The bytes of a record; of a request for similar items the passage knows region, k and instant alone.
   std::string operator()(const Request& request, const Passage& passage, const Answer& answer) const;
+  std::string operator()(const SimilarRequest& request, const Passage& passage, const Answer& answer) const;
 
  private:
+  /// Who asks, and from where.
+  struct Who {
+    std::string_view user_id, item_id, anonymous_id, session_id, device, context;
+  };
+
+  std::string record(const Who& who, const Passage& passage, const Answer& answer) const;
+
   const Tables& tables_;
   std::size_t categorical_width_, continuous_width_;
   std::string query_columns_, sources_, categorical_columns_, continuous_columns_;  ///< written already
 };
 
 /// Whether somebody sees the answer to a request that brought no row along.
-bool is_shown(const Request& request);
+bool is_shown(const Wishes& request);
 
 /// Records to a Unix socket, a datagram each, by a thread of its own (ensemble/impression_log.py): what finds no room
 /// while nobody reads, or not fast enough, is dropped.

@@ -54,16 +54,12 @@ Lookup::Column Lookup::column(const std::string& name, const Layout& layout) con
 Envelope Lookup::envelope(const Request& request, const Row& row, std::int64_t as_of, std::int64_t started_ms,
                           const std::string& variant) const {
   Envelope out;
-  out.user_id = request.user_id;
+  out.user_id = request.answered_id();
+  set_wishes(out, request);
   out.region = request.region.empty() ? std::get<std::string>(row[at_.home_region]) : request.region;
-  out.request_id = request.request_id;
   out.variant = variant;
-  out.k = request.k;
   out.as_of = as_of;
   out.deadline = started_ms + request.deadline_ms;
-  for (const std::string& id : request.exclude_ids) {
-    if (auto code = tables_.vocabulary("item_id").code(id, pad); code != pad) out.excluded.push_back(code);
-  }
   out.evidence = integer(row, at_.interaction_count);
   out.session_dwell_ms = integer(row, at_.session_dwell_ms);
   auto newest = integer(row, at_.last_event_time);
@@ -71,6 +67,25 @@ Envelope Lookup::envelope(const Request& request, const Row& row, std::int64_t a
   bool beyond = __builtin_sub_overflow(as_of, newest, &age);
   out.feature_age_ms = newest == 0 ? -1 : beyond ? 0 : std::max<std::int64_t>(0, age);
   return out;
+}
+
+void Lookup::set_wishes(Envelope& envelope, const Wishes& wishes) const {
+  envelope.request_id = wishes.request_id;
+  envelope.k = wishes.k;
+  envelope.diversity = wishes.diversity;
+  const Vocabulary& items = tables_.vocabulary("item_id");
+  for (const std::string& id : wishes.exclude_ids) {
+    if (auto code = items.code(id, pad); code != pad) envelope.excluded.push_back(code);
+  }
+  const CandidateFilter& wished = wishes.candidate_filter;
+  envelope.filter = {{}, wished.price_min, wished.price_max, wished.available};
+  if (wished.category.empty()) return;
+  auto& categories = envelope.filter.categories.emplace();
+  auto known = tables_.vocabularies.find(tables_.features.category);
+  if (known == tables_.vocabularies.end()) return;
+  for (const std::string& name : wished.category) {
+    if (auto code = known->second.code(name, pad); code != pad) categories.push_back(code);
+  }
 }
 
 Query Lookup::query(const Envelope& envelope, const Row& row) const {

@@ -25,6 +25,9 @@ class Lookup {
   Envelope envelope(const Request& request, const Row& row, std::int64_t as_of, std::int64_t started_ms,
                     const std::string& variant) const;
 
+  /// The part of an envelope that every kind of request has.
+  void set_wishes(Envelope& envelope, const Wishes& wishes) const;
+
   /// A request's raw row as of its instant; a std::runtime_error when its lists do not fit each other.
   Query query(const Envelope& envelope, const Row& row) const;
 

@@ -8,7 +8,9 @@
 
 #include "chain.h"
 #include "error.h"
+#include "live_items.h"
 #include "row_json.h"
+#include "stages.h"
 #include "text.h"
 
 namespace {
@@ -27,11 +29,47 @@ std::string bytes_of(const Json& latin) {
   return out;
 }
 
+Json document_of(const Wishes& wishes) {
+  const CandidateFilter& filter = wishes.candidate_filter;
+  auto number = [](const std::optional<double>& held) { return held ? Json(*held) : Json(); };
+  return {{"k", wishes.k},
+          {"region", wishes.region},
+          {"exclude_ids", wishes.exclude_ids},
+          {"request_id", wishes.request_id},
+          {"deadline_ms", wishes.deadline_ms},
+          {"diversity", wishes.diversity},
+          {"candidate_filter",
+           {{"category", filter.category},
+            {"price_min", number(filter.price_min)},
+            {"price_max", number(filter.price_max)},
+            {"available", filter.available}}}};
+}
+
+Json document_of(const Request& request) {
+  Json out = document_of(static_cast<const Wishes&>(request));
+  out.update({{"user_id", request.user_id},
+              {"anonymous_id", request.anonymous_id},
+              {"device", request.device},
+              {"session_id", request.session_id},
+              {"context", Json::parse(request.context)}});
+  return out;
+}
+
 Json parsed(const Json& asked) {
-  Request request = parse_request(bytes_of(asked.at("body")));
-  return {{"user_id", request.user_id},       {"k", request.k},
-          {"region", request.region},         {"exclude_ids", request.exclude_ids},
-          {"request_id", request.request_id}, {"deadline_ms", request.deadline_ms}};
+  Body body = parse_body(bytes_of(asked.at("body")));
+  Json out = Json::array();
+  for (const auto& one : body.elements) {
+    auto* request = std::get_if<Request>(&one);
+    out.push_back(request ? document_of(*request) : Json(std::get<std::string>(one)));
+  }
+  return body.batch ? out : out[0];
+}
+
+Json parsed_similar(const Json& asked) {
+  SimilarRequest request = parse_similar(bytes_of(asked.at("body")));
+  Json out = document_of(request);
+  out["item_id"] = request.item_id;
+  return out;
 }
 
 Json decoded(const Json& asked) {
@@ -43,9 +81,11 @@ Json decoded(const Json& asked) {
 struct Loaded {
   explicit Loaded(const Json& asked)
       : chain(asked.at("release"), asked.at("onnxruntime"), asked.at("plan"), asked.value("variant", "")),
+        live(asked.value("redis", "127.0.0.1:1"), chain.shelves()),
         store(asked.value("redis", "127.0.0.1:1"), chain.release().derived.layout) {}
 
   Chain chain;
+  LiveItems live;
   OnlineStore store;
 };
 
@@ -54,7 +94,12 @@ std::unique_ptr<Loaded> loaded;
 std::vector<Asked> batch_of(const Json& asked) {
   std::vector<Asked> batch;
   for (const Json& one : asked.at("requests")) {
-    Asked next{parse_request(bytes_of(one.at("body"))), {}};
+    Asked next;
+    if (one.value("similar", false)) {
+      next.similar = parse_similar(bytes_of(one.at("body")));
+    } else {
+      next.request = parse_request(bytes_of(one.at("body")));
+    }
     const Layout& layout = loaded->chain.release().derived.layout;
     if (one.contains("golden_row")) next.golden = golden_row(layout, one["golden_row"].get<std::string>());
     batch.push_back(std::move(next));
@@ -67,6 +112,21 @@ Json answered(const Json& asked) {
   for (const Answer& answer : loaded->chain.answer(batch_of(asked), loaded->store)) {
     out.push_back(Json::parse(answer.to_json()));
   }
+  return out;
+}
+
+/// Nanoseconds by stage, of the wall and of the CPU, that a batch's answers take when they are made so many times.
+Json spent(const Json& asked) {
+  auto batch = batch_of(asked);
+  Account account(true);
+  for (int i = 0; i < asked.at("times"); ++i) {
+    auto answers = loaded->chain.answer(batch, loaded->store);
+    During writing(Stage::write);
+    for (const Answer& answer : answers) answer.to_json();
+  }
+  account.turn(Stage::other);
+  Json out;
+  for (std::size_t i = 0; i < stage_count; ++i) out[stage_names[i]] = {account.wall()[i], account.cpu()[i]};
   return out;
 }
 
@@ -87,7 +147,7 @@ Json logged(const Json& asked) {
   auto answers = loaded->chain.answer(batch, loaded->store, &passages);
   Json out = Json::array();
   for (std::size_t i = 0; i < batch.size(); ++i) {
-    out.push_back(latin_of(loaded->chain.impression(batch[i].request, passages[i], answers[i])));
+    out.push_back(latin_of(loaded->chain.impression(batch[i], passages[i], answers[i])));
   }
   return out;
 }
@@ -110,11 +170,14 @@ Json sent(const Json& asked) {
 Json called(const Json& asked) {
   const std::string call = asked.at("call");
   if (call == "parse") return parsed(asked);
+  if (call == "parse_similar") return parsed_similar(asked);
   if (call == "decode") return decoded(asked);
   if (call == "load") return loaded = std::make_unique<Loaded>(asked), true;
   if (call == "answer") return answered(asked);
   if (call == "impressions") return logged(asked);
   if (call == "send") return sent(asked);
+  if (call == "spent") return spent(asked);
+  if (call == "look") return loaded->live.look(), true;
   if (call == "repr_number") return repr_number(asked.at("value"));
   throw std::invalid_argument("no such call: " + call);
 }

@@ -12,6 +12,7 @@
 
 #include "request.h"
 #include "scores.h"
+#include "shelf.h"
 
 namespace trireme {
 
@@ -30,6 +31,8 @@ struct Envelope {
   std::int64_t as_of = 0;              ///< the instant for which features and trends hold, ms
   std::int64_t deadline = 0;           ///< wall clock by which a step must have started, ms
   std::vector<std::int64_t> excluded;  ///< item codes that must not be answered
+  Filter filter;
+  double diversity = 0;  ///< how unlike the items of the list are to be, from 0 to 1
   std::int64_t evidence = 0;           ///< the user's interactions ever
   std::int64_t session_dwell_ms = 0, feature_age_ms = -1;
   std::vector<std::pair<std::string, std::string>> skipped;  ///< (stage, reason)
@@ -61,8 +64,9 @@ struct Passage {
   Query query;
   Candidates candidates;      ///< none when retrieval was skipped
   std::vector<float> ranked;  ///< calibrated probabilities of the candidates; NaN where ranking was skipped
+  std::shared_ptr<const Shelf> shelf;  ///< what may be listed, the same at every step
   std::shared_ptr<const RankerInputs> inputs = nullptr;  ///< of the batch that ranked it; none when ranking was skipped
-  std::size_t first_input = 0;                 ///< where its candidates begin in them
+  std::size_t first_input = 0;                           ///< where its candidates begin in them
 };
 
 /// Requests that pass a step together.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "stages.h"
+
 namespace trireme {
 
 double calibrated(double logit, const Blend& blend) {
@@ -17,6 +19,7 @@ Ranker::Ranker(const RankerFeatures& features, const Release& release, std::shar
     : features_(features), model_(onnx, release.read("ranker/1/ranker.onnx")), blend_(release.blend) {}
 
 void Ranker::operator()(const Batch& batch) const {
+  During describing(Stage::ranker_features);
   auto inputs = std::make_shared<RankerInputs>();
   std::size_t number = 0;
   for (const Passage* passage : batch) {
@@ -24,6 +27,7 @@ void Ranker::operator()(const Batch& batch) const {
     number += passage->candidates.ids.size();
   }
   if (number == 0) return;
+  During ranking(Stage::ranker);
   auto rows = static_cast<std::int64_t>(number);
   auto width = [](std::size_t columns) { return static_cast<std::int64_t>(columns); };
   auto logits = model_.run({{"categorical", {rows, width(features_.categorical_width())}, &inputs->categorical, nullptr},

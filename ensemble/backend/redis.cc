@@ -32,6 +32,12 @@ std::string pipeline(const std::vector<std::string>& keys, const std::vector<std
   return out;
 }
 
+std::string command(std::initializer_list<std::string_view> words) {
+  std::string out = "*" + std::to_string(words.size()) + "\r\n";
+  for (auto word : words) out += bulk(word);
+  return out;
+}
+
 /// The number after a line's first letter, or -1.
 long number_of(std::string_view line, char kind) {
   long number = -1;
@@ -53,6 +59,33 @@ std::vector<Fields> Redis::hmget(const std::vector<std::string>& keys, const std
     std::vector<Fields> rows;
     while (rows.size() < keys.size()) rows.push_back(read_fields(fields.size(), deadline));
     return rows;
+  } catch (...) {
+    close();  // an answer that still comes would be taken for another's
+    throw;
+  }
+}
+
+std::optional<std::string> Redis::get(const std::string& key, std::chrono::milliseconds timeout) {
+  return asked(command({"GET", key}), std::chrono::steady_clock::now() + timeout, &Redis::read_value);
+}
+
+std::vector<std::pair<std::string, std::string>> Redis::hgetall(const std::string& key,
+                                                                std::chrono::milliseconds timeout) {
+  auto held = asked(command({"HGETALL", key}), std::chrono::steady_clock::now() + timeout, &Redis::read_all);
+  std::vector<std::pair<std::string, std::string>> out;
+  for (std::size_t i = 0; i + 1 < held.size(); i += 2) {
+    if (held[i] && held[i + 1]) out.emplace_back(*held[i], *held[i + 1]);
+  }
+  return out;
+}
+
+/// One command and what is read of its answer.
+template <class Answer>
+Answer Redis::asked(const std::string& command, Deadline deadline, Answer (Redis::*read)(Deadline)) {
+  try {
+    if (socket_ < 0) connect(deadline);
+    send(command, deadline);
+    return (this->*read)(deadline);
   } catch (...) {
     close();  // an answer that still comes would be taken for another's
     throw;
@@ -119,16 +152,29 @@ void Redis::send(std::string_view bytes, Deadline deadline) {
 }
 
 Fields Redis::read_fields(std::size_t number, Deadline deadline) {
+  Fields values = read_all(deadline);
+  if (values.size() != number) throw RedisError("expected as many values as fields");
+  return values;
+}
+
+/// All values of an array, however many.
+Fields Redis::read_all(Deadline deadline) {
+  Fields values;
+  for (long left = read_length('*', deadline); left > 0; --left) values.push_back(read_value(deadline));
+  return values;
+}
+
+std::optional<std::string> Redis::read_value(Deadline deadline) {
+  long length = read_length('$', deadline);
+  if (length > static_cast<long>(most_bytes)) throw RedisError("a value is longer than any row");
+  return length < 0 ? std::nullopt : std::optional(bytes(length, deadline));
+}
+
+/// The number in a line of one kind; an error that Redis answers in its place is thrown.
+long Redis::read_length(char kind, Deadline deadline) {
   auto head = line(deadline);
   if (!head.empty() && head[0] == '-') throw RedisError(std::string(head.substr(1)));
-  if (number_of(head, '*') != static_cast<long>(number)) throw RedisError("expected as many values as fields");
-  Fields values;
-  for (std::size_t i = 0; i < number; ++i) {
-    long length = number_of(line(deadline), '$');
-    if (length > static_cast<long>(most_bytes)) throw RedisError("a value is longer than any row");
-    values.push_back(length < 0 ? std::nullopt : std::optional(bytes(length, deadline)));
-  }
-  return values;
+  return number_of(head, kind);
 }
 
 std::string_view Redis::line(Deadline deadline) {

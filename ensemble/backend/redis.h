@@ -1,4 +1,4 @@
-// A connection to Redis that knows one thing: many HMGET in one round trip, in time or not at all (RESP2).
+// A connection to Redis that only reads: many HMGET in one round trip, GET and HGETALL, in time or not at all (RESP2).
 #pragma once
 
 #include <chrono>
@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 struct addrinfo;
@@ -36,6 +37,12 @@ class Redis {
   std::vector<Fields> hmget(const std::vector<std::string>& keys, const std::vector<std::string>& fields,
                             std::chrono::milliseconds timeout);
 
+  /// The text of a key; none where there is none.
+  std::optional<std::string> get(const std::string& key, std::chrono::milliseconds timeout);
+
+  /// Every field of a hash and its value, in no order.
+  std::vector<std::pair<std::string, std::string>> hgetall(const std::string& key, std::chrono::milliseconds timeout);
+
  private:
   using Deadline = std::chrono::steady_clock::time_point;
 
@@ -44,6 +51,11 @@ class Redis {
   void close();
   void await(short event, Deadline deadline);
   void send(std::string_view bytes, Deadline deadline);
+  template <class Answer>
+  Answer asked(const std::string& command, Deadline deadline, Answer (Redis::*read)(Deadline));
+  std::optional<std::string> read_value(Deadline deadline);
+  Fields read_all(Deadline deadline);
+  long read_length(char kind, Deadline deadline);
   Fields read_fields(std::size_t number, Deadline deadline);
   std::string_view line(Deadline deadline);
   std::string bytes(std::size_t length, Deadline deadline);

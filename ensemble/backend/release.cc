@@ -41,6 +41,8 @@ FeatureSettings features_of(const Json& raw) {
 ServeSettings serve_of(const Json& raw) {
   ServeSettings out{};
   raw.at("exclude_seen").get_to(out.exclude_seen);
+  raw.at("never").get_to(out.never);
+  raw.at("only").get_to(out.only);
   for (std::string source : proposing) out.source_candidates.push_back(raw.at(source + "_candidates"));
   raw.at("history_half_items").get_to(out.history_half_items);
   raw.at("user_user_neighbours").get_to(out.user_user_neighbours);
@@ -50,6 +52,9 @@ ServeSettings serve_of(const Json& raw) {
   raw.at("trending_half_life_hours").get_to(out.trending_half_life_hours);
   raw.at("trending_min_count").get_to(out.trending_min_count);
   raw.at("session_weight").get_to(out.session_weight);
+  raw.at("similar_item_item").get_to(out.similar_item_item);
+  raw.at("similar_two_tower").get_to(out.similar_two_tower);
+  raw.at("similar_covisits").get_to(out.similar_covisits);
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "contracts.h"
+#include "stages.h"
 
 namespace trireme {
 namespace {
@@ -30,10 +31,10 @@ void set_scores(Candidates& found, const std::array<SourceScores, std::size(sour
 }  // namespace
 
 Mask blocked_items(const Tables& tables, const Popularity& popularity, const Passage& passage) {
-  Mask blocked(tables.items);
+  Mask blocked = passage.shelf->blocked(passage.envelope.filter);
   if (popularity.live()) {
     Vector appeared = popularity.appeared(passage.envelope.as_of);
-    std::transform(appeared->begin(), appeared->end(), blocked.begin(), [](double there) { return there == 0; });
+    for (std::size_t i = 0; i < blocked.size(); ++i) blocked[i] |= (*appeared)[i] == 0;
   }
   if (tables.serve.exclude_seen) {
     for (auto code : passage.query.seen_items) blocked[code - first_value] = 1;
@@ -71,6 +72,7 @@ void Retrieval::operator()(const Batch& batch) const {
 }
 
 Mask Retrieval::chosen(const Passage& passage, const Scores& scores) const {
+  During choosing(Stage::top_k);
   const ServeSettings& settings = tables_.serve;
   const Envelope& envelope = passage.envelope;
   Mask blocked = blocked_items(tables_, popularity_, passage), out(tables_.items);
@@ -108,6 +110,7 @@ void Retrieval::choose_session(const Passage& passage, const Mask& blocked, std:
 
 /// The chosen items, ordered by the merged score; of equals the smaller code is first.
 void Retrieval::merge(Passage& passage, const Mask& chosen, const Scores& scores) const {
+  During merging(Stage::merge);
   Candidates& found = passage.candidates;
   found = {};
   for (std::size_t i = 0; i < chosen.size(); ++i) {

@@ -16,7 +16,8 @@
 
 namespace trireme {
 
-/// What must not be answered: what is excluded, not there yet and, if so set, what is seen; a byte an item.
+/// What must not be answered, a byte an item: what is excluded, filtered or ruled out, not there (yet) and, if so set,
+/// what is seen.
 Mask blocked_items(const Tables& tables, const Popularity& popularity, const Passage& passage);
 
 /// How much of the running session each category has, by category code: a session of n interactions counts n / (n + 1).
@@ -29,6 +30,8 @@ class Retrieval {
 
   /// Fill in the candidates of a batch.
   void operator()(const Batch& batch) const;
+
+  const Sources& all_sources() const { return sources_; }
 
  private:
   using Scores = std::array<SourceScores, std::size(sources)>;

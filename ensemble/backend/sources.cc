@@ -4,6 +4,7 @@
 #include "contracts.h"
 #include "error.h"
 #include "scores.h"
+#include "stages.h"
 
 namespace trireme {
 namespace {
@@ -37,6 +38,7 @@ Neighbours::Neighbours(const Release& release, std::size_t items) : items_(items
 }
 
 std::vector<double> Neighbours::scores(std::span<const std::int64_t> taken, std::span<const float> counts) const {
+  During adding(Stage::neighbours);
   std::vector<double> out(items_ + 1);
   for (std::size_t n = 0; n < taken.size(); ++n) {
     std::size_t start = (taken[n] - first_value) * width_;
@@ -44,6 +46,11 @@ std::vector<double> Neighbours::scores(std::span<const std::int64_t> taken, std:
   }
   out.pop_back();
   return out;
+}
+
+std::vector<double> Neighbours::of(std::int64_t code) const {
+  constexpr float once = 1;
+  return scores(std::span(&code, 1), std::span(&once, 1));
 }
 
 Sources::Sources(const Release& release, std::size_t items, std::shared_ptr<const OnnxLibrary> onnx)
@@ -83,6 +90,7 @@ std::vector<std::array<SourceScores, std::size(sources)>> Sources::operator()(co
 }
 
 std::vector<float> Sources::query_embeddings(const Batch& batch) const {
+  During asking(Stage::query_tower);
   std::vector<std::int64_t> codes, recent;
   std::vector<float> weights;
   for (const Passage* passage : batch) {

@@ -21,6 +21,9 @@ class Neighbours {
  public:
   Neighbours(const Release& release, std::size_t items);
 
+  /// The weights by which one item (code) names others, of the catalogue.
+  std::vector<double> of(std::int64_t code) const;
+
   /// The sum of the weights by which taken items (codes) name an item, each as often as it counts.
   std::vector<double> scores(std::span<const std::int64_t> taken, std::span<const float> counts) const;
 
@@ -36,6 +39,9 @@ using SourceScores = std::variant<std::vector<float>, std::vector<double>>;
 class Sources {
  public:
   Sources(const Release& release, std::size_t items, std::shared_ptr<const OnnxLibrary> onnx);
+
+  const Embeddings& items() const { return embeddings_; }
+  const Neighbours& neighbours() const { return neighbours_; }
 
   /// Of every request of a batch, by source.
   std::vector<std::array<SourceScores, std::size(sources)>> operator()(const Batch& batch) const;

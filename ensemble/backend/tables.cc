@@ -128,6 +128,8 @@ Tables::Tables(const Release& release)
     held = column(named(columns, "numeric").as<float>(), i, features.item_numeric.size());
     same_length({held.size(), item_ids.size()}, "items.npz");
   }
+  item_price = named(columns, "price").as<double>();
+  same_length({item_price.size(), item_ids.size()}, "items.npz");
   auto category = item_codes.find(features.category);
   item_category =
       category == item_codes.end() ? std::vector<std::int64_t>(item_ids.size(), null_code) : category->second;

@@ -64,6 +64,7 @@ struct Tables {
   std::vector<std::string> item_ids;
   std::map<std::string, std::vector<std::int64_t>> item_codes;
   std::map<std::string, std::vector<float>> item_numeric;  ///< standardised, 0 where unknown
+  std::vector<double> item_price;                          ///< NaN where it is not known
   std::vector<std::int64_t> item_category;                 ///< null for all where the settings name no category
   std::size_t items;                                       ///< the catalogue's size
   std::size_t categories;                                  ///< codes of the category column

@@ -2,9 +2,12 @@
 #include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "chain.h"
 #include "error.h"
+#include "live_items.h"
+#include "stages.h"
 #include "triton_api.h"
 #include "triton_io.h"
 #include "triton_metrics.h"
@@ -60,11 +63,21 @@ struct Model {
   explicit Model(const Settings& settings)
       : redis(settings.redis),
         chain(settings.release, settings.onnxruntime, settings.plan, settings.variant),
-        metrics(chain.release().id) {}
+        metrics(chain.release().id),
+        live(settings.redis, chain.shelves()) {
+    live.start();
+    if (!settings.impressions.empty()) {
+      impressions.emplace(settings.impressions, [this](const char* what) { metrics.count_impression(what); });
+    }
+  }
 
   std::string redis;
   Chain chain;
   AnswerMetrics metrics;
+  StageMetrics stages;
+  LiveItems live;
+  /// Of the thread that runs a batch as of all others; none where impressions are not logged.
+  mutable std::optional<ImpressionLog> impressions;
 };
 
 struct Instance {
@@ -112,6 +125,7 @@ void log_skipped(const std::vector<Answer>& answers) {
 
 std::vector<Received> receive(TRITONBACKEND_Request** requests, std::uint32_t count, const Layout& layout,
                               std::vector<Asked>& asked) {
+  During parsing(Stage::parse);
   std::vector<Received> received;
   for (std::uint32_t i = 0; i < count; ++i) {
     Received one{requests[i], asked.size()};
@@ -132,6 +146,7 @@ void send(Received& one, const std::vector<Answer>& answers) {
   TRITONBACKEND_Response* response = nullptr;
   checked(TRITONBACKEND_ResponseNew(&response, one.request));
   try {
+    During writing(Stage::write);
     if (!one.error) write(response, one.request, std::span(answers).subspan(one.first, one.rows));
   } catch (const std::exception& error) {
     one.error = error_of(error);
@@ -149,16 +164,34 @@ void attempt(Call call) {
   }
 }
 
+/// Records of the answers that somebody sees.
+void log_impressions(const Model& model, const std::vector<Asked>& asked, const std::vector<Passage>& passages,
+                     const std::vector<Answer>& answers) {
+  if (!model.impressions) return;
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    const Wishes& wishes = asked[i].similar ? static_cast<const Wishes&>(*asked[i].similar) : asked[i].request;
+    if (asked[i].golden || !is_shown(wishes)) continue;
+    try {
+      (*model.impressions)(model.chain.impression(asked[i], passages[i], answers[i]));
+    } catch (const std::exception& error) {
+      model.metrics.count_impression("failed");
+      throw;
+    }
+  }
+}
+
 void execute(TRITONBACKEND_ModelInstance* handle, TRITONBACKEND_Request** requests, std::uint32_t count) {
   auto started = now_ns();
   auto& instance = *state<Instance>(TRITONBACKEND_ModelInstanceState, handle);
   const Model& model = instance.model;
+  Account account(model.stages.reads_cpu());
   std::vector<Asked> asked;
   auto received = receive(requests, count, model.chain.release().derived.layout, asked);
   auto computing = now_ns();
   std::vector<Answer> answers;
+  std::vector<Passage> passages;
   try {
-    answers = model.chain.answer(asked, instance.store);
+    answers = model.chain.answer(asked, instance.store, &passages);
   } catch (const std::exception& error) {
     for (Received& one : received) {
       if (!one.error) one.error = error_of(error);
@@ -167,6 +200,7 @@ void execute(TRITONBACKEND_ModelInstance* handle, TRITONBACKEND_Request** reques
   auto computed = now_ns();
   attempt([&] {
     for (const Answer& answer : answers) model.metrics.count(answer);
+    model.metrics.set_item_state_age(model.live.age_seconds());
     log_skipped(answers);
   });
   for (Received& one : received) {
@@ -179,6 +213,15 @@ void execute(TRITONBACKEND_ModelInstance* handle, TRITONBACKEND_Request** reques
     attempt([&] { checked(TRITONBACKEND_RequestRelease(one.request, TRITONSERVER_REQUEST_RELEASE_ALL)); });
   }
   if (asked.empty()) return;
+  attempt([&] {
+    During logging(Stage::impressions);
+    log_impressions(model, asked, passages, answers);
+  });
+  attempt([&] {
+    model.metrics.count_batch(asked.size());
+    account.turn(Stage::other);
+    model.stages.observe(account);
+  });
   attempt([&] {
     checked(
         TRITONBACKEND_ModelInstanceReportBatchStatistics(handle, asked.size(), started, computing, computed, now_ns()));

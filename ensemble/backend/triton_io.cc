@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <nlohmann/json.hpp>
 
 #include "error.h"
 #include "row_json.h"
@@ -55,27 +56,48 @@ std::vector<std::string> texts(const Input& input, const std::string& name) {
   return out;
 }
 
-std::vector<std::int32_t> integers(const Input& input, const std::string& name) {
-  std::vector<std::int32_t> out(input.rows);
-  if (input.bytes.size() != out.size() * sizeof(std::int32_t)) throw RequestError(name, "expected an integer a row");
+/// Numbers of a tensor.
+template <class Number>
+std::vector<Number> numbers(const Input& input, const std::string& name) {
+  std::vector<Number> out(input.rows);
+  if (input.bytes.size() != out.size() * sizeof(Number)) throw RequestError(name, "expected a number a row");
   std::memcpy(out.data(), input.bytes.data(), input.bytes.size());
   return out;
 }
 
-std::vector<Request> typed(const Inputs& inputs) {
-  auto texts_of = [&](const char* name) {
-    auto found = inputs.find(name);
-    return found == inputs.end() ? std::vector<std::string>() : texts(found->second, name);
-  };
-  auto users = texts_of("user_id"), regions = texts_of("region");
-  auto k = inputs.contains("k") ? integers(inputs.at("k"), "k") : std::vector<std::int32_t>();
-  if (users.empty()) check_typed({}, {}, {});
-  auto fits = [&](std::size_t rows) { return rows == 0 || rows == users.size(); };
-  if (!fits(regions.size()) || !fits(k.size())) throw RequestError("user_id", "expected as many rows of every tensor");
-  std::vector<Request> out;
-  for (std::size_t i = 0; i < users.size(); ++i) {
-    out.push_back(check_typed(users[i], k.empty() ? std::nullopt : std::optional<std::int64_t>(k[i]),
-                              regions.empty() ? std::nullopt : std::optional<std::string_view>(regions[i])));
+/// The requests of typed tensors, `rows` of them; whatever is no golden row is a field of a request.
+std::vector<nlohmann::json> typed(const Inputs& inputs, std::size_t rows) {
+  std::vector<nlohmann::json> raw(rows, nlohmann::json::object());
+  for (const auto& [name, input] : inputs) {
+    if (name == "golden_row") continue;
+    if (input.rows != rows) throw RequestError(name, "expected as many rows of every tensor");
+    auto held = input.type == TRITONSERVER_TYPE_BYTES ? texts(input, name) : std::vector<std::string>();
+    auto whole =
+        input.type == TRITONSERVER_TYPE_INT32 ? numbers<std::int32_t>(input, name) : std::vector<std::int32_t>();
+    auto parts = input.type == TRITONSERVER_TYPE_FP32 ? numbers<float>(input, name) : std::vector<float>();
+    for (std::size_t i = 0; i < rows; ++i) {
+      if (!held.empty()) raw[i][name] = decoded(held[i], name.c_str());
+      if (!whole.empty()) raw[i][name] = whole[i];
+      if (!parts.empty()) raw[i][name] = parts[i];
+    }
+  }
+  return raw;
+}
+
+/// What is asked: bodies of either kind, or typed tensors of either kind.
+std::vector<Asked> asked_of(const Inputs& inputs) {
+  std::vector<Asked> out;
+  if (auto bodies = inputs.find("request"); bodies != inputs.end()) {
+    for (const std::string& body : texts(bodies->second, "request")) out.push_back({parse_request(body), {}});
+  } else if (bodies = inputs.find("similar_request"); bodies != inputs.end()) {
+    for (const std::string& body : texts(bodies->second, "similar_request")) out.push_back({{}, {}, parse_similar(body)});
+  } else if (auto items = inputs.find("item_id"); items != inputs.end()) {
+    for (const auto& raw : typed(inputs, items->second.rows)) out.push_back({{}, {}, check_similar(raw)});
+  } else {
+    auto users = inputs.find("user_id");
+    if (users == inputs.end()) users = inputs.find("anonymous_id");
+    if (users == inputs.end()) throw RequestError("user_id", "expected a non-empty string, got none");
+    for (const auto& raw : typed(inputs, users->second.rows)) out.push_back({check_typed(raw), {}});
   }
   return out;
 }
@@ -94,7 +116,7 @@ struct Output {
 };
 
 Output output_of(const std::string& name, std::span<const Answer> answers) {
-  std::size_t width = 0;
+  std::size_t width = 1;  // a tensor without elements would be none
   for (const Answer& answer : answers) width = std::max(width, answer.item_ids.size());
   Output out;
   bool list = name == "item_ids" || name == "sources" || name == "scores";
@@ -141,12 +163,7 @@ std::vector<Asked> read(TRITONBACKEND_Request* request, const Layout& layout) {
     Input held = input_of(input, name);
     inputs.emplace(name, std::move(held));
   }
-  std::vector<Asked> out;
-  if (auto bodies = inputs.find("request"); bodies != inputs.end()) {
-    for (const std::string& body : texts(bodies->second, "request")) out.push_back({parse_request(body), {}});
-  } else {
-    for (Request& one : typed(inputs)) out.push_back({std::move(one), {}});
-  }
+  std::vector<Asked> out = asked_of(inputs);
   if (auto golden = inputs.find("golden_row"); golden != inputs.end()) {
     auto rows = texts(golden->second, "golden_row");
     if (rows.size() != out.size()) throw RequestError("golden_row", "expected a row for every request");

@@ -7,6 +7,7 @@
 #include "arrays.h"
 #include "contracts.h"
 #include "error.h"
+#include "stages.h"
 
 namespace trireme {
 
@@ -32,6 +33,7 @@ Alike::Alike(std::string_view npz, std::size_t items, std::size_t number)
 }
 
 std::vector<double> Alike::scores(std::span<const std::int64_t> seen, std::int64_t own) const {
+  During adding(Stage::users_alike);
   std::vector<double> out(items_);
   for (const Near& one : nearest(seen, own)) {
     for (auto i = starts_[one.user]; i < starts_[one.user + 1]; ++i) out[taken_[i]] += one.similarity;

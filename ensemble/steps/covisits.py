@@ -6,7 +6,7 @@ person came to it from another one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -45,15 +45,21 @@ class Covisits:
     def counts(
         self, envelopes: Sequence[Envelope], query: Query, half_life_hours: float, places: slice = NEWEST
     ) -> np.ndarray:
-        """Co-visits of some of each request's recent items, float64 ``[b, items]``; a loop over requests and items."""
-        found = np.zeros((len(envelopes), self._tables.items))
-        for row, envelope, codes in zip(found, envelopes, query.recent_items[:, places] - FIRST_VALUE):
-            now = envelope.as_of // self._length
-            for item in codes[codes >= 0]:
+        """Co-visits of some of each request's recent items, float64 ``[b, items]``; a loop over requests."""
+        places_of = query.recent_items[:, places]
+        return np.stack([self.of_items(x.as_of, codes, half_life_hours) for x, codes in zip(envelopes, places_of)])
+
+    def of_items(self, as_of: int, codes: Iterable[int], half_life_hours: float) -> np.ndarray:
+        """Co-visits of items (codes; pads count for nothing), float64 ``[items]``; a loop over the codes."""
+        found = np.zeros(self._tables.items)
+        now = as_of // self._length
+        for code in codes:
+            item = code - FIRST_VALUE
+            if item >= 0:
                 low, high = self._start[item : item + 2]
                 high = low + np.searchsorted(self._number[low:high], now)
                 weights = np.exp2(-(now - 1 - self._number[low:high]) * self._hours / half_life_hours)
-                row += np.bincount(self._other[low:high], weights * self._count[low:high], len(row))
+                found += np.bincount(self._other[low:high], weights * self._count[low:high], len(found))
         return found
 
     def features(self, envelopes: Sequence[Envelope], query: Query, ids: np.ndarray) -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 
+from contracts.impressions import PROBE_REQUEST_ID
 from contracts.requests import DEFAULT_DEADLINE_MS, DEFAULT_K
 
 
@@ -16,6 +17,12 @@ class Envelope:
     Attributes:
         region: of the request, else the user's home region; "" is all regions.
         excluded: item codes that must not be answered.
+        categories: codes of the only categories that may be answered; None: all.
+        price_min: the least price that may be answered; None: any, and unknown ones.
+        price_max: the greatest.
+        available: whether only what is there may be answered.
+        diversity: how unlike the items of the list are to be, from 0 to 1.
+        recorded: whether the request brought its row along: live states of items are not for it.
         as_of: the instant for which features and trends hold, ms.
         deadline: wall clock by which a step must have started, ms.
         evidence: the user's interactions ever.
@@ -23,7 +30,6 @@ class Envelope:
         feature_age_ms: ``as_of`` less the newest interaction; -1 when there is none.
         skipped: (stage, reason) of every stage that could not do its part.
         anonymous_id, session_id, device, context: of the request, for its impression.
-        shown: whether somebody sees the answer, so that its impression is logged.
     """
 
     user_id: str
@@ -32,6 +38,12 @@ class Envelope:
     k: int = DEFAULT_K
     region: str = ""
     excluded: tuple[int, ...] = ()
+    categories: tuple[int, ...] | None = None
+    price_min: float | None = None
+    price_max: float | None = None
+    available: bool = True
+    diversity: float = 0.0
+    recorded: bool = False
     request_id: str = ""
     evidence: int = 0
     session_dwell_ms: int = 0
@@ -42,7 +54,11 @@ class Envelope:
     session_id: str = ""
     device: str = ""
     context: Mapping[str, str | float | bool] = dataclasses.field(default_factory=dict)
-    shown: bool = True
+
+    @property
+    def shown(self) -> bool:
+        """Whether somebody sees the answer, so that its impression is logged."""
+        return not self.recorded and self.request_id != PROBE_REQUEST_ID
 
     def with_skipped(self, stage: str, reason: str) -> Envelope:
         """The same, with one more stage that could not do its part."""
@@ -57,6 +73,7 @@ class Envelope:
         """The inverse of ``to_bytes``."""
         raw = json.loads(data)
         raw["excluded"] = tuple(raw["excluded"])
+        raw["categories"] = None if raw["categories"] is None else tuple(raw["categories"])
         raw["skipped"] = tuple((stage, reason) for stage, reason in raw["skipped"])
         return cls(**raw)
 

@@ -10,9 +10,8 @@ import numpy as np
 from contracts import folds
 from contracts.blending import recent_weights
 from contracts.features import FIRST_VALUE, NULL, OUT_OF_VOCABULARY, feature_views, query_columns
-from contracts.impressions import PROBE_REQUEST_ID
 from contracts.request_context import raw_values
-from contracts.requests import Request
+from contracts.requests import Request, SimilarRequest
 from ensemble.steps.arrays import Query
 from ensemble.steps.envelope import Envelope, deadline
 from ensemble.steps.tables import Tables
@@ -26,6 +25,7 @@ class Lookup:
     def __init__(self, tables: Tables):
         self._tables = tables
         self._items = tables.vocabularies["item_id"]
+        self._categories = tables.vocabularies.get(tables.features.category, {})
 
     def unknown_row(self) -> dict[str, Any]:
         """The raw row of a user never seen."""
@@ -33,7 +33,9 @@ class Lookup:
             name: value for view in feature_views(self._tables.features) for name, value in view.empty_row().items()
         }
 
-    def envelope(self, request: Request, row: Row, as_of: int, started_ms: int, variant: str = "") -> Envelope:
+    def envelope(
+        self, request: Request, row: Row, as_of: int, started_ms: int, variant: str = "", recorded: bool = False
+    ) -> Envelope:
         """The request as the later steps need it.
 
         Args:
@@ -42,22 +44,47 @@ class Lookup:
             as_of: the instant for which the answer holds, ms.
             started_ms: wall clock at which the request came.
             variant: the arm of the experiment that answers.
+            recorded: whether the row came with the request.
         """
         newest = row["last_event_time"]
         return Envelope(
-            user_id=request.user_id,
+            user_id=request.answered_id,
             as_of=as_of,
             deadline=deadline(started_ms, request.deadline_ms),
             k=request.k,
             region=request.region or row["home_region"] or "",
-            excluded=tuple(self._catalogue_codes(request.exclude_ids).tolist()),
+            excluded=self.codes(request.exclude_ids),
+            **self.wishes(request),
+            recorded=recorded,
             request_id=request.request_id,
             evidence=row["interaction_count"],
             session_dwell_ms=row["session_dwell_ms"],
             feature_age_ms=max(0, as_of - newest) if newest else -1,
             variant=variant,
-            shown=request.request_id != PROBE_REQUEST_ID,
+            anonymous_id=request.anonymous_id,
+            session_id=request.session_id,
+            device=request.device,
+            context=request.context,
         )
+
+    def wishes(self, request: Request | SimilarRequest) -> dict[str, Any]:
+        """The part of an envelope that says what may be listed, and how."""
+        wish = request.candidate_filter
+        return {
+            "categories": self._known(self._categories, wish.category) if wish.category else None,
+            "price_min": wish.price_min,
+            "price_max": wish.price_max,
+            "available": wish.available,
+            "diversity": request.diversity,
+        }
+
+    def codes(self, ids: Sequence[str]) -> tuple[int, ...]:
+        """Codes of those ids that are in the catalogue."""
+        return self._known(self._items, ids)
+
+    @staticmethod
+    def _known(codes: Mapping[str, int], values: Sequence[str]) -> tuple[int, ...]:
+        return tuple(code for code in map(codes.get, values) if code is not None)
 
     def query(self, envelopes: Sequence[Envelope], rows: Sequence[Row]) -> Query:
         """Encode ``b`` requests' raw rows as of their instants."""

@@ -40,7 +40,7 @@ class Retrieval:
         """Candidates of ``b`` requests, in the order of ``retrieval_score``."""
         settings = self._tables.serve
         seen = catalogue_mask(query.seen_items, self._tables.items)
-        blocked = blocked_items(envelopes, seen, settings.exclude_seen, self._popularity)
+        blocked = blocked_items(envelopes, seen, self._tables, self._popularity)
         scores = self.sources(query, seen)
         chosen = np.zeros_like(blocked)
         for source, number in proposed(self._tables).items():
@@ -115,12 +115,15 @@ def candidates_width(tables: Tables) -> int:
 
 
 def blocked_items(
-    envelopes: Sequence[Envelope], seen: np.ndarray, exclude_seen: bool, popularity: Popularity
+    envelopes: Sequence[Envelope], seen: np.ndarray, tables: Tables, popularity: Popularity
 ) -> np.ndarray:
-    """What must not be answered, bool ``[b, items]``: what is excluded, not there yet and, if so set, what is seen."""
-    blocked = seen.copy() if exclude_seen else np.zeros_like(seen)
+    """What must not be answered, bool ``[b, items]``.
+
+    That is what is excluded, filtered or ruled out, not there (yet) and, if so set, what is seen.
+    """
+    blocked = seen.copy() if tables.serve.exclude_seen else np.zeros_like(seen)
     for i, envelope in enumerate(envelopes):
-        blocked[i] |= ~popularity.appeared(envelope.as_of)
+        blocked[i] |= ~popularity.appeared(envelope.as_of) | tables.shelves.of(envelope).blocked(envelope)
         if envelope.excluded:
             blocked[i, np.asarray(envelope.excluded) - FIRST_VALUE] = True
     return blocked

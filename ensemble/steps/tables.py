@@ -15,6 +15,7 @@ from contracts.features import FIRST_VALUE, NULL, OUT_OF_VOCABULARY
 from contracts.model_settings import ServeSettings
 from contracts.request_context import Clock
 from ensemble.steps.release import Release
+from ensemble.steps.shelf import Shelves
 
 VOCABULARY = "feature_lookup/1/vocabulary.json"
 ITEMS = "feature_lookup/1/items.npz"
@@ -67,6 +68,8 @@ class Tables:
         item_ids: object ``[n + 3]``, "" in the first three.
         item_codes: column -> int64 ``[n + 3]``.
         item_numeric: float32 ``[n + 3, numeric columns]``, standardised, 0 where unknown.
+        item_price: float64 ``[n + 3]``, as it is, NaN where unknown.
+        shelves: what may be listed; the one thing here that changes.
     """
 
     release: str
@@ -76,6 +79,8 @@ class Tables:
     item_ids: np.ndarray
     item_codes: Mapping[str, np.ndarray]
     item_numeric: np.ndarray
+    item_price: np.ndarray
+    shelves: Shelves
     buckets: Buckets
     first_takes: Buckets
     covisits: Covisits
@@ -125,14 +130,17 @@ def load(release: Release) -> Tables:
         count=raw["count"][order].astype(np.float64),
         regions={str(name): index for index, name in enumerate(raw["regions"])},
     )
+    item_codes = {name: items["codes"][:, i] for i, name in enumerate(release.features.item_categorical)}
     return Tables(
         release=release.id,
         features=release.features,
         serve=release.serve,
         vocabularies=vocabularies,
         item_ids=item_ids,
-        item_codes={name: items["codes"][:, i] for i, name in enumerate(release.features.item_categorical)},
+        item_codes=item_codes,
         item_numeric=items["numeric"],
+        item_price=items["price"],
+        shelves=Shelves(release.features, release.serve, vocabularies, item_codes, items["price"]),
         buckets=buckets,
         first_takes=_first_takes(release),
         covisits=_covisits(release),

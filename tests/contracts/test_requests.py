@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from typing import Any
@@ -11,19 +12,24 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contracts.errors import RequestError
+from contracts.request_values import MAX_CATEGORIES, MAX_CONTEXT, MAX_EXCLUDED, MAX_ID_CHARS, MAX_PRICE
 from contracts.requests import (
     DEFAULT_DEADLINE_MS,
     DEFAULT_K,
+    MAX_BATCH,
     MAX_BODY_BYTES,
     MAX_DEADLINE_MS,
-    MAX_EXCLUDED,
-    MAX_ID_CHARS,
     MAX_K,
     Answer,
+    CandidateFilter,
     Request,
+    SimilarRequest,
     Source,
     check_request,
+    check_similar,
+    parse_body,
     parse_request,
+    parse_similar,
 )
 from tests.strategies import ids, json_values
 
@@ -43,7 +49,8 @@ REFUSED: dict[str, tuple[bytes, str, tuple[str, ...]]] = {
     "a number as user": (b'{"user_id":900}', "user_id", ("non-empty string", "900")),
     "a nest as user": (b'{"user_id":' + b"[" * 300 + b"]" * 300 + b"}", "user_id", ("non-empty string", "a list")),
     "half a letter as user": (b'{"user_id":"\\ud800"}', "user_id", ("printable", r"'\ud800'")),
-    "a raw surrogate as user": (b'{"user_id":"\xed\xa0\x80"}', "user_id", ("printable",)),
+    "a raw surrogate as user": (b'{"user_id":"\xed\xa0\x80"}', "body", ("JSON object",)),
+    "another encoding": ('{"user_id":"u"}'.encode("utf-16"), "body", ("JSON object",)),
     "a line break as user": (b'{"user_id":"a\\nb"}', "user_id", ("printable", r"'a\nb'")),
     "a NUL as user": (b'{"user_id":"a\\u0000"}', "user_id", ("printable",)),
     "a long user": (json.dumps({"user_id": "x" * 129}).encode(), "user_id", ("128", "129")),
@@ -54,8 +61,9 @@ REFUSED: dict[str, tuple[bytes, str, tuple[str, ...]]] = {
     "a broken k": (b'{"user_id":"u","k":5.5}', "k", ("integer", "5.5")),
     "k as text": (b'{"user_id":"u","k":"5"}', "k", ("integer", "'5'")),
     "k of true": (b'{"user_id":"u","k":true}', "k", ("integer", "True")),
-    "k of NaN": (b'{"user_id":"u","k":NaN}', "k", ("integer", "nan")),
-    "k of 400 digits": (b'{"user_id":"u","k":1' + b"0" * 400 + b"}", "k", ("1 to 100", "1329 bits")),
+    "k of NaN": (b'{"user_id":"u","k":NaN}', "body", ("JSON object", "NaN")),
+    "k of 300 digits": (b'{"user_id":"u","k":1' + b"0" * 300 + b"}", "k", ("1 to 100", "1e+300")),
+    "k of 400 digits": (b'{"user_id":"u","k":1' + b"0" * 400 + b"}", "body", ("JSON object",)),
     "no region": (b'{"user_id":"u","region":null}', "region", ("string", "None")),
     "excluded text": (b'{"user_id":"u","exclude_ids":"a"}', "exclude_ids", ("list of at most 500", "'a'")),
     "excluded numbers": (b'{"user_id":"u","exclude_ids":[1]}', "exclude_ids", ("non-empty string", "1")),
@@ -63,6 +71,40 @@ REFUSED: dict[str, tuple[bytes, str, tuple[str, ...]]] = {
     "a number as request id": (b'{"user_id":"u","request_id":7}', "request_id", ("string", "7")),
     "no time": (b'{"user_id":"u","deadline_ms":0}', "deadline_ms", ("1 to 10000", "got 0")),
     "an hour": (b'{"user_id":"u","deadline_ms":3600000}', "deadline_ms", ("1 to 10000", "3600000")),
+    "no user and no anonymous one": (b'{"anonymous_id":""}', "user_id", ("non-empty string", "None")),
+    "null beside an anonymous user": (b'{"anonymous_id":"a","user_id":null}', "user_id", ("string", "None")),
+    "a list as context": (b'{"user_id":"u","context":["a"]}', "context", ("at most 16 names", "a list")),
+    "a nest in context": (b'{"user_id":"u","context":{"a":{}}}', "context", ("strings, numbers", "a dict")),
+    "a context without a name": (b'{"user_id":"u","context":{"":1}}', "context", ("non-empty string",)),
+    "too much context": (
+        json.dumps({"user_id": "u", "context": {str(i): i for i in range(17)}}).encode(),
+        "context",
+        ("at most 16", "17"),
+    ),
+    "a filter of text": (b'{"user_id":"u","candidate_filter":"x"}', "candidate_filter", ("JSON object", "'x'")),
+    "a filter by colour": (b'{"user_id":"u","candidate_filter":{"colour":1}}', "colour", ("category, price_min",)),
+    "a category of text": (
+        b'{"user_id":"u","candidate_filter":{"category":"x"}}',
+        "candidate_filter.category",
+        ("at most 100 categories", "'x'"),
+    ),
+    "a price below nothing": (
+        b'{"user_id":"u","candidate_filter":{"price_min":-1}}',
+        "candidate_filter.price_min",
+        ("number from 0", "-1"),
+    ),
+    "prices the wrong way": (
+        b'{"user_id":"u","candidate_filter":{"price_min":2,"price_max":1}}',
+        "candidate_filter.price_max",
+        ("at least price_min, 2.0", "1.0"),
+    ),
+    "availability of 1": (
+        b'{"user_id":"u","candidate_filter":{"available":1}}',
+        "candidate_filter.available",
+        ("true or false", "1"),
+    ),
+    "too diverse": (b'{"user_id":"u","diversity":1.5}', "diversity", ("number from 0 to 1", "1.5")),
+    "diversity of true": (b'{"user_id":"u","diversity":true}', "diversity", ("number", "True")),
     "a book": (b" " * (MAX_BODY_BYTES + 1), "body", (f"at most {MAX_BODY_BYTES}", f"{MAX_BODY_BYTES + 1}")),
     "too much excluded": (
         json.dumps({"user_id": "u", "exclude_ids": ["i"] * 501}).encode(),
@@ -86,13 +128,76 @@ def test_a_hostile_body_is_refused_with_field_and_what_came(name: str) -> None:
 
 def test_the_shortest_request_gets_the_defaults() -> None:
     assert parse_request(b'{"user_id":"900"}') == Request("900", DEFAULT_K, "", (), "", DEFAULT_DEADLINE_MS)
+    assert parse_similar(b'{"item_id":"7"}') == SimilarRequest("7", DEFAULT_K, "", (), "", DEFAULT_DEADLINE_MS)
+
+
+def test_an_anonymous_id_stands_in_for_a_user() -> None:
+    request = parse_request(b'{"anonymous_id":"cookie-7"}')
+    assert (request.user_id, request.answered_id) == ("", "cookie-7")
+    assert parse_request(b'{"anonymous_id":"cookie-7","user_id":"900"}').answered_id == "900"
+
+
+def test_of_two_fields_of_one_name_the_last_counts() -> None:
+    assert parse_request(b'{"user_id":"u","k":500,"k":5}').k == 5
+
+
+LONG = "\U0001f6f6" * MAX_ID_CHARS
+LARGEST = Request(
+    user_id=LONG,
+    k=MAX_K,
+    region=LONG,
+    exclude_ids=(LONG,) * MAX_EXCLUDED,
+    request_id=LONG,
+    deadline_ms=MAX_DEADLINE_MS,
+    anonymous_id=LONG,
+    device=LONG,
+    session_id=LONG,
+    context={f"{i:02}{LONG[2:]}": LONG for i in range(MAX_CONTEXT)},
+    candidate_filter=CandidateFilter((LONG,) * MAX_CATEGORIES, 0.5, MAX_PRICE, False),
+    diversity=0.123456789,
+)
 
 
 def test_the_largest_request_is_accepted() -> None:
-    long = "ü" * MAX_ID_CHARS
-    full = Request(long, MAX_K, long, (long,) * MAX_EXCLUDED, long, MAX_DEADLINE_MS)
-    body = json.dumps(full.__dict__).encode()
-    assert parse_request(body) == full
+    body = json.dumps(dataclasses.asdict(LARGEST)).encode()
+    assert 950_000 < len(body) < MAX_BODY_BYTES
+    assert parse_request(body) == LARGEST
+
+
+def test_a_request_is_written_without_what_goes_without_saying() -> None:
+    assert Request("u").to_document() == {"user_id": "u"}
+    assert Request("u", candidate_filter=CandidateFilter(available=False)).to_document() == {
+        "user_id": "u",
+        "candidate_filter": {"available": False},
+    }
+    assert check_request(LARGEST.to_document()) == LARGEST
+    similar = SimilarRequest("7", k=3, exclude_ids=("8",))
+    assert check_similar(similar.to_document()) == similar
+
+
+def test_a_batch_holds_requests_and_refusals_in_their_order() -> None:
+    found = parse_body(b'{"requests":[{"user_id":"a"},{"user_id":"b","k":0},{"anonymous_id":"c"},7]}')
+    assert isinstance(found, list)
+    assert [found[0], found[2]] == [Request("a"), Request("", anonymous_id="c")]
+    assert [str(found[1]), str(found[3])] == [
+        "k: expected an integer from 1 to 100, got 0",
+        "body: expected a JSON object, got int",
+    ]
+    assert parse_body(b'{"user_id":"a"}') == Request("a")
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ({"requests": []}, "requests: expected a list of 1 to 256 requests, got 0"),
+        ({"requests": [{"user_id": "a"}] * (MAX_BATCH + 1)}, "requests: expected a list of 1 to 256 requests, got 257"),
+        ({"requests": {"user_id": "a"}}, "requests: expected a list of 1 to 256 requests, got a dict"),
+        ({"requests": [{"user_id": "a"}], "k": 5}, "k: is not a field of a batch; known fields: requests"),
+    ],
+)
+def test_a_batch_that_is_none_is_refused_as_a_whole(held: object, said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        parse_body(json.dumps(held).encode())
 
 
 @given(ids, st.integers(1, MAX_K), ids | st.just(""), st.lists(ids, max_size=3))
@@ -119,14 +224,17 @@ def test_any_value_is_a_request_or_a_request_error(raw: Any) -> None:
         check_request(raw)
 
 
-@given(st.sampled_from(["user_id", "k", "region", "exclude_ids", "request_id", "deadline_ms", "other"]), json_values)
+FIELDS = [field.name for field in dataclasses.fields(Request)]
+
+
+@given(st.sampled_from([*FIELDS, "other"]), json_values)
 def test_whatever_a_field_holds_the_request_can_be_sent_on(field: str, held: Any) -> None:
     try:
         request = check_request({"user_id": "u"} | {field: held})
     except RequestError as error:
         str(error).encode()
     else:
-        json.dumps(request.__dict__, ensure_ascii=False, allow_nan=False).encode()
+        json.dumps(request.to_document(), ensure_ascii=False, allow_nan=False).encode()
 
 
 def answer(**changes: Any) -> Answer:

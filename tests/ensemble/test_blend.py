@@ -93,7 +93,7 @@ def test_a_user_never_seen_becomes_personal_by_three_clicks(chain: Chain, world:
 
 def test_without_session_weight_a_session_counts_no_more_than_any_purchase(chain: Chain, world: World) -> None:
     off = dataclasses.replace(chain.tables, serve=dataclasses.replace(chain.tables.serve, session_weight=0.0))
-    step = type(chain.cold_start)(off, chain.popularity, BLEND)
+    step = type(chain.cold_start)(off, chain.popularity, BLEND, chain.cold_start.vectors)
     answered = chain.answer([Request("user-0")], [shopped(world, 0, 5)], [CUT], 0)
     (without,) = step(answered.envelopes, answered.query, answered.candidates, answered.ranked)
     assert (departments(world, without) == 5).sum() < (departments(world, answered.answers[0]) == 5).sum()
@@ -125,7 +125,8 @@ def test_of_two_blends_of_one_order_the_wider_leans_on_the_personal_part(
     inputs = answered.query, answered.candidates, answered.ranked
 
     def answer(evidence: int, spread: float) -> list[int]:
-        step = ColdStart(chain.tables, chain.popularity, {**BLEND, "retrieval_weight": weight, "spread": spread})
+        blend = {**BLEND, "retrieval_weight": weight, "spread": spread}
+        step = ColdStart(chain.tables, chain.popularity, blend, chain.cold_start.vectors)
         (found,) = step([dataclasses.replace(answered.envelopes[0], evidence=evidence)], *inputs)
         return codes(found)
 
@@ -172,7 +173,7 @@ def test_seen_items_come_back_only_where_the_settings_allow_it(chain: Chain, wor
     retrieval.__dict__ = {**chain.retrieval.__dict__, "_tables": tables}
     answered = ask(chain, world, [0, 1, 2])
     found = retrieval(answered.envelopes, answered.query)
-    step = type(chain.cold_start)(tables, chain.popularity, BLEND)
+    step = type(chain.cold_start)(tables, chain.popularity, BLEND, chain.cold_start.vectors)
     answers = step(answered.envelopes, answered.query, found, chain.ranker(answered.envelopes, answered.query, found))
     again = [set(a.item_ids) & set(world.row(u, CUT)["seen_item_ids"]) for u, a in enumerate(answers)]
     assert any(again) != exclude
@@ -185,7 +186,7 @@ def test_a_trend_weight_moves_what_is_in_demand_of_late_up(chain: Chain, world: 
 
     def mean_trend(weight: float) -> float:
         blend = {**BLEND, "signals": {**BLEND["signals"], "trend": weight}}
-        step = type(chain.cold_start)(chain.tables, chain.popularity, blend)
+        step = type(chain.cold_start)(chain.tables, chain.popularity, blend, chain.cold_start.vectors)
         (answer,) = step(answered.envelopes, answered.query, answered.candidates, skipped)
         return float(np.mean([trend[item] for item in answer.item_ids[:10]]))
 
@@ -202,7 +203,7 @@ def test_where_the_ranker_knows_long_histories_only_the_two_tower_orders_for_who
 
     def answer(half: float) -> Answer:
         blend = {**BLEND, "retrieval_weight": 0.0, "evidence_half": 0.001, "ranker_evidence_half": half}
-        return ColdStart(tables, chain.popularity, blend)(*inputs)[0]
+        return ColdStart(tables, chain.popularity, blend, chain.cold_start.vectors)(*inputs)[0]
 
     ids, scores = found.candidates
     order = np.argsort(-scores[0, :, 0], kind="stable")
@@ -215,7 +216,8 @@ def test_the_more_must_be_known_the_more_of_the_answer_is_trending(chain: Chain,
     found = chain.answer([Request("user-7", k=20)], [world.row(7, CUT)], [CUT], 0)
 
     def trending(half: float) -> int:
-        step = ColdStart(chain.tables, chain.popularity, {**BLEND, "evidence_half": half})
+        blend = {**BLEND, "evidence_half": half}
+        step = ColdStart(chain.tables, chain.popularity, blend, chain.cold_start.vectors)
         (answer,) = step(found.envelopes, found.query, found.candidates, found.ranked)
         return answer.sources.count("trending")
 

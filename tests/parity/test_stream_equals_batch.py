@@ -112,7 +112,7 @@ def test_on_real_events_every_instants_row_is_the_batchs(tmp_path):
     for (time, user), together in instants.items():
         queries.append((user, time))  # what was known before anything of this instant
         streamed.append(row(states.get(user, EMPTY), SETTINGS))
-        batch, passed = foldable(map(wire, together), known)
+        batch, _, passed = foldable(map(wire, together), known)
         changes = apply(states, batch, SETTINGS, {})
         assert changes.outcomes == {"applied": len(together)} and not passed
         states.update(changes.states)
@@ -158,7 +158,7 @@ def test_on_late_repeated_and_simultaneous_events_the_rows_are_the_batchs(tmp_pa
     counts, newest, uncounted = Counter(), {}, set()
     for event in arrived:
         partition = int(event["user_id"][1:]) % 3
-        batch, _ = foldable([wire(event)], known, [partition])
+        batch, _, _ = foldable([wire(event)], known, [partition])
         changes = apply(states, batch, SETTINGS, newest)
         (outcome,) = changes.outcomes
         outcomes[outcome] += 1
@@ -201,7 +201,7 @@ def test_buckets_of_five_minutes_hold_the_same_by_stream_and_batch(tmp_path):
     settings = load(config).features
     arrived = sorted(bad_logs(seed=12, users=120), key=lambda event: event["event_time"])
     states, counts, newest = {}, Counter(), {}
-    batch, _ = foldable(map(wire, arrived), Catalogue("department", {}), [0] * len(arrived))
+    batch, _, _ = foldable(map(wire, arrived), Catalogue("department", {}), [0] * len(arrived))
     changes = apply(states, batch, settings, newest)
     for added in changes.counted.values():
         assert added.late == 0

@@ -78,7 +78,7 @@ def streamed(events: list[Event], catalogue: Catalogue, settings) -> dict[str, d
     """Rows by user after these events, seven at a time."""
     states = {}
     for start in range(0, len(events), 7):
-        found, _ = foldable(map(encode, events[start : start + 7]), catalogue)
+        found, _, _ = foldable(map(encode, events[start : start + 7]), catalogue)
         states |= apply(states, found, settings, {}).states
     return {user: row(state, settings) for user, state in states.items()}
 

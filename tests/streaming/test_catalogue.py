@@ -68,7 +68,7 @@ def test_where_updates_come_before_what_follows_them_the_stream_counts_as_the_ba
     cuts = sorted(data.draw(st.lists(st.integers(0, len(arrived)), max_size=3)))
     states = {}
     for start, stop in zip([0, *cuts], [*cuts, len(arrived)]):
-        found, _ = foldable(map(encode, arrived[start:stop]), catalogue)
+        found, _, _ = foldable(map(encode, arrived[start:stop]), catalogue)
         states |= apply(states, found, SETTINGS, {}).states
     expected = [
         Interaction(x.event_time, x.event_id, x.item_id, true_category(updates, x.item_id, x.event_time))
@@ -80,7 +80,9 @@ def test_where_updates_come_before_what_follows_them_the_stream_counts_as_the_ba
 
 def test_an_update_behind_others_of_its_batch_counts_for_all_of_them():
     clicked = Event("c", "click", FIRST, user_id="u", item_id="a")
-    found, _ = foldable(map(encode, [clicked, update("m", "a", FIRST, "wine")]), Catalogue("department", TABLE), [0, 1])
+    found, _, _ = foldable(
+        map(encode, [clicked, update("m", "a", FIRST, "wine")]), Catalogue("department", TABLE), [0, 1]
+    )
     assert [each.event.category for each in found] == ["wine"]
 
 

@@ -77,7 +77,7 @@ def test_history_and_live_files_become_rows_and_offsets(stack, store):
 def test_a_broker_that_forgot_costs_nothing_that_the_store_or_the_lake_knew(stack, store):
     before = make_current(store, stack.config, stack.zones, FIRST).position
     unwritten = click("u1", "only in the store", "i5", 1000)  # the broker died before the lake writer had it
-    batch, _ = updates.foldable([encode(unwritten)], catalogue())
+    batch, _, _ = updates.foldable([encode(unwritten)], catalogue())
     store.advance(before, {0: 1}, ["u1"], lambda held: updates.apply(held, batch, stack.config.features, {}))
     missed = [click("u1", "m1", "i7", 500), click("u4", "m2", "i8", 400)]  # written, and never processed
     live(stack, 0, 0, [unwritten, *missed])
@@ -126,7 +126,7 @@ def test_a_rebuild_replaces_the_counts_and_a_catching_up_adds_to_them(stack, sto
         made = rebuild(store, stack.config, stack.zones, FIRST)
         assert store.counts(far) == counted(h2, *new), "what is older than the overlap is the batch's"
         assert made.position.newest == {0: NOW - 3 * HOUR, 1: NOW - 3 * HOUR}
-    batch, _ = updates.foldable([encode(click("u3", "s1", "i1"))] * 2, catalogue(), [1, 1])
+    batch, _, _ = updates.foldable([encode(click("u3", "s1", "i1"))] * 2, catalogue(), [1, 1])
     after, _ = store.advance(
         made.position, {1: 2}, ["u3"], lambda held: updates.apply(held, batch, stack.config.features, {})
     )
@@ -229,7 +229,7 @@ def test_a_rebuild_that_was_killed_is_done_again(stack, store):
 
 def test_a_batch_of_someone_with_an_outdated_position_changes_nothing(stack, store):
     position = rebuild(store, stack.config, stack.zones, FIRST).position
-    batch, _ = updates.foldable([encode(click("u1", "n1"))], catalogue())
+    batch, _, _ = updates.foldable([encode(click("u1", "n1"))], catalogue())
 
     def change(held):
         return updates.apply(held, batch, stack.config.features, {})
@@ -244,7 +244,7 @@ def test_a_batch_of_someone_with_an_outdated_position_changes_nothing(stack, sto
 def test_a_batch_that_races_another_is_refused_at_the_last_moment(stack, store):
     position = rebuild(store, stack.config, stack.zones, FIRST).position
     rival = OnlineStore(stack.settings.redis_address, stack.config.features)
-    batch, _ = updates.foldable([encode(click("u1", "n1"))], catalogue())
+    batch, _, _ = updates.foldable([encode(click("u1", "n1"))], catalogue())
 
     def change(held):
         rival.finish(Position(position.incarnation, position.origin, {0: 77}), {})

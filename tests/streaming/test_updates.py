@@ -40,7 +40,7 @@ def processed(batches, categories, features):
     """The states after batches of wire bytes, and all outcomes."""
     states, outcomes = {}, None
     for batch in batches:
-        found, passed = foldable(batch, Catalogue("department", categories))
+        found, _, passed = foldable(batch, Catalogue("department", categories))
         changes = apply(states, found, features, {})
         states.update(changes.states)
         outcomes = passed + changes.outcomes if outcomes is None else outcomes + passed + changes.outcomes
@@ -84,7 +84,7 @@ def test_an_event_beyond_the_bound_is_late_and_changes_nothing():
 @pytest.mark.parametrize("kind", list(EventType))
 def test_only_interactions_and_reports_of_dwell_are_folded(kind):
     event = Event(event_id="e", event_type=kind.value, event_time=NOW, user_id="u", item_id="i", value=2.5)
-    found, passed = foldable([encode(event)], Catalogue("department", {"i": "wine"}))
+    found, _, passed = foldable([encode(event)], Catalogue("department", {"i": "wine"}))
     expected = {EventType.DWELL: [Update("u", Dwell(NOW, "e", 2))]}
     expected |= dict.fromkeys(INTERACTIONS, [Update("u", Interaction(NOW, "e", "i", "wine"))])
     assert found == expected.get(kind, [])
@@ -99,13 +99,13 @@ def test_an_event_without_what_its_type_requires_is_counted_as_undecodable():
         b"no event",
         None,
     ]
-    assert foldable(values, Catalogue()) == ([], {UNDECODABLE: 5})
+    assert foldable(values, Catalogue()) == ([], [], {UNDECODABLE: 5})
 
 
 def test_an_interaction_is_counted_once_in_its_partition_and_what_the_state_refuses_is_not():
     bought, read = click("u", "1", "i1"), dwell("u", "2", 5)
     late = click("u", "3", "i1", ago_ms=25 * 3_600_000)
-    found, _ = foldable(
+    found, _, _ = foldable(
         [encode(dataclasses.replace(bought, region="east"))] * 2 + [encode(read), encode(late)], Catalogue(), [3] * 4
     )
     changes = apply({}, found, DEFAULTS, {})
@@ -116,7 +116,7 @@ def test_an_interaction_is_counted_once_in_its_partition_and_what_the_state_refu
 
 def test_what_comes_after_its_day_was_visible_is_late_for_the_counts_and_in_time_for_a_user_who_was_silent():
     old = click("silent", "1", ago_ms=3 * MS_PER_DAY)
-    found, _ = foldable([encode(old)], Catalogue(), [1])
+    found, _, _ = foldable([encode(old)], Catalogue(), [1])
     changes = apply({}, found, DEFAULTS, {1: NOW})
     assert changes.outcomes == {"applied": 1} and changes.counted[1] == (Counter(), NOW, 1)
     assert apply({}, found, DEFAULTS, {2: NOW}).counted[1].late == 0, "partitions have a clock each"

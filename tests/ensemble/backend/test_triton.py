@@ -168,6 +168,17 @@ def test_answers_are_counted_on_the_metrics_page(server: Server, release: Releas
     assert (count(server, answered), count(server, 'trireme_skipped{stage="ranker"}')) == (before + 1, skipped)
 
 
+def test_the_metrics_page_says_where_the_time_goes(server: Server) -> None:
+    def observed(stage: str) -> float:
+        return count(server, f'trireme_stage_duration_seconds_count{{stage="{stage}"}}')
+
+    before = {stage: observed(stage) for stage in ("parse", "store", "ranker", "write")}
+    for _ in range(20):
+        server.ask(user_id="user-1")
+    assert {stage: observed(stage) for stage in before} == {stage: number + 20 for stage, number in before.items()}
+    assert count(server, 'trireme_stage_cpu_seconds_total{stage="store"}') > 0
+
+
 def test_a_store_that_hangs_degrades_answers_and_is_left_alone_for_a_while(
     server: Server, store: tuple[int, int]
 ) -> None:

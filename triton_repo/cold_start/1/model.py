@@ -1,6 +1,8 @@
 """``cold_start``: blends ranking, trending and the running session by what is known of the user, and answers."""
 
+from contracts.stack import stack_settings
 from ensemble import triton_io
+from ensemble.live_items import LiveItems
 from ensemble.serving import ColdStartStep
 from ensemble.steps.chain import cold_start
 from ensemble.steps.popularity import Popularity
@@ -11,11 +13,14 @@ class TritonPythonModel:
     """Triton's shell around ``ensemble.serving.ColdStartStep``."""
 
     def initialize(self, args):
-        """Load the tables that trending needs."""
+        """Load the tables that trending needs; watch what may be listed."""
         release = triton_io.open_release(args)
         tables = load(release)
         popularity = Popularity(tables)
-        self._answered = triton_io.Answered(release.id, triton_io.impression_log(tables, popularity))
+        live = LiveItems(stack_settings().redis, tables.shelves.take)
+        live.start()
+        log = triton_io.impression_log(tables, popularity)
+        self._answered = triton_io.Answered(release.id, live.age_seconds, log)
         self._serve = triton_io.Measured(
             "cold_start", ColdStartStep(cold_start(tables, popularity, release), self._answered)
         )

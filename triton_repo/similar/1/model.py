@@ -1,0 +1,33 @@
+"""``similar``: items that go with an item, for nobody in particular."""
+
+from contracts.stack import stack_settings
+from ensemble import triton_io
+from ensemble.live_items import LiveItems
+from ensemble.similar_serving import SimilarStep
+from ensemble.steps.popularity import Popularity
+from ensemble.steps.similar import SimilarItems
+from ensemble.steps.tables import load
+
+
+class TritonPythonModel:
+    """Triton's shell around ``ensemble.similar_serving.SimilarStep``."""
+
+    def initialize(self, args):
+        """Load what says that items go together; watch what may be listed."""
+        release = triton_io.open_release(args)
+        tables, stack = load(release), stack_settings()
+        live = LiveItems(stack.redis, tables.shelves.take)
+        live.start()
+        popularity = Popularity(tables)
+        log = triton_io.impression_log(tables, popularity)
+        self._answered = triton_io.Answered(release.id, live.age_seconds, log)
+        similar = SimilarItems(tables, popularity, release)
+        self._serve = triton_io.Measured("similar", SimilarStep(similar, self._answered, stack.variant))
+
+    def execute(self, requests):
+        """Serve a batch."""
+        return self._serve(requests)
+
+    def finalize(self):
+        """Let what was answered last be logged."""
+        self._answered.close()
