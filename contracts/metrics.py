@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from contracts.tensors import HUNG_THREADS
+
 COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
 
 
@@ -41,11 +43,21 @@ STAGE_SECONDS = Metric(
     (0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5),
 )
 ITEM_STATE_AGE = Metric("trireme_item_state_age_seconds", GAUGE, "Since states of items were looked at.", "release")
+HUNG = Metric(
+    HUNG_THREADS, GAUGE, "Threads of a stage that took longer than their budget and have not come back.", "stage"
+)
 SENT = Metric("trireme_impressions_sent_total", COUNTER, "Impressions sent to their publisher.")
 DROPPED = Metric("trireme_impressions_dropped_total", COUNTER, "Impressions that could not be sent, by why.", "reason")
 
 #: How a reason in an answer begins -> the value of ``DEGRADED``'s label; all others are faults.
-REASONS = {"deadline": "deadline", "online ": "online_store"}
+REASONS = {
+    "deadline": "deadline",
+    "online ": "online_store",
+    "OverrunError": "overrun",
+    "Error: took longer": "overrun",
+    "Error: not begun": "overrun",
+    "no item": "unknown_item",
+}
 FAILURE = "failure"
 
 

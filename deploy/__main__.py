@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import logging
 import sys
@@ -32,6 +33,7 @@ def main() -> int:
         ("status", "what runs, on which port, since when"),
         ("memory", "what the parts hold in memory (PSS), at most within --seconds"),
         ("down", "stop all that up started, and only that"),
+        ("watchdog", "look after the tritonservers of the running stack (a part of it)"),
         ("doctor", "what this machine lacks, each with the line that installs it"),
     ):
         command = commands.add_parser(name, help=text, description=text)
@@ -39,8 +41,9 @@ def main() -> int:
         if name == "memory":
             command.add_argument("--seconds", type=float, default=0.0, help="watch for so long (default: now)")
     arguments = parser.parse_args()
+    run = {"doctor": lambda config: _doctor(), "watchdog": _watchdog}
     try:
-        return _doctor() if arguments.command == "doctor" else _command(arguments)
+        return run.get(arguments.command, functools.partial(_command, arguments))(arguments.config)
     except TriremeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -65,6 +68,15 @@ def _doctor() -> int:
     return 1 if lacking else 0
 
 
+def _watchdog(config: str) -> int:
+    from deploy.site import open_site
+    from deploy.watchdog import watch
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    watch(open_site(config))
+    return 0
+
+
 def _console(stderr: bool = False) -> Console:
     from rich.console import Console
 
@@ -74,7 +86,7 @@ def _console(stderr: bool = False) -> Console:
     return console
 
 
-def _command(arguments: argparse.Namespace) -> int:
+def _command(arguments: argparse.Namespace, config: str) -> int:
     from rich.logging import RichHandler
 
     from deploy import learn, memory, pipeline, run, stack, story
@@ -85,7 +97,7 @@ def _command(arguments: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
     # While a broker starts, its client reports every refused connection.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    command, site = arguments.command, open_site(arguments.config)
+    command, site = arguments.command, open_site(config)
     started = time.monotonic()
     figures: dict[str, Any] = {}
     if command == "run":

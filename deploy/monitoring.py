@@ -19,6 +19,7 @@ ENDPOINTS = {
     "impressions": ("impressions_metrics", "/metrics"),
     "triton_a": ("triton_a_metrics", "/metrics"),
     "triton_b": ("triton_b_metrics", "/metrics"),
+    "watchdog": ("watchdog_metrics", "/metrics"),
 }
 
 

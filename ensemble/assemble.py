@@ -20,7 +20,7 @@ from contracts.config import Config
 from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, query_columns, standardised
 from contracts.item_state import PRICE
-from ensemble import twin
+from ensemble import trees, twin
 from ensemble.steps import graphs, sources
 from ensemble.steps.release import DOCUMENT
 from ensemble.steps.tables import BUCKETS, COVISITS, FIRST_TAKES, ITEMS, VOCABULARY
@@ -81,8 +81,11 @@ def write_retrieval(folder: Path, source: str) -> None:
 
 
 def write_ranker(folder: Path, source: str) -> None:
-    """The ranker's graph."""
-    _write(folder / graphs.RANKER, _read(f"{source}/{Path(graphs.RANKER).name}"))
+    """The ranker's graph; where it is nothing but trees, they are there as arrays too."""
+    graph = _read(f"{source}/{Path(graphs.RANKER).name}")
+    _write(folder / graphs.RANKER, graph)
+    if held := trees.arrays(graph):
+        _write_arrays(folder / trees.FILE, **held)
 
 
 def write_document(
@@ -107,13 +110,13 @@ def write_document(
 def checksums(folder: Path) -> dict[str, dict[str, Any]]:
     """Path within the folder -> size and sha256 of every file below it but ``release.json``."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / DOCUMENT)
-    return {
-        path.relative_to(folder).as_posix(): {
-            "bytes": path.stat().st_size,
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        }
-        for path in files
-    }
+    return {path.relative_to(folder).as_posix(): checksum(path) for path in files}
+
+
+def checksum(path: Path) -> dict[str, Any]:
+    """Size and sha256 of one file."""
+    with path.open("rb") as file:
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def _item_columns(config: Config, items: Mapping[str, list], encodings: Mapping[str, Any]) -> dict[str, np.ndarray]:

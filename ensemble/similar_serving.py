@@ -13,8 +13,9 @@ import numpy as np
 from contracts.errors import RequestError
 from contracts.requests import SimilarAnswer, SimilarRequest, check_similar, parse_similar
 from contracts.tensors import SIMILAR_REQUEST, TYPED_SIMILAR
+from ensemble.asked import documents
 from ensemble.impressions import OfItem
-from ensemble.serving import Tensors, answer_tensors, documents, now_ms, objects, reason
+from ensemble.serving import Tensors, answer_tensors, now_ms, objects, reason
 from ensemble.steps.envelope import Envelope
 from ensemble.steps.similar import SimilarItems
 
@@ -59,7 +60,8 @@ class SimilarStep:
 
     def finish(self, outputs: Tensors) -> Tensors:
         """One Triton request's answers as tensors."""
-        made = answer_tensors([passage.answer for passage in outputs["passages"]])
+        answers: list[SimilarAnswer] = [passage.answer for passage in outputs["passages"]]
+        made = answer_tensors(answers, [answer.to_json() for answer in answers])
         for passage in outputs["passages"]:
             self._answered(passage)
         return made

@@ -1,61 +1,45 @@
 """Between Triton and ``ensemble/serving.py``: the only module that knows ``triton_python_backend_utils``.
 
 A batch of requests becomes one call: requests are read and prepared one by one, joined, run, and split again. When the
-joined run fails, each request runs alone; one that fails alone is answered degraded.
+joined run fails, each request runs alone; one that fails alone is answered degraded. When it took too long, all are
+answered degraded at once.
 """
 
 from __future__ import annotations
 
 import json
-import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils  # pyright: ignore[reportMissingImports]
 
 from contracts import metrics
 from contracts.errors import RequestError, StackError
-from contracts.impressions import DROPPED
 from contracts.metrics import Metric
-from contracts.requests import Source
 from contracts.stack import stack_settings
-from contracts.tensors import GRAPH, OUTPUTS, STEP_BY_NAME
-from ensemble.impression_log import ImpressionLog
-from ensemble.impressions import Impressions, OfItem, Passage
+from contracts.tensors import GRAPH, OUTPUTS, SIMILAR, STEP_BY_NAME, STEPS
+from ensemble.budget import LEAST_MS, LEAST_MS_TO_ANSWER, Budgeted, OverrunError, Step
+from ensemble.faults import Faults
 from ensemble.serving import Tensors
 from ensemble.steps.graphs import Graph
-from ensemble.steps.popularity import Popularity
-from ensemble.steps.ranker import RankerFeatures
 from ensemble.steps.release import Release
-from ensemble.steps.tables import Tables
 
-
-class Step(Protocol):
-    """A step of ``ensemble/serving.py``."""
-
-    def prepare(self, tensors: Tensors) -> Tensors:
-        """Check one request's inputs; arrays with a batch dimension."""
-        ...
-
-    def run(self, batch: Tensors) -> Tensors:
-        """Serve all of a batch."""
-        ...
-
-    def degrade(self, batch: Tensors, error: Exception) -> Tensors:
-        """Serve a batch that cannot be run."""
-        ...
-
-    def finish(self, outputs: Tensors) -> Tensors:
-        """One request's outputs as the model's tensors."""
-        ...
+#: Rows that a step runs at a time.
+_ROWS = 64
 
 
 def open_release(args: Mapping[str, str]) -> Release:
     """The release that a model of the repository belongs to, by what Triton hands to ``initialize``."""
     return Release.open(Path(args["model_repository"]).parent)
+
+
+def budgeted(name: str, step: Step) -> Budgeted:
+    """A step under its requests' budget; how many of its threads hang stands on Triton's metrics page."""
+    answers = name in (STEPS[-1].name, SIMILAR.name)
+    faults = Faults(stack_settings().fault, name)
+    return Budgeted(name, step, HungThreads(name), faults, least_ms=LEAST_MS_TO_ANSWER if answers else LEAST_MS)
 
 
 def graph(args: Mapping[str, str]) -> Graph | None:
@@ -101,16 +85,16 @@ def execute(requests: Sequence[Any], name: str, step: Step) -> list[Any]:
     if batches:
         try:
             joined = {key: np.concatenate([batch[key] for batch in batches.values()]) for key in _keys(batches)}
-            outputs = step.run(joined)
+            outputs = _run(step, joined)
             start = 0
             for position, batch in batches.items():
                 end = start + _rows(batch)
                 responses[position] = _response(step.finish({key: value[start:end] for key, value in outputs.items()}))
                 start = end
         except Exception as error:
-            if len(batches) == 1:
-                ((position, batch),) = batches.items()
-                responses[position] = _degraded(name, step, batch, error)
+            if len(batches) == 1 or isinstance(error, OverrunError):
+                for position, batch in batches.items():
+                    responses[position] = _degraded(name, step, batch, error)
             else:
                 pb_utils.Logger.log_warn(f"{name}: {len(batches)} requests together: {type(error).__name__}: {error}")
                 for position, batch in batches.items():
@@ -118,10 +102,19 @@ def execute(requests: Sequence[Any], name: str, step: Step) -> list[Any]:
     return responses
 
 
+def _run(step: Step, batch: Tensors) -> Tensors:
+    """All rows of a batch, not too many at a time: on the way each needs scores of the whole catalogue."""
+    parts = [
+        step.run({key: value[start : start + _ROWS] for key, value in batch.items()})
+        for start in range(0, _rows(batch), _ROWS)
+    ]
+    return parts[0] if len(parts) == 1 else {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
 def _alone(name: str, step: Step, batch: Tensors) -> Any:
     """One request by itself: served, or degraded."""
     try:
-        return _response(step.finish(step.run(batch)))
+        return _response(step.finish(_run(step, batch)))
     except Exception as error:
         return _degraded(name, step, batch, error)
 
@@ -165,12 +158,6 @@ def _failure(name: str, error: Exception) -> Any:
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, pb_utils.TritonError.INTERNAL))
 
 
-def impression_log(tables: Tables, popularity: Popularity) -> ImpressionLog | None:
-    """The way to the publisher of impressions, where the environment names one."""
-    path = stack_settings().impressions
-    return ImpressionLog(path, Impressions(tables, RankerFeatures(tables, popularity))) if path else None
-
-
 class Family:
     """A metric of ``contracts.metrics`` on Triton's page, by the value of its label."""
 
@@ -197,56 +184,16 @@ class Family:
         self._metrics[value].observe(number)
 
 
-class Measured:
-    """``execute`` of a step, with how many requests its batches have and how long they take."""
+class HungThreads:
+    """A gauge on Triton's metrics page: threads of a step that overran and have not come back."""
 
-    def __init__(self, name: str, step: Step):
-        self._name, self._step = name, step
-        self._batch = Family(metrics.BATCH, (name,))
-        self._seconds = Family(metrics.STAGE_SECONDS, (name,))
+    def __init__(self, stage: str):
+        self._gauge, self._stage = Family(metrics.HUNG, (stage,)), stage
+        self._told = 0
+        self._gauge.set(0, stage)
 
-    def __call__(self, requests: Sequence[Any]) -> list[Any]:
-        """Answer a batch."""
-        started = time.perf_counter()
-        responses = execute(requests, self._name, self._step)
-        self._seconds.observe(time.perf_counter() - started, self._name)
-        self._batch.observe(len(requests), self._name)
-        return responses
-
-
-class Answered:
-    """What is done of every answer when it is made: it is counted, and its impression logged."""
-
-    def __init__(self, release: str, item_state_age_seconds: Callable[[], float], log: ImpressionLog | None):
-        self._release, self._log = release, log
-        self._item_state_age_seconds = item_state_age_seconds
-        self._item_state_age = Family(metrics.ITEM_STATE_AGE, (release,))
-        self._answers = Family(metrics.ANSWERS, (release,))
-        self._items = Family(metrics.ITEMS, (Source.PERSONAL, Source.SIMILAR, Source.TRENDING))
-        self._skipped = Family(metrics.SKIPPED, STEP_BY_NAME)
-        self._degraded = Family(metrics.DEGRADED, (*metrics.REASONS.values(), metrics.FAILURE))
-        self._age = Family(metrics.FEATURE_AGE)
-        self._sent = Family(metrics.SENT)
-        self._dropped = Family(metrics.DROPPED, DROPPED)
-
-    def __call__(self, passage: Passage | OfItem) -> None:
-        """Count one answer, and hand it to the log, which counts by itself: that is told at the next answer."""
-        answer = passage.answer
-        self._answers.add(1, self._release)
-        self._item_state_age.set(self._item_state_age_seconds(), self._release)
-        for source, number in Counter(answer.sources).items():
-            self._items.add(number, source)
-        for skipped in answer.skipped:
-            self._skipped.add(1, skipped["stage"])
-            self._degraded.add(1, metrics.degraded_by(skipped["reason"]))
-        if answer.feature_age_ms >= 0:
-            self._age.observe(answer.feature_age_ms / 1000)
-        if self._log:
-            self._log(passage)
-            for what, number in self._log.counts().items():
-                self._sent.add(number) if what == "sent" else self._dropped.add(number, what)
-
-    def close(self) -> None:
-        """End the log."""
-        if self._log:
-            self._log.close()
+    def __call__(self, number: int) -> None:
+        """Say how many; cheap where nothing has changed."""
+        if number != self._told:
+            self._told = number
+            self._gauge.set(number, self._stage)

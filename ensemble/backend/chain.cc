@@ -18,18 +18,36 @@ std::string reason_of(const std::exception& error) {
   return ("Error: " + std::string(error.what())).substr(0, 200);
 }
 
+/// What a record tells of a request for similar items: no user stands behind it.
+Passage of_item(const SimilarRequest& request, std::int64_t as_of) {
+  Passage passage;
+  passage.envelope.region = request.region;
+  passage.envelope.k = request.k;
+  passage.envelope.as_of = as_of;
+  return passage;
+}
+
 void skip(Passage& passage, const std::string& stage, const std::string& reason) {
   passage.envelope.skipped.emplace_back(stage, reason);
 }
 
 }  // namespace
 
+std::vector<std::string> Asked::ids() const {
+  std::vector<std::string> out;
+  if (golden) return out;
+  if (!request.user_id.empty()) out.push_back(request.user_id);
+  if (!request.anonymous_id.empty() && request.anonymous_id != request.user_id) out.push_back(request.anonymous_id);
+  return out;
+}
+
 std::int64_t now_ms() {
   auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
   return std::chrono::duration_cast<std::chrono::milliseconds>(since_epoch).count();
 }
 
-Chain::Chain(const std::string& release, const std::string& onnxruntime, const std::string& plan, std::string variant)
+Chain::Chain(const std::string& release, const std::string& onnxruntime, const std::string& plan, std::string variant,
+             std::string fault)
     : release_(release),
       tables_(release_),
       shelves_(tables_),
@@ -40,12 +58,13 @@ Chain::Chain(const std::string& release, const std::string& onnxruntime, const s
       signals_(popularity_),
       onnx_(std::make_shared<OnnxLibrary>(onnxruntime)),
       retrieval_(tables_, popularity_, covisits_, signals_, release_, onnx_),
-      features_(tables_, popularity_, novelty_, covisits_, signals_, release_.derived),
+      features_(tables_, popularity_, novelty_, covisits_, release_.derived),
       ranker_(features_, release_, onnx_),
-      cold_start_(tables_, popularity_, signals_, release_.blend, retrieval_.all_sources().items()),
+      cold_start_(tables_, popularity_, release_.blend, retrieval_.all_sources().items()),
       similar_(tables_, popularity_, covisits_, retrieval_.all_sources()),
-      impressions_(tables_, release_.derived),
-      variant_(std::move(variant)) {
+      impressions_(tables_, features_, release_.derived),
+      variant_(std::move(variant)),
+      faults_(std::move(fault)) {
   const std::map<std::string, Step> known = {{"retrieval", [this](const Batch& batch) { retrieval_(batch); }},
                                              {"ranker", [this](const Batch& batch) { ranker_(batch); }}};
   std::istringstream words(plan);
@@ -61,79 +80,69 @@ Chain::Chain(const std::string& release, const std::string& onnxruntime, const s
   }
 }
 
-std::vector<Answer> Chain::answer(const std::vector<Asked>& asked, OnlineStore& store,
-                                  std::vector<Passage>* kept) const {
+Answered Chain::answer(const std::vector<Asked>& asked, OnlineStore& store, std::atomic<const char*>* at) const {
   auto is_similar = [](const Asked& one) { return one.similar.has_value(); };
-  if (std::none_of(asked.begin(), asked.end(), is_similar)) return recommended(asked, store, kept);
+  if (std::none_of(asked.begin(), asked.end(), is_similar)) return recommended(asked, store, at);
   std::vector<Asked> users;
   std::remove_copy_if(asked.begin(), asked.end(), std::back_inserter(users), is_similar);
-  std::vector<Passage> passages;
-  auto of_users = recommended(users, store, &passages);
-  auto next = of_users.begin();
-  auto passage = passages.begin();
-  std::vector<Answer> answers;
+  auto of_users = recommended(users, store, at);
+  std::size_t next = 0;
+  Answered out;
   for (const Asked& one : asked) {
     if (!one.similar) {
-      answers.push_back(std::move(*next++));
-      if (kept) kept->push_back(std::move(*passage++));
+      out.answers.push_back(std::move(of_users.answers[next]));
+      out.passages.push_back(std::move(of_users.passages[next++]));
       continue;
     }
     auto as_of = one.golden ? one.golden->as_of : now_ms();
-    answers.push_back(similar_(*one.similar, lookup_, shelves_, as_of, one.golden.has_value(), variant_));
-    if (kept) kept->push_back(of_item(*one.similar, as_of));
+    out.answers.push_back(similar_(*one.similar, lookup_, shelves_, as_of, one.golden.has_value(), variant_));
+    out.passages.push_back(of_item(*one.similar, as_of));
   }
-  return answers;
+  return out;
 }
 
-/// What a record tells of a request for similar items: no user stands behind it.
-Passage Chain::of_item(const SimilarRequest& request, std::int64_t as_of) {
-  Passage passage;
-  passage.envelope.region = request.region;
-  passage.envelope.k = request.k;
-  passage.envelope.as_of = as_of;
-  return passage;
-}
-
-std::vector<Answer> Chain::recommended(const std::vector<Asked>& asked, OnlineStore& store,
-                                       std::vector<Passage>* kept) const {
+Answered Chain::recommended(const std::vector<Asked>& asked, OnlineStore& store, std::atomic<const char*>* at) const {
   auto passages = look_up(asked, store);
   Batch batch;
   for (Passage& passage : passages) batch.push_back(&passage);
   for (const auto& [stage, step] : between_) {
+    if (at) *at = stage.c_str();  // outlives everything: it is the plan's
     run(stage, step, batch);
     for (Passage* passage : batch) passage->ranked.resize(passage->candidates.ids.size(), std::nanf(""));
   }
+  if (at) *at = "cold_start";
   std::vector<Answer> answers;
   for (Passage& passage : passages) answers.push_back(answered(passage));
-  if (kept) *kept = std::move(passages);
-  return answers;
+  return {std::move(answers), std::move(passages)};
 }
 
 /// Without the online store users are unknown, and the envelope says so.
 std::vector<Passage> Chain::look_up(const std::vector<Asked>& asked, OnlineStore& store) const {
-  std::vector<std::string> users;
-  for (const Asked& one : asked) {
-    if (!one.golden) users.push_back(one.request.user_id);
-  }
+  std::vector<std::string> ids;
+  for (const Asked& one : asked) std::ranges::move(one.ids(), std::back_inserter(ids));
   std::vector<Read> read;
   try {
-    if (!users.empty()) {
+    if (!ids.empty()) {
       During reading(Stage::store);
-      read = store.read(users);
+      faults_.strike("feature_lookup");
+      read = store.read(ids);
     }
   } catch (const StoreError& error) {
-    read.assign(users.size(), Read(error.what()));
+    read.assign(ids.size(), Read(error.what()));
   }
   During encoding(Stage::lookup);
   auto started = now_ms();
-  auto next = read.begin();
+  std::span<const Read> left = read;
   std::vector<Passage> passages;
-  for (const Asked& one : asked)
-    passages.push_back(encoded(one, one.golden ? Read(one.golden->row) : *next++, started));
+  for (const Asked& one : asked) {
+    auto number = one.ids().size();
+    passages.push_back(encoded(one, left.first(number), started));
+    left = left.subspan(number);
+  }
   return passages;
 }
 
-Passage Chain::encoded(const Asked& asked, const Read& read, std::int64_t started) const {
+Passage Chain::encoded(const Asked& asked, std::span<const Read> read, std::int64_t started) const {
   auto as_of = asked.golden ? asked.golden->as_of : started;
   auto shelf = asked.golden ? shelves_.recorded() : shelves_.now();
   auto of_row = [&](const Row& row) {
@@ -141,17 +150,58 @@ Passage Chain::encoded(const Asked& asked, const Read& read, std::int64_t starte
     passage.query = lookup_.query(passage.envelope, row);
     return passage;
   };
-  std::string reason = std::holds_alternative<std::string>(read) ? std::get<std::string>(read) : "";
-  if (reason.empty()) {
-    try {
-      return of_row(std::get<Row>(read));
-    } catch (const std::exception& error) {
-      reason = reason_of(error);
+  std::string reason;
+  std::vector<const Row*> rows;
+  if (asked.golden) rows.push_back(&asked.golden->row);
+  for (const Read& one : read) {
+    if (auto* row = std::get_if<Row>(&one)) {
+      rows.push_back(row);
+    } else if (reason.empty()) {
+      reason = std::get<std::string>(one);
     }
   }
-  Passage passage = of_row(lookup_.unknown_row());
-  skip(passage, "feature_lookup", reason);
+  Passage passage;
+  try {
+    passage = rows.size() == 1 ? of_row(*rows[0]) : of_row(lookup_.person(rows));
+  } catch (const std::exception& error) {
+    reason = reason_of(error);
+    passage = of_row(lookup_.unknown_row());
+  }
+  if (!reason.empty()) skip(passage, "feature_lookup", reason);
   return passage;
+}
+
+/// A user never seen, because a stage could not do its part.
+Passage Chain::unknown(const Asked& asked, const std::string& stage, const std::string& reason,
+                       std::int64_t started) const {
+  auto as_of = asked.golden ? asked.golden->as_of : started;
+  auto shelf = asked.golden ? shelves_.recorded() : shelves_.now();
+  const Row& row = lookup_.unknown_row();
+  Passage passage{lookup_.envelope(asked.request, row, as_of, started, variant_), {}, {}, {}, shelf};
+  passage.query = lookup_.query(passage.envelope, row);
+  skip(passage, stage, reason);
+  return passage;
+}
+
+Answered Chain::degraded(const std::vector<Asked>& asked, const std::string& stage, const std::string& reason) const {
+  auto started = now_ms();
+  Answered out;
+  for (const Asked& one : asked) {
+    if (!one.similar) {
+      out.passages.push_back(unknown(one, stage, reason, started));
+      out.answers.push_back(answered(out.passages.back()));
+      continue;
+    }
+    auto of_nothing = *one.similar;  // an item that is not known is answered by trending
+    of_nothing.item_id.clear();
+    auto as_of = one.golden ? one.golden->as_of : started;
+    auto answer = similar_(of_nothing, lookup_, shelves_, as_of, one.golden.has_value(), variant_);
+    answer.user_id = one.similar->item_id;
+    answer.skipped.emplace_back(stage, reason);
+    out.answers.push_back(std::move(answer));
+    out.passages.push_back(of_item(*one.similar, as_of));
+  }
+  return out;
 }
 
 /// A step for those of a batch that have time left; when it fails for all together, for each alone.
@@ -168,6 +218,7 @@ void Chain::run(const std::string& stage, const Step& step, const Batch& batch) 
   }
   if (due.empty()) return;
   try {
+    faults_.strike(stage);
     step(due);
     return;
   } catch (const std::exception& error) {
@@ -175,6 +226,7 @@ void Chain::run(const std::string& stage, const Step& step, const Batch& batch) 
   }
   for (Passage* passage : due) {
     try {
+      faults_.strike(stage);
       step({passage});
     } catch (const std::exception& error) {
       skip(*passage, stage, reason_of(error));
@@ -186,6 +238,7 @@ void Chain::run(const std::string& stage, const Step& step, const Batch& batch) 
 Answer Chain::answered(Passage& passage) const {
   During blending(Stage::blend);
   try {
+    faults_.strike("cold_start");
     return cold_start_(passage);
   } catch (const std::exception& error) {
     skip(passage, "cold_start", reason_of(error));

@@ -27,9 +27,12 @@ double personal_score(double probability, double retrieval, const Blend& blend) 
 
 }  // namespace
 
-ColdStart::ColdStart(const Tables& tables, const Popularity& popularity, const Signals& signals, const Blend& blend,
-                     const Embeddings& vectors)
-    : tables_(tables), popularity_(popularity), signals_(signals), blend_(blend), vectors_(vectors) {}
+ColdStart::ColdStart(const Tables& tables, const Popularity& popularity, const Blend& blend, const Embeddings& vectors)
+    : tables_(tables),
+      popularity_(popularity),
+      blend_(blend),
+      weights_(Signals::weights(blend.signals)),
+      vectors_(vectors) {}
 
 Answer ColdStart::operator()(const Passage& passage) const {
   const Envelope& envelope = passage.envelope;
@@ -43,7 +46,7 @@ Answer ColdStart::operator()(const Passage& passage) const {
 
 /// The personal part of contracts.blending.by_evidence, before its weight: the score over its greatest, from 0 to 1.
 std::vector<double> ColdStart::personal(const Passage& passage, const Column& two_tower) const {
-  auto retrieval = signals_.sum(passage, blend_.signals);
+  auto retrieval = Signals::sum(passage.candidates, weights_);
   double weight = trust(static_cast<double>(passage.envelope.evidence), blend_.ranker_evidence_half);
   std::vector<double> mixed(retrieval.size());
   for (std::size_t i = 0; i < mixed.size(); ++i) {
@@ -59,8 +62,8 @@ Listed ColdStart::listed(const Passage& passage, const std::vector<double>& tren
   const Candidates& found = passage.candidates;
   const ServeSettings& settings = tables_.serve;
   double weight = trust(static_cast<double>(passage.envelope.evidence), blend_.evidence_half);
-  Column two_tower = standardised(found.scores[source_place("two_tower")]);
-  Column similar = standardised(found.scores[source_place("similar")]);
+  const Column& two_tower = found.signals[score_signal(source_place("two_tower"))];
+  const Column& similar = found.signals[score_signal(source_place("similar"))];
   auto score = personal(passage, two_tower), in_session = session_weights(tables_, passage.query);
   std::vector<double> final(found.ids.size());
   std::vector<const char*> sources(found.ids.size());

@@ -18,8 +18,7 @@ namespace trireme {
 class ColdStart {
  public:
   /// `vectors` of the two-tower's items say how alike two of them are.
-  ColdStart(const Tables& tables, const Popularity& popularity, const Signals& signals, const Blend& blend,
-            const Embeddings& vectors);
+  ColdStart(const Tables& tables, const Popularity& popularity, const Blend& blend, const Embeddings& vectors);
 
   /// Without a ranker the order is retrieval's, without candidates it is trending; a std::runtime_error when a score is
   /// no number.
@@ -32,8 +31,8 @@ class ColdStart {
 
   const Tables& tables_;
   const Popularity& popularity_;
-  const Signals& signals_;
   const Blend blend_;
+  const SignalWeights weights_;
   const Embeddings& vectors_;
 };
 

@@ -19,9 +19,9 @@ from contracts import (
     request_context,
     request_values,
     requests,
+    tensors,
 )
-from contracts.tensors import STEP_BY_NAME
-from ensemble import live_items, online
+from ensemble import budget, live_items, online
 from ensemble.steps import covisits, diversity, popularity, ranker, scores
 
 #: Name in C++ -> (type, value).
@@ -46,8 +46,13 @@ _NUMBERS: dict[str, tuple[str, float]] = {
     "ms_per_hour": ("std::int64_t", features.MS_PER_HOUR),
     "ms_per_day": ("std::int64_t", features.MS_PER_DAY),
     "store_timeout_seconds": ("double", online._TIMEOUT_SECONDS),
+    "budget_share": ("double", budget.SHARE),
+    "least_ms_to_answer": ("double", budget.LEAST_MS_TO_ANSWER),
+    "most_left_behind": ("std::size_t", budget.MOST_LEFT_BEHIND),
+    "store_patience": ("int", online._PATIENCE),
     "store_pause_seconds": ("double", online._PAUSE_SECONDS),
     "live_items_period_seconds": ("double", live_items.PERIOD_SECONDS),
+    "least_length": ("double", diversity.LEAST_LENGTH),
     "diversity_pool": ("std::size_t", diversity.POOL),
     "least_probability": ("double", blending._LEAST_PROBABILITY),
     "most_halvings": ("double", blending._MOST_HALVINGS),
@@ -84,6 +89,7 @@ _METRICS = {
     "batch_metric": metrics.BATCH,
     "stage_seconds_metric": metrics.STAGE_SECONDS,
     "item_state_age_metric": metrics.ITEM_STATE_AGE,
+    "hung_metric": metrics.HUNG,
     "sent_metric": metrics.SENT,
     "dropped_metric": metrics.DROPPED,
 }
@@ -98,7 +104,7 @@ _TEXTS: dict[str, Iterable[str]] = {
     "impression_drops": impressions.DROPPED,
     "degraded_starts": metrics.REASONS,
     "answer_sources": (requests.Source.PERSONAL, requests.Source.SIMILAR, requests.Source.TRENDING),
-    "steps": STEP_BY_NAME,
+    "steps": tensors.STEP_BY_NAME,
     "degraded_reasons": (*metrics.REASONS.values(), metrics.FAILURE),
 }
 

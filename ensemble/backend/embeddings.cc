@@ -5,22 +5,12 @@
 #include "arrays.h"
 #include "contracts.h"
 #include "error.h"
+#include "lanes.h"
 #include "stages.h"
-
-// One binary for every x86-64: the loader takes the wide clone where the CPU has AVX2 and FMA. The sanitizers' runtime
-// is not up yet when the loader chooses, so their build has the portable one alone.
-#ifdef TRIREME_SANITIZED
-#define TRIREME_WIDE
-#else
-#define TRIREME_WIDE __attribute__((target_clones("arch=haswell", "default")))
-#endif
 
 namespace trireme {
 namespace {
 
-/// Eight floats. Sixteen were 6 times slower where the compiler had to split them.
-typedef float Lanes __attribute__((vector_size(32), aligned(4), may_alias));
-constexpr std::size_t lanes = 8;
 /// Items that stay in the first cache while every query passes over them: 64 rows of 64 floats are 16 KiB.
 constexpr std::size_t block = 64;
 

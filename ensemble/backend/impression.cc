@@ -79,25 +79,44 @@ std::vector<std::ptrdiff_t> places(const Tables& tables, const Passage& passage,
   return out;
 }
 
-/// Rows of the ranker's inputs by position; `none` throughout where it was not asked.
-template <class Number>
-std::vector<Number> rows(const std::vector<Number>* inputs, std::size_t first, std::size_t width, Number none,
-                         const std::vector<std::ptrdiff_t>& at) {
-  std::vector<Number> out(at.size() * width, none);
-  for (std::size_t i = 0; inputs && i < at.size(); ++i) {
+/// The ranker's inputs by position; 0 and NaN where it was not asked.
+std::vector<std::int64_t> codes_of(const RankerFeatures& features, const Passage& passage,
+                                   const std::vector<std::ptrdiff_t>& at) {
+  std::vector<std::int64_t> out(at.size() * features.categorical_width(), pad), codes;
+  if (passage.inputs.tiles.empty()) return out;
+  Passage shown;
+  shown.query.user_codes = passage.query.user_codes;
+  for (auto place : at) {
+    if (place >= 0) shown.candidates.ids.push_back(passage.candidates.ids[place]);
+  }
+  features.append_codes(shown, codes);
+  auto next = codes.begin();
+  for (std::size_t i = 0; i < at.size(); ++i) {
+    auto width = static_cast<std::ptrdiff_t>(features.categorical_width());
     if (at[i] < 0) continue;
-    std::copy_n(inputs->begin() + static_cast<std::ptrdiff_t>((first + at[i]) * width), width,
-                out.begin() + static_cast<std::ptrdiff_t>(i * width));
+    std::copy(next, next + width, out.begin() + static_cast<std::ptrdiff_t>(i) * width);
+    next += width;
+  }
+  return out;
+}
+
+std::vector<float> numbers_of(const RankerFeatures& features, const Passage& passage,
+                              const std::vector<std::ptrdiff_t>& at) {
+  std::size_t width = features.continuous_width();
+  std::vector<float> out(at.size() * width, std::numeric_limits<float>::quiet_NaN());
+  if (passage.inputs.tiles.empty()) return out;
+  for (std::size_t i = 0; i < at.size(); ++i) {
+    if (at[i] < 0) continue;
+    for (std::size_t j = 0; j < width; ++j) out[i * width + j] = passage.inputs.at(at[i], j, width);
   }
   return out;
 }
 
 }  // namespace
 
-Impressions::Impressions(const Tables& tables, const Derived& derived)
+Impressions::Impressions(const Tables& tables, const RankerFeatures& features, const Derived& derived)
     : tables_(tables),
-      categorical_width_(derived.ranker_categorical.size()),
-      continuous_width_(derived.ranker_continuous.size()),
+      features_(features),
       query_columns_(written(derived.query_columns)),
       sources_(written(sources)),
       categorical_columns_(written(derived.ranker_categorical)),
@@ -117,7 +136,7 @@ std::string Impressions::record(const Who& who, const Passage& passage, const An
   const Envelope& envelope = passage.envelope;
   const Query& query = passage.query;
   auto at = places(tables_, passage, answer);
-  Writer out(4096 + at.size() * (64 + 4 * (continuous_width_ + categorical_width_)));
+  Writer out(4096 + at.size() * (64 + 4 * (features_.continuous_width() + features_.categorical_width())));
   const char header[] = {0, 0, 0, 0, impression_version};
   out.raw({header, sizeof header});
   out.text(answer.request_id);
@@ -162,13 +181,10 @@ std::string Impressions::record(const Who& who, const Passage& passage, const An
   }
   out.table<float>(said);
   out.table<float>(probabilities);
-  const RankerInputs* inputs = passage.inputs.get();
   out.raw(categorical_columns_);
-  out.table<std::int32_t>(rows<std::int64_t>(inputs ? &inputs->categorical : nullptr, passage.first_input,
-                                             categorical_width_, pad, at));
+  out.table<std::int32_t>(codes_of(features_, passage, at));
   out.raw(continuous_columns_);
-  out.table<float>(
-      rows(inputs ? &inputs->continuous : nullptr, passage.first_input, continuous_width_, none, at));
+  out.table<float>(numbers_of(features_, passage, at));
   return out.take();
 }
 

@@ -10,6 +10,7 @@
 
 #include "answer.h"
 #include "query.h"
+#include "ranker_features.h"
 #include "release.h"
 #include "request.h"
 #include "tables.h"
@@ -19,7 +20,7 @@ namespace trireme {
 /// Answers to records: ensemble/impressions.py.
 class Impressions {
  public:
-  Impressions(const Tables& tables, const Derived& derived);
+  Impressions(const Tables& tables, const RankerFeatures& features, const Derived& derived);
 
   /// The bytes of a record; of a request for similar items the passage knows region, k and instant alone.
   std::string operator()(const Request& request, const Passage& passage, const Answer& answer) const;
@@ -34,7 +35,7 @@ class Impressions {
   std::string record(const Who& who, const Passage& passage, const Answer& answer) const;
 
   const Tables& tables_;
-  std::size_t categorical_width_, continuous_width_;
+  const RankerFeatures& features_;
   std::string query_columns_, sources_, categorical_columns_, continuous_columns_;  ///< written already
 };
 

@@ -9,6 +9,7 @@
 #include "chain.h"
 #include "error.h"
 #include "live_items.h"
+#include "merge.h"
 #include "row_json.h"
 #include "stages.h"
 #include "text.h"
@@ -109,7 +110,7 @@ std::vector<Asked> batch_of(const Json& asked) {
 
 Json answered(const Json& asked) {
   Json out = Json::array();
-  for (const Answer& answer : loaded->chain.answer(batch_of(asked), loaded->store)) {
+  for (const Answer& answer : loaded->chain.answer(batch_of(asked), loaded->store).answers) {
     out.push_back(Json::parse(answer.to_json()));
   }
   return out;
@@ -120,13 +121,25 @@ Json spent(const Json& asked) {
   auto batch = batch_of(asked);
   Account account(true);
   for (int i = 0; i < asked.at("times"); ++i) {
-    auto answers = loaded->chain.answer(batch, loaded->store);
+    auto answers = loaded->chain.answer(batch, loaded->store).answers;
     During writing(Stage::write);
     for (const Answer& answer : answers) answer.to_json();
   }
   account.turn(Stage::other);
   Json out;
   for (std::size_t i = 0; i < stage_count; ++i) out[stage_names[i]] = {account.wall()[i], account.cpu()[i]};
+  return out;
+}
+
+Json merged(const Json& asked) {
+  const Release& release = loaded->chain.release();
+  const Layout& layout = release.derived.layout;
+  auto row = [&](const char* name) { return golden_row(layout, asked.at(name).get<std::string>()).row; };
+  Row both = merge(row("user"), row("anonymous"), layout, release.features);
+  Json out = Json::object();
+  for (std::size_t i = 0; i < both.size(); ++i) {
+    out[layout.features[i].name] = std::visit([](const auto& held) { return Json(held); }, both[i]);
+  }
   return out;
 }
 
@@ -143,13 +156,28 @@ std::string latin_of(const std::string& bytes) {
 /// The records of a batch's answers.
 Json logged(const Json& asked) {
   auto batch = batch_of(asked);
-  std::vector<Passage> passages;
-  auto answers = loaded->chain.answer(batch, loaded->store, &passages);
+  auto [answers, passages] = loaded->chain.answer(batch, loaded->store);
   Json out = Json::array();
   for (std::size_t i = 0; i < batch.size(); ++i) {
     out.push_back(latin_of(loaded->chain.impression(batch[i], passages[i], answers[i])));
   }
   return out;
+}
+
+/// Seconds that a record of a batch's answers takes, by making each so many times.
+Json record_seconds(const Json& asked) {
+  auto batch = batch_of(asked);
+  auto [answers, passages] = loaded->chain.answer(batch, loaded->store);
+  auto started = std::chrono::steady_clock::now();
+  std::size_t bytes = 0;
+  for (int n = 0; n < asked.at("times"); ++n) {
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      bytes += loaded->chain.impression(batch[i], passages[i], answers[i]).size();
+    }
+  }
+  std::chrono::duration<double> spent = std::chrono::steady_clock::now() - started;
+  double records = static_cast<double>(batch.size()) * asked.at("times").get<double>();
+  return {{"seconds", spent.count() / records}, {"bytes", static_cast<double>(bytes) / records}};
 }
 
 /// Send records by a log to a path, and wait until it has told of all; what became of how many.
@@ -175,9 +203,11 @@ Json called(const Json& asked) {
   if (call == "load") return loaded = std::make_unique<Loaded>(asked), true;
   if (call == "answer") return answered(asked);
   if (call == "impressions") return logged(asked);
+  if (call == "record_seconds") return record_seconds(asked);
   if (call == "send") return sent(asked);
   if (call == "spent") return spent(asked);
   if (call == "look") return loaded->live.look(), true;
+  if (call == "merge") return merged(asked);
   if (call == "repr_number") return repr_number(asked.at("value"));
   throw std::invalid_argument("no such call: " + call);
 }

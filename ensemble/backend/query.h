@@ -32,8 +32,8 @@ struct Envelope {
   std::int64_t deadline = 0;           ///< wall clock by which a step must have started, ms
   std::vector<std::int64_t> excluded;  ///< item codes that must not be answered
   Filter filter;
-  double diversity = 0;  ///< how unlike the items of the list are to be, from 0 to 1
-  std::int64_t evidence = 0;           ///< the user's interactions ever
+  double diversity = 0;       ///< how unlike the items of the list are to be, from 0 to 1
+  std::int64_t evidence = 0;  ///< the user's interactions ever
   std::int64_t session_dwell_ms = 0, feature_age_ms = -1;
   std::vector<std::pair<std::string, std::string>> skipped;  ///< (stage, reason)
 };
@@ -46,27 +46,43 @@ struct Query {
   std::vector<float> category_counts;                  ///< [half-lives, categories], decayed
 };
 
+/// contracts.features.RETRIEVAL_SIGNALS by place: two of every source, and the trend.
+constexpr std::size_t score_signal(std::size_t source) {
+  return 2 * source;
+}
+constexpr std::size_t log_signal(std::size_t source) {
+  return 2 * source + 1;
+}
+inline constexpr std::size_t trend_signal = 2 * std::size(sources), signal_count = trend_signal + 1;
+
+/// Weights of signals by their place.
+using SignalWeights = std::vector<std::pair<std::size_t, double>>;
+
 /// ensemble.steps.arrays.Candidates of one request, best first, without padding.
 struct Candidates {
   std::vector<std::int32_t> ids;                              ///< item codes
   std::array<std::vector<float>, std::size(sources)> scores;  ///< by contracts.features.SOURCES; -inf: it has none
+  std::array<std::vector<float>, signal_count> signals;
 };
 
-/// What the ranker was given for the candidates of a batch, [rows, columns] each.
+/// The numbers that the ranker was given for the candidates of one request, in tiles: [tiles, columns, rows].
 struct RankerInputs {
-  std::vector<std::int64_t> categorical;
-  std::vector<float> continuous;
+  std::vector<float> tiles;  ///< none when ranking was skipped
+  std::size_t rows = 1;
+
+  float at(std::size_t candidate, std::size_t column, std::size_t columns) const {
+    return tiles[(candidate / rows * columns + column) * rows + candidate % rows];
+  }
 };
 
 /// One request on its way through the steps, each of which fills in its part.
 struct Passage {
   Envelope envelope;
   Query query;
-  Candidates candidates;      ///< none when retrieval was skipped
-  std::vector<float> ranked;  ///< calibrated probabilities of the candidates; NaN where ranking was skipped
+  Candidates candidates;               ///< none when retrieval was skipped
+  std::vector<float> ranked;           ///< calibrated probabilities of the candidates; NaN where ranking was skipped
   std::shared_ptr<const Shelf> shelf;  ///< what may be listed, the same at every step
-  std::shared_ptr<const RankerInputs> inputs = nullptr;  ///< of the batch that ranked it; none when ranking was skipped
-  std::size_t first_input = 0;                           ///< where its candidates begin in them
+  RankerInputs inputs = {};
 };
 
 /// Requests that pass a step together.

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "onnx.h"
 #include "query.h"
 #include "ranker_features.h"
 #include "release.h"
+#include "trees.h"
 
 namespace trireme {
 
@@ -17,12 +19,17 @@ class Ranker {
  public:
   Ranker(const RankerFeatures& features, const Release& release, std::shared_ptr<const OnnxLibrary> onnx);
 
-  /// Fill in the probabilities of a batch's candidates, all in one run of the graph.
+  /// Fill in the probabilities of a batch's candidates.
   void operator()(const Batch& batch) const;
 
  private:
+  std::vector<float> logits(Passage& passage) const;
+  std::vector<float> logits(const Batch& batch, std::size_t number) const;
+  void calibrate(Passage& passage, const float* logit) const;
+
   const RankerFeatures& features_;
-  OnnxGraph model_;
+  std::optional<OnnxGraph> model_;
+  std::optional<Trees> trees_;  ///< in the place of the graph, where a release has them
   const Blend blend_;
 };
 

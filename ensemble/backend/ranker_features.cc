@@ -33,12 +33,12 @@ double log1p_of(double value) {
 }  // namespace
 
 RankerFeatures::RankerFeatures(const Tables& tables, const Popularity& popularity, const Popularity& novelty,
-                               const Covisits& covisits, const Signals& signals, const Derived& derived)
+                               const Covisits& covisits, const Derived& derived)
     : tables_(tables),
       popularity_(popularity),
       novelty_(novelty),
       covisits_(covisits),
-      known_(signals.known()),
+      known_(Signals::known()),
       user_columns_(derived.query_columns.size() - 1) {
   know_user();
   know_popularity();
@@ -67,19 +67,24 @@ RankerFeatures::RankerFeatures(const Tables& tables, const Popularity& popularit
   }
 }
 
-void RankerFeatures::append(const Passage& passage, std::vector<std::int64_t>& categorical,
-                            std::vector<float>& continuous) const {
-  const auto& ids = passage.candidates.ids;
-  for (auto code : ids) {
-    categorical.insert(categorical.end(), passage.query.user_codes.begin() + 1, passage.query.user_codes.end());
-    for (auto column : item_columns_) categorical.push_back((*column)[code]);
+void RankerFeatures::append_codes(const Passage& passage, std::vector<std::int64_t>& codes) const {
+  for (auto code : passage.candidates.ids) {
+    codes.insert(codes.end(), passage.query.user_codes.begin() + 1, passage.query.user_codes.end());
+    for (auto column : item_columns_) codes.push_back((*column)[code]);
   }
-  std::size_t start = continuous.size(), width = continuous_.size();
-  continuous.resize(start + ids.size() * width);
+}
+
+std::vector<float> RankerFeatures::tiles(const Passage& passage, std::size_t rows) const {
+  std::size_t number = passage.candidates.ids.size(), width = continuous_.size();
+  std::vector<float> out((number + rows - 1) / rows * rows * width);
   for (std::size_t j = 0; j < width; ++j) {
     Column column = continuous_[j](passage);
-    for (std::size_t i = 0; i < ids.size(); ++i) continuous[start + i * width + j] = column[i];
+    for (std::size_t start = 0; start < number; start += rows) {
+      auto from = column.begin() + start;
+      std::copy(from, from + std::min(rows, number - start), out.begin() + start * width + j * rows);
+    }
   }
+  return out;
 }
 
 void RankerFeatures::know_user() {

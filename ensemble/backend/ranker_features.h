@@ -21,13 +21,16 @@ class RankerFeatures {
   /// An ArtifactError when the release asks for a column that is not known here.
   /// `novelty` is the popularity of first takes.
   RankerFeatures(const Tables& tables, const Popularity& popularity, const Popularity& novelty,
-                 const Covisits& covisits, const Signals& signals, const Derived& derived);
+                 const Covisits& covisits, const Derived& derived);
 
   std::size_t categorical_width() const { return user_columns_ + item_columns_.size(); }
   std::size_t continuous_width() const { return continuous_.size(); }
 
-  /// Append a passage's rows, [candidates, width].
-  void append(const Passage& passage, std::vector<std::int64_t>& categorical, std::vector<float>& continuous) const;
+  /// Append a passage's rows, [candidates, categorical_width].
+  void append_codes(const Passage& passage, std::vector<std::int64_t>& codes) const;
+
+  /// A passage's numbers in tiles of so many rows, [tiles, continuous_width, rows]; rows of 0 fill the last.
+  std::vector<float> tiles(const Passage& passage, std::size_t rows) const;
 
  private:
   void know_user();

@@ -28,6 +28,14 @@ void set_scores(Candidates& found, const std::array<SourceScores, std::size(sour
   }
 }
 
+template <class Number>
+void reorder(std::vector<Number>& numbers, const std::vector<std::size_t>& order) {
+  std::vector<Number> out;
+  out.reserve(order.size());
+  for (auto place : order) out.push_back(numbers[place]);
+  numbers = std::move(out);
+}
+
 }  // namespace
 
 Mask blocked_items(const Tables& tables, const Popularity& popularity, const Passage& passage) {
@@ -62,9 +70,7 @@ Retrieval::Retrieval(const Tables& tables, const Popularity& popularity, const C
       covisits_(covisits),
       signals_(signals),
       sources_(release, tables.items, onnx),
-      weights_(release.blend.signals) {
-  signals_.check(weights_);
-}
+      weights_(Signals::weights(release.blend.signals)) {}
 
 void Retrieval::operator()(const Batch& batch) const {
   auto scores = sources_(batch);
@@ -117,13 +123,14 @@ void Retrieval::merge(Passage& passage, const Mask& chosen, const Scores& scores
     if (chosen[i]) found.ids.push_back(static_cast<std::int32_t>(i) + first_value);
   }
   set_scores(found, scores);
-  auto merged = signals_.sum(passage, weights_);
+  signals_(passage);
+  auto merged = Signals::sum(found, weights_);
   std::vector<std::size_t> order(merged.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return merged[a] > merged[b]; });
-  auto codes = found.ids;
-  for (std::size_t i = 0; i < order.size(); ++i) found.ids[i] = codes[order[i]];
-  set_scores(found, scores);
+  reorder(found.ids, order);
+  for (auto& source : found.scores) reorder(source, order);
+  for (auto& signal : found.signals) reorder(signal, order);
 }
 
 }  // namespace trireme

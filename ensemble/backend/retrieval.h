@@ -46,7 +46,7 @@ class Retrieval {
   const Covisits& covisits_;
   const Signals& signals_;
   Sources sources_;
-  std::map<std::string, double> weights_;
+  SignalWeights weights_;
 };
 
 }  // namespace trireme

@@ -1,10 +1,10 @@
-// What retrieval knows of a candidate, by name: sources' scores within their request, and the trend
-// (ensemble/steps/sources.py).
+// What retrieval knows of a candidate: sources' scores within their request, and the trend (ensemble/steps/sources.py).
 #pragma once
 
 #include <functional>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "popularity.h"
@@ -16,21 +16,25 @@ namespace trireme {
 using Column = std::vector<float>;
 using Columns = std::map<std::string, std::function<Column(const Passage&)>>;
 
-/// contracts.features.RETRIEVAL_SIGNALS.
+/// contracts.features.RETRIEVAL_SIGNALS: two of every source, and the trend.
 class Signals {
  public:
-  explicit Signals(const Popularity& popularity);
+  explicit Signals(const Popularity& popularity) : popularity_(popularity) {}
 
-  const Columns& known() const { return known_; }
+  /// Fill in the signals of a passage's candidates.
+  void operator()(Passage& passage) const;
 
-  /// contracts.blending.retrieval_score: the weighted sum of signals.
-  std::vector<double> sum(const Passage& passage, const std::map<std::string, double>& weights) const;
+  /// They as columns by name.
+  static Columns known();
 
-  /// An ArtifactError when a weight is of no signal.
-  void check(const std::map<std::string, double>& weights) const;
+  /// Weights by signal, as `sum` takes them; an ArtifactError when one is of no signal.
+  static SignalWeights weights(const std::map<std::string, double>& named);
+
+  /// contracts.blending.retrieval_score: the weighted sum of a passage's signals.
+  static std::vector<double> sum(const Candidates& candidates, const SignalWeights& weights);
 
  private:
-  Columns known_;
+  const Popularity& popularity_;
 };
 
 /// A catalogue vector at the candidates, each number changed.

@@ -104,6 +104,10 @@ void AnswerMetrics::count_impression(std::string_view what) const {
   }
 }
 
+HungThreads::HungThreads() : hung_(hung_metric, gauge, listed(steps)) {
+  for (const char* stage : steps) hung_.set(0, stage);
+}
+
 StageMetrics::StageMetrics()
     : seconds_(stage_seconds_metric, histogram, listed(stage_names), stage_seconds_metric_bounds),
       cpu_(stage_cpu, counter, listed(stage_names)) {}

@@ -55,6 +55,17 @@ class AnswerMetrics {
   Labelled answers_, items_, skipped_, degraded_, feature_age_, batch_, item_state_age_, sent_, dropped_;
 };
 
+/// Threads of a stage that took longer than their budget and have not come back; the watchdog reads it.
+class HungThreads {
+ public:
+  HungThreads();
+
+  void change(const std::string& stage, int by) const { hung_.add(by, stage); }
+
+ private:
+  Labelled hung_;
+};
+
 /// Seconds by stage: a histogram of each batch's, and the CPU time of one batch in so many, counted as often.
 class StageMetrics {
  public:

@@ -28,7 +28,8 @@ class TritonPythonModel:
             return self._refuse('user_id: expected a non-empty "string"')
         if user == "broken":
             raise RuntimeError("this user breaks the model")
-        body = json.dumps({"item_id" if "item_id" in given else "user_id": user, "model": "NAME", "padding": "x" * int(given.get("k", 0))})
+        whose = "item_id" if "item_id" in given else "user_id"
+        body = json.dumps({whose: user, "model": "NAME", "padding": "x" * int(given.get("k", 0))})
         outputs = {
             "item_ids": np.array([["item-1", "item-2"]], np.object_), "scores": np.array([[1, 0.5]], np.float32),
             "sources": np.array([["trending"] * 2], np.object_), "release": np.array([["echo"]], np.object_),

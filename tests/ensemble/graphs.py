@@ -9,6 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 from contracts.config import Config
 from contracts.features import FIRST_VALUE, query_columns, ranker_categorical, ranker_continuous
 
+_OPSETS = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
+
 
 def query_tower_graph(config: Config, embeddings: np.ndarray, users: int, rng: np.random.Generator) -> bytes:
     """Mean of the recent items' embeddings by weight, and a little of the user's own, to unit length."""
@@ -73,9 +75,44 @@ def ranker_graph(config: Config, brands: int = 12, others: float = 0.01) -> byte
     return _graph(nodes, inputs, helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["n"]), constants)
 
 
+def trees_graph(config: Config, rng: np.random.Generator, number: int, leaves: int) -> bytes:
+    """So many trees with so many leaves each, grown at random."""
+    width = len(ranker_continuous(config.features))
+    grown = [(tree, *node) for tree in range(number) for node in _grown(rng, width, leaves)]
+    ends = [(tree, node) for tree, node, mode, *_ in grown if mode == "LEAF"]
+    names = "treeids", "nodeids", "modes", "featureids", "values", "truenodeids", "falsenodeids"
+    nodes = [
+        helper.make_node(
+            "TreeEnsembleRegressor", ["continuous"], ["sums"], domain="ai.onnx.ml", n_targets=1,
+            **{f"nodes_{name}": list(column) for name, column in zip(names, zip(*grown))},
+            target_treeids=[tree for tree, _ in ends], target_nodeids=[node for _, node in ends],
+            target_ids=[0] * len(ends), target_weights=rng.normal(0, 0.2, len(ends)).tolist(),
+        ),
+        helper.make_node("Reshape", ["sums", "flat"], ["logit"]),
+    ]  # fmt: skip
+    codes = len(ranker_categorical(config.features))
+    inputs = [
+        helper.make_tensor_value_info("categorical", TensorProto.INT64, ["n", codes]),
+        helper.make_tensor_value_info("continuous", TensorProto.FLOAT, ["n", width]),
+    ]
+    output = helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["n"])
+    return _graph(nodes, inputs, output, {"flat": np.array([-1], np.int64)})
+
+
+def _grown(rng: np.random.Generator, width: int, leaves: int) -> list[tuple[int, str, int, float, int, int]]:
+    """A tree's nodes: number, mode, column, threshold and the numbers below; any leaf may be the next to be split."""
+    nodes = [(0, "LEAF", 0, 0.0, 0, 0)]
+    for _ in range(leaves - 1):
+        number = int(rng.choice([node[0] for node in nodes if node[1] == "LEAF"]))
+        threshold, below = float(np.float32(rng.normal())), len(nodes)
+        nodes[number] = (number, "BRANCH_LEQ", int(rng.integers(width)), threshold, below, below + 1)
+        nodes += [(below, "LEAF", 0, 0.0, 0, 0), (below + 1, "LEAF", 0, 0.0, 0, 0)]
+    return nodes
+
+
 def _graph(nodes: list, inputs: list, output: onnx.ValueInfoProto, constants: dict[str, np.ndarray]) -> bytes:
     tensors = [numpy_helper.from_array(value, name) for name, value in constants.items()]
     graph = helper.make_graph(nodes, "made_up", inputs, [output], tensors)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    model = helper.make_model(graph, opset_imports=_OPSETS, ir_version=9)
     onnx.checker.check_model(model)
     return model.SerializeToString()

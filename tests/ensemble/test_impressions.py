@@ -21,7 +21,7 @@ from ensemble.steps.chain import Chain
 from ensemble.steps.ranker import RankerFeatures
 from tests.ensemble.asking import ask, codes
 from tests.ensemble.made_up import CUT, World
-from tests.ensemble.test_serving import Rows, Server, body
+from tests.ensemble.steps_in_a_row import Rows, Server, body
 
 
 def decoded(data: bytes) -> dict:
@@ -29,6 +29,11 @@ def decoded(data: bytes) -> dict:
     found = fastavro.schemaless_reader(io.BytesIO(data[5:]), fastavro.parse_schema(impressions.avro_schema()), None)
     assert isinstance(found, dict) and problem(found) == ""
     return found
+
+
+@pytest.fixture
+def store(chain: Chain, world: World) -> Rows:
+    return Rows({"user-1": world.row(1, CUT)}, chain.lookup.unknown_row())
 
 
 @pytest.fixture(scope="module")

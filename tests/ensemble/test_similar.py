@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from contracts.errors import RequestError
 from contracts.features import FIRST_VALUE
 from contracts.requests import CandidateFilter, SimilarAnswer, SimilarRequest, Source
+from ensemble.impressions import OfItem
 from ensemble.similar_serving import SimilarStep
 from ensemble.steps.chain import Chain
 from ensemble.steps.release import Release
@@ -84,7 +85,7 @@ def test_an_unknown_item_is_answered_by_trending_and_says_so(chain: Chain, world
 
 
 def test_what_fails_is_answered_by_trending(chain: Chain, world: World) -> None:
-    counted: list[SimilarAnswer] = []
+    counted: list[OfItem] = []
     step = SimilarStep(chain.similar, counted.append, "b", clock=lambda: CUT)
     batch = step.prepare({"similar_request": strings('{"item_id":"item-3","k":7,"request_id":"r"}')})
     out = step.finish(step.degrade(batch, RuntimeError("planted")))

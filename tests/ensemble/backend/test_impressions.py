@@ -10,7 +10,6 @@ from pathlib import Path
 
 import fastavro
 import numpy as np
-import pytest
 
 from contracts import impressions
 from contracts.impressions import DTYPES, FIELDS, MAX_BYTES, MAX_WAITING_BYTES, encode, problem, table

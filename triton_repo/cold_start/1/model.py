@@ -1,7 +1,7 @@
 """``cold_start``: blends ranking, trending and the running session by what is known of the user, and answers."""
 
 from contracts.stack import stack_settings
-from ensemble import triton_io
+from ensemble import triton_io, triton_metrics
 from ensemble.live_items import LiveItems
 from ensemble.serving import ColdStartStep
 from ensemble.steps.chain import cold_start
@@ -19,11 +19,10 @@ class TritonPythonModel:
         popularity = Popularity(tables)
         live = LiveItems(stack_settings().redis, tables.shelves.take)
         live.start()
-        log = triton_io.impression_log(tables, popularity)
-        self._answered = triton_io.Answered(release.id, live.age_seconds, log)
-        self._serve = triton_io.Measured(
-            "cold_start", ColdStartStep(cold_start(tables, popularity, release), self._answered)
-        )
+        log = triton_metrics.impression_log(tables, popularity)
+        self._answered = triton_metrics.Answered(release.id, live.age_seconds, log)
+        answering = ColdStartStep(cold_start(tables, popularity, release), self._answered)
+        self._serve = triton_metrics.Measured("cold_start", answering)
 
     def execute(self, requests):
         """Serve a batch."""

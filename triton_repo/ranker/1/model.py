@@ -1,6 +1,6 @@
 """``ranker``: a calibrated probability for every candidate."""
 
-from ensemble import triton_io
+from ensemble import triton_io, triton_metrics
 from ensemble.serving import RankerStep
 from ensemble.steps.popularity import Popularity
 from ensemble.steps.ranker import Ranker, RankerFeatures
@@ -14,9 +14,8 @@ class TritonPythonModel:
         """Load the ranker and the tables that its features need."""
         release = triton_io.open_release(args)
         tables = load(release)
-        self._serve = triton_io.Measured(
-            "ranker", RankerStep(Ranker(RankerFeatures(tables, Popularity(tables)), release, triton_io.graph(args)))
-        )
+        step = RankerStep(Ranker(RankerFeatures(tables, Popularity(tables)), release, triton_io.graph(args)))
+        self._serve = triton_metrics.Measured("ranker", step)
 
     def execute(self, requests):
         """Serve a batch."""

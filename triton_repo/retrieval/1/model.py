@@ -1,7 +1,7 @@
 """``retrieval``: two-tower, item-item, trending and session candidates, seen items removed."""
 
 from contracts.stack import stack_settings
-from ensemble import triton_io
+from ensemble import triton_io, triton_metrics
 from ensemble.live_items import LiveItems
 from ensemble.serving import RetrievalStep
 from ensemble.steps.popularity import Popularity
@@ -17,9 +17,8 @@ class TritonPythonModel:
         release = triton_io.open_release(args)
         tables = load(release)
         LiveItems(stack_settings().redis, tables.shelves.take).start()
-        self._serve = triton_io.Measured(
-            "retrieval", RetrievalStep(Retrieval(tables, Popularity(tables), release, triton_io.graph(args)))
-        )
+        step = RetrievalStep(Retrieval(tables, Popularity(tables), release, triton_io.graph(args)))
+        self._serve = triton_metrics.Measured("retrieval", step)
 
     def execute(self, requests):
         """Serve a batch."""

@@ -1,7 +1,7 @@
 """``similar``: items that go with an item, for nobody in particular."""
 
 from contracts.stack import stack_settings
-from ensemble import triton_io
+from ensemble import triton_io, triton_metrics
 from ensemble.live_items import LiveItems
 from ensemble.similar_serving import SimilarStep
 from ensemble.steps.popularity import Popularity
@@ -19,10 +19,10 @@ class TritonPythonModel:
         live = LiveItems(stack.redis, tables.shelves.take)
         live.start()
         popularity = Popularity(tables)
-        log = triton_io.impression_log(tables, popularity)
-        self._answered = triton_io.Answered(release.id, live.age_seconds, log)
-        similar = SimilarItems(tables, popularity, release)
-        self._serve = triton_io.Measured("similar", SimilarStep(similar, self._answered, stack.variant))
+        log = triton_metrics.impression_log(tables, popularity)
+        self._answered = triton_metrics.Answered(release.id, live.age_seconds, log)
+        answering = SimilarStep(SimilarItems(tables, popularity, release), self._answered, stack.variant)
+        self._serve = triton_metrics.Measured("similar", answering)
 
     def execute(self, requests):
         """Serve a batch."""
