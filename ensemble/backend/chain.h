@@ -62,6 +62,8 @@ class Chain {
 
   /// What may be listed, for whoever hears of it.
   Shelves& shelves() { return shelves_; }
+  const Tables& tables() const { return tables_; }
+  Popularity& popularity() { return popularity_; }
 
   /// `at` is told which step is under way.
   Answered answer(const std::vector<Asked>& asked, OnlineStore& store, std::atomic<const char*>* at = nullptr) const;

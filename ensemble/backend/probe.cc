@@ -8,6 +8,7 @@
 
 #include "chain.h"
 #include "error.h"
+#include "live_buckets.h"
 #include "live_items.h"
 #include "merge.h"
 #include "row_json.h"
@@ -83,10 +84,12 @@ struct Loaded {
   explicit Loaded(const Json& asked)
       : chain(asked.at("release"), asked.at("onnxruntime"), asked.at("plan"), asked.value("variant", "")),
         live(asked.value("redis", "127.0.0.1:1"), chain.shelves()),
+        live_buckets(asked.value("redis", "127.0.0.1:1"), chain.tables(), chain.popularity()),
         store(asked.value("redis", "127.0.0.1:1"), chain.release().derived.layout) {}
 
   Chain chain;
   LiveItems live;
+  LiveBuckets live_buckets;
   OnlineStore store;
 };
 
@@ -208,6 +211,7 @@ Json called(const Json& asked) {
   if (call == "spent") return spent(asked);
   if (call == "look") return loaded->live.look(), true;
   if (call == "merge") return merged(asked);
+  if (call == "look_at_buckets") return loaded->live_buckets.look(asked.at("now_ms")), true;
   if (call == "repr_number") return repr_number(asked.at("value"));
   throw std::invalid_argument("no such call: " + call);
 }

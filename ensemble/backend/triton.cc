@@ -7,6 +7,7 @@
 #include "budget.h"
 #include "chain.h"
 #include "error.h"
+#include "live_buckets.h"
 #include "live_items.h"
 #include "stages.h"
 #include "triton_api.h"
@@ -66,8 +67,10 @@ struct Model {
       : redis(settings.redis),
         chain(settings.release, settings.onnxruntime, settings.plan, settings.variant, settings.fault),
         metrics(chain.release().id),
-        live(settings.redis, chain.shelves()) {
+        live(settings.redis, chain.shelves()),
+        live_buckets(settings.redis, chain.tables(), chain.popularity()) {
     live.start();
+    live_buckets.start();
     if (!settings.impressions.empty()) {
       impressions.emplace(settings.impressions, [this](const char* what) { metrics.count_impression(what); });
     }
@@ -79,6 +82,7 @@ struct Model {
   StageMetrics stages;
   HungThreads hung;
   LiveItems live;
+  LiveBuckets live_buckets;
   mutable std::optional<ImpressionLog> impressions;  ///< none where they are not logged
 };
 

@@ -2,6 +2,7 @@
 
 from contracts.stack import stack_settings
 from ensemble import triton_io, triton_metrics
+from ensemble.live_buckets import LiveBuckets
 from ensemble.live_items import LiveItems
 from ensemble.serving import ColdStartStep
 from ensemble.steps.chain import cold_start
@@ -17,6 +18,7 @@ class TritonPythonModel:
         release = triton_io.open_release(args)
         tables = load(release)
         popularity = Popularity(tables)
+        LiveBuckets(stack_settings().redis, tables, popularity.take).start()
         live = LiveItems(stack_settings().redis, tables.shelves.take)
         live.start()
         log = triton_metrics.impression_log(tables, popularity)

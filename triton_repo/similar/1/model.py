@@ -2,6 +2,7 @@
 
 from contracts.stack import stack_settings
 from ensemble import triton_io, triton_metrics
+from ensemble.live_buckets import LiveBuckets
 from ensemble.live_items import LiveItems
 from ensemble.similar_serving import SimilarStep
 from ensemble.steps.popularity import Popularity
@@ -16,9 +17,10 @@ class TritonPythonModel:
         """Load what says that items go together; watch what may be listed."""
         release = triton_io.open_release(args)
         tables, stack = load(release), stack_settings()
+        popularity = Popularity(tables)
+        LiveBuckets(stack.redis, tables, popularity.take).start()
         live = LiveItems(stack.redis, tables.shelves.take)
         live.start()
-        popularity = Popularity(tables)
         log = triton_metrics.impression_log(tables, popularity)
         self._answered = triton_metrics.Answered(release.id, live.age_seconds, log)
         answering = SimilarStep(SimilarItems(tables, popularity, release), self._answered, stack.variant)
