@@ -92,6 +92,7 @@ _METRICS = {
     "feature_age_metric": metrics.FEATURE_AGE,
     "batch_metric": metrics.BATCH,
     "stage_seconds_metric": metrics.STAGE_SECONDS,
+    "stage_cpu_metric": metrics.STAGE_CPU,
     "item_state_age_metric": metrics.ITEM_STATE_AGE,
     "hung_metric": metrics.HUNG,
     "sent_metric": metrics.SENT,

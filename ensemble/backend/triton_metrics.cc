@@ -12,8 +12,6 @@ std::vector<std::string> listed(const Texts& texts) {
   return {std::begin(texts), std::end(texts)};
 }
 
-constexpr Measure stage_cpu{"trireme_stage_cpu_seconds_total",
-                            "CPU time by stage: of one batch in 16, counted 16 times.", "stage"};
 constexpr auto counter = TRITONSERVER_METRIC_KIND_COUNTER, gauge = TRITONSERVER_METRIC_KIND_GAUGE,
                histogram = TRITONSERVER_METRIC_KIND_HISTOGRAM;
 const std::vector<std::string> unlabelled = {""};
@@ -110,7 +108,7 @@ HungThreads::HungThreads() : hung_(hung_metric, gauge, listed(steps)) {
 
 StageMetrics::StageMetrics()
     : seconds_(stage_seconds_metric, histogram, listed(stage_names), stage_seconds_metric_bounds),
-      cpu_(stage_cpu, counter, listed(stage_names)) {}
+      cpu_(stage_cpu_metric, counter, listed(stage_names)) {}
 
 void StageMetrics::observe(const Account& account) const {
   for (std::size_t i = 0; i < stage_count; ++i) {
