@@ -15,8 +15,9 @@ import pytest
 from contracts import impressions
 from contracts.features import SOURCES, ranker_continuous
 from contracts.impressions import FIELDS, encode, problem, table
+from contracts.requests import SimilarRequest
 from ensemble.impression_log import ImpressionLog
-from ensemble.impressions import Impressions, Passage, passages
+from ensemble.impressions import Impressions, OfItem, Passage, passages
 from ensemble.steps.chain import Chain
 from ensemble.steps.ranker import RankerFeatures
 from tests.ensemble.asking import ask, codes
@@ -103,6 +104,26 @@ def test_what_is_shown_to_nobody_is_not_logged(chain: Chain, store: Rows, tmp_pa
     server(asked, body(user_id="user-1", request_id=impressions.PROBE_REQUEST_ID))
     server(replayed)
     assert [passage.envelope.shown for passage in server.counted] == [True, False, False]
+
+
+def test_an_answer_of_similar_items_is_nobodys(chain: Chain, record: Impressions) -> None:
+    request = SimilarRequest("item-3", k=4, request_id="r")
+    envelope = chain.similar.envelope(request, CUT, CUT)
+    (answer,) = chain.similar([request], [envelope])
+    found = decoded(encode(record(OfItem(envelope, answer))))
+    assert (found["item_id"], found["user_id"], found["request_id"], found["as_of"]) == ("item-3", "", "r", CUT)
+    assert found["item_ids"] == list(answer.item_ids) and not found["user_codes"] and not found["query_columns"]
+    assert np.isnan(table(found, "continuous")).all()
+
+
+def test_who_came_with_an_anonymous_id_alone_goes_under_it(chain: Chain, store: Rows) -> None:
+    server = Server(chain, store)
+    server(body(anonymous_id="a", device="d", session_id="s", context={"x": 1}), body(user_id="u", anonymous_id="a"))
+    record = Impressions(chain.tables, RankerFeatures(chain.tables, chain.popularity))
+    one, both = (decoded(encode(record(passage))) for passage in server.counted)
+    assert (one["user_id"], one["anonymous_id"], one["device"], one["session_id"]) == ("", "a", "d", "s")
+    assert json.loads(one["context"]) == {"x": 1}
+    assert (both["user_id"], both["anonymous_id"]) == ("u", "a")
 
 
 def test_tables_of_other_sizes_than_they_say_are_refused(chain: Chain, world: World, record: Impressions) -> None:

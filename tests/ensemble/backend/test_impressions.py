@@ -66,6 +66,16 @@ def test_records_hold_what_those_of_the_python_steps_hold(serving: Core, chain: 
 BY_ITEM = ("scores", "retrieval_scores", "probabilities", "categorical", "continuous")
 
 
+def test_an_answer_of_similar_items_is_nobodys(serving: Core, chain: Chain, world: World) -> None:
+    asked = {"body": json.dumps({"item_id": "item-3", "k": 4, "request_id": "r"}), "similar": True}
+    user = {"body": json.dumps({"user_id": "u", "anonymous_id": "a", "device": "d", "context": {"x": 1}})}
+    records = [decoded(each.encode("latin-1")) for each in serving("impressions", requests=[asked, user])]
+    assert (records[0]["item_id"], records[0]["user_id"], records[0]["k"]) == ("item-3", "", 4)
+    assert len(records[0]["item_ids"]) == 4 and not records[0]["user_codes"] and not records[0]["query_columns"]
+    assert (records[1]["item_id"], records[1]["user_id"], records[1]["anonymous_id"]) == ("", "u", "a")
+    assert (records[1]["device"], json.loads(records[1]["context"])) == ("d", {"x": 1})
+
+
 def test_the_longest_answer_fits_a_record(serving: Core, world: World) -> None:
     requests = [{"body": json.dumps({"user_id": "u" * 128, "k": 100})}]
     (record,) = serving("impressions", requests=requests)
