@@ -160,8 +160,7 @@ std::vector<Answer> Chain::degraded(const std::vector<Asked>& asked, const std::
   std::vector<Answer> answers;
   for (const Asked& one : asked) {
     if (!one.similar) {
-      auto passage = unknown(one, stage, reason, started);
-      answers.push_back(answered(passage));
+      answers.push_back(cold_start_(unknown(one, stage, reason, started)));
       continue;
     }
     auto of_nothing = *one.similar;  // an item that is not known is answered by trending

@@ -2,6 +2,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "budget.h"
 #include "chain.h"
 #include "error.h"
 #include "live_items.h"
@@ -76,13 +77,18 @@ Json decoded(const Json& asked) {
 /// A release, loaded, and its store.
 struct Loaded {
   explicit Loaded(const Json& asked)
-      : chain(asked.at("release"), asked.at("onnxruntime"), asked.at("plan"), asked.value("variant", "")),
+      : chain(asked.at("release"), asked.at("onnxruntime"), asked.at("plan"), asked.value("variant", ""),
+              asked.value("fault", "")),
         live(asked.value("redis", "127.0.0.1:1"), chain.shelves()),
-        store(asked.value("redis", "127.0.0.1:1"), chain.release().derived.layout) {}
+        store(asked.value("redis", "127.0.0.1:1"), chain.release().derived.layout),
+        worker({std::shared_ptr<const Chain>(), &chain}, asked.value("redis", "127.0.0.1:1"),
+               [this](const std::string& stage, int change) { hung[stage] += change; }) {}
 
   Chain chain;
   LiveItems live;
   OnlineStore store;
+  std::map<std::string, int> hung;
+  Worker worker;
 };
 
 std::unique_ptr<Loaded> loaded;
@@ -111,6 +117,17 @@ Json answered(const Json& asked) {
   return out;
 }
 
+/// Answers as Triton gets them, under the budget of the requests, and how many threads of each stage hang.
+Json answered_in_time(const Json& asked) {
+  Json out = {{"answers", Json::array()}};
+  Account account(false);
+  for (const Answer& answer : loaded->worker.answer(batch_of(asked), account)) {
+    out["answers"].push_back(Json::parse(answer.to_json()));
+  }
+  out["hung"] = loaded->hung;
+  return out;
+}
+
 /// Nanoseconds by stage, of the wall and of the CPU, that a batch's answers take when they are made so many times.
 Json spent(const Json& asked) {
   auto batch = batch_of(asked);
@@ -133,6 +150,7 @@ Json called(const Json& asked) {
   if (call == "decode") return decoded(asked);
   if (call == "load") return loaded = std::make_unique<Loaded>(asked), true;
   if (call == "answer") return answered(asked);
+  if (call == "answer_in_time") return answered_in_time(asked);
   if (call == "spent") return spent(asked);
   if (call == "look") return loaded->live.look(), true;
   if (call == "repr_number") return repr_number(asked.at("value"));
