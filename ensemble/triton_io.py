@@ -25,6 +25,9 @@ from ensemble.serving import Tensors
 from ensemble.steps.graphs import Graph
 from ensemble.steps.release import Release
 
+#: Rows that a step runs at a time.
+_ROWS = 64
+
 
 def open_release(args: Mapping[str, str]) -> Release:
     """The release that a model of the repository belongs to, by what Triton hands to ``initialize``."""
@@ -81,7 +84,7 @@ def execute(requests: Sequence[Any], name: str, step: Step) -> list[Any]:
     if batches:
         try:
             joined = {key: np.concatenate([batch[key] for batch in batches.values()]) for key in _keys(batches)}
-            outputs = step.run(joined)
+            outputs = _run(step, joined)
             start = 0
             for position, batch in batches.items():
                 end = start + _rows(batch)
@@ -98,10 +101,19 @@ def execute(requests: Sequence[Any], name: str, step: Step) -> list[Any]:
     return responses
 
 
+def _run(step: Step, batch: Tensors) -> Tensors:
+    """All rows of a batch, not too many at a time: on the way each needs scores of the whole catalogue."""
+    parts = [
+        step.run({key: value[start : start + _ROWS] for key, value in batch.items()})
+        for start in range(0, _rows(batch), _ROWS)
+    ]
+    return parts[0] if len(parts) == 1 else {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
 def _alone(name: str, step: Step, batch: Tensors) -> Any:
     """One request by itself: served, or degraded."""
     try:
-        return _response(step.finish(step.run(batch)))
+        return _response(step.finish(_run(step, batch)))
     except Exception as error:
         return _degraded(name, step, batch, error)
 

@@ -1,9 +1,10 @@
 """The processor's side of the online store: states, Feast rows and the position in the topic, changed together.
 
 Keys: ``trireme:state:<user>`` holds a user's state, ``trireme:position`` says up to where the topic is folded in
-(``trireme:folded``: topics that are gone), the rows lie in Feast's hashes (``contracts.online_layout``), and counts
-by bucket in those of ``contracts.buckets``, and states of items in the one of ``contracts.item_state``. One MULTI writes all that a batch changes, so a crash leaves either all of
-it or nothing; the watched position makes sure that no two processors fold the same batch.
+(``trireme:folded``: topics that are gone), the rows lie in Feast's hashes (``contracts.online_layout``), counts by
+bucket in those of ``contracts.buckets``, and states of items in the one of ``contracts.item_state``. One MULTI writes
+all that a batch changes, so a crash leaves either all of it or nothing; the watched position makes sure that no two
+processors fold the same batch.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 import redis
 
 from contracts import folds, item_state, online_layout
-from contracts.buckets import Bucket
+from contracts.buckets import INDEX, Bucket
 from contracts.config import FeatureSettings
 from contracts.events import Event
 from contracts.features import user_behaviour
@@ -208,7 +209,7 @@ class OnlineStore:
         }
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.watch(POSITION)
-            outdated = [] if counts is None else [*buckets.keys(self._redis), item_state.KEY]
+            outdated = [] if counts is None else [*buckets.keys(self._redis), INDEX, item_state.KEY]
             changed = live_items.changed(pipe if counts is None else None, items, self._settings)
             pipe.multi()
             pipe.delete(POSITION, FOLDED, *outdated)

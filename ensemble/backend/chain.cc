@@ -24,6 +24,14 @@ void skip(Passage& passage, const std::string& stage, const std::string& reason)
 
 }  // namespace
 
+std::vector<std::string> Asked::ids() const {
+  std::vector<std::string> out;
+  if (golden) return out;
+  if (!request.user_id.empty()) out.push_back(request.user_id);
+  if (!request.anonymous_id.empty() && request.anonymous_id != request.user_id) out.push_back(request.anonymous_id);
+  return out;
+}
+
 std::int64_t now_ms() {
   auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
   return std::chrono::duration_cast<std::chrono::milliseconds>(since_epoch).count();
@@ -100,30 +108,31 @@ std::vector<Answer> Chain::recommended(const std::vector<Asked>& asked, OnlineSt
 
 /// Without the online store users are unknown, and the envelope says so.
 std::vector<Passage> Chain::look_up(const std::vector<Asked>& asked, OnlineStore& store) const {
-  std::vector<std::string> users;
-  for (const Asked& one : asked) {
-    if (!one.golden) users.push_back(one.request.user_id);
-  }
+  std::vector<std::string> ids;
+  for (const Asked& one : asked) std::ranges::move(one.ids(), std::back_inserter(ids));
   std::vector<Read> read;
   try {
-    if (!users.empty()) {
+    if (!ids.empty()) {
       During reading(Stage::store);
       faults_.strike("feature_lookup");
-      read = store.read(users);
+      read = store.read(ids);
     }
   } catch (const StoreError& error) {
-    read.assign(users.size(), Read(error.what()));
+    read.assign(ids.size(), Read(error.what()));
   }
   During encoding(Stage::lookup);
   auto started = now_ms();
-  auto next = read.begin();
+  std::span<const Read> left = read;
   std::vector<Passage> passages;
-  for (const Asked& one : asked)
-    passages.push_back(encoded(one, one.golden ? Read(one.golden->row) : *next++, started));
+  for (const Asked& one : asked) {
+    auto number = one.ids().size();
+    passages.push_back(encoded(one, left.first(number), started));
+    left = left.subspan(number);
+  }
   return passages;
 }
 
-Passage Chain::encoded(const Asked& asked, const Read& read, std::int64_t started) const {
+Passage Chain::encoded(const Asked& asked, std::span<const Read> read, std::int64_t started) const {
   auto as_of = asked.golden ? asked.golden->as_of : started;
   auto shelf = asked.golden ? shelves_.recorded() : shelves_.now();
   auto of_row = [&](const Row& row) {
@@ -131,15 +140,25 @@ Passage Chain::encoded(const Asked& asked, const Read& read, std::int64_t starte
     passage.query = lookup_.query(passage.envelope, row);
     return passage;
   };
-  std::string reason = std::holds_alternative<std::string>(read) ? std::get<std::string>(read) : "";
-  if (reason.empty()) {
-    try {
-      return of_row(std::get<Row>(read));
-    } catch (const std::exception& error) {
-      reason = reason_of(error);
+  std::string reason;
+  std::vector<const Row*> rows;
+  if (asked.golden) rows.push_back(&asked.golden->row);
+  for (const Read& one : read) {
+    if (auto* row = std::get_if<Row>(&one)) {
+      rows.push_back(row);
+    } else if (reason.empty()) {
+      reason = std::get<std::string>(one);
     }
   }
-  return unknown(asked, "feature_lookup", reason, started);
+  Passage passage;
+  try {
+    passage = rows.size() == 1 ? of_row(*rows[0]) : of_row(lookup_.person(rows));
+  } catch (const std::exception& error) {
+    reason = reason_of(error);
+    passage = of_row(lookup_.unknown_row());
+  }
+  if (!reason.empty()) skip(passage, "feature_lookup", reason);
+  return passage;
 }
 
 /// A user never seen, because a stage could not do its part.

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,9 @@ struct Asked {
   Request request;
   std::optional<GoldenRow> golden;
   std::optional<SimilarRequest> similar = {};
+
+  /// Whose rows are read: the user's, then that of the anonymous id.
+  std::vector<std::string> ids() const;
 };
 
 /// The wall clock, ms.
@@ -51,6 +55,8 @@ class Chain {
 
   /// What may be listed, for whoever hears of it.
   Shelves& shelves() { return shelves_; }
+  const Tables& tables() const { return tables_; }
+  Popularity& popularity() { return popularity_; }
 
   /// Answers of a batch, in its order.
   /// `at` is told which step is under way.
@@ -68,7 +74,7 @@ class Chain {
                                   std::atomic<const char*>* at) const;
   Passage unknown(const Asked& asked, const std::string& stage, const std::string& reason, std::int64_t started) const;
   std::vector<Passage> look_up(const std::vector<Asked>& asked, OnlineStore& store) const;
-  Passage encoded(const Asked& asked, const Read& read, std::int64_t started) const;
+  Passage encoded(const Asked& asked, std::span<const Read> read, std::int64_t started) const;
   void run(const std::string& stage, const Step& step, const Batch& batch) const;
   Answer answered(Passage& passage) const;
 

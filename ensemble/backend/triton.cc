@@ -6,6 +6,7 @@
 #include "budget.h"
 #include "chain.h"
 #include "error.h"
+#include "live_buckets.h"
 #include "live_items.h"
 #include "stages.h"
 #include "triton_api.h"
@@ -64,8 +65,10 @@ struct Model {
       : redis(settings.redis),
         chain(settings.release, settings.onnxruntime, settings.plan, settings.variant, settings.fault),
         metrics(chain.release().id),
-        live(settings.redis, chain.shelves()) {
+        live(settings.redis, chain.shelves()),
+        live_buckets(settings.redis, chain.tables(), chain.popularity()) {
     live.start();
+    live_buckets.start();
   }
 
   std::string redis;
@@ -74,6 +77,7 @@ struct Model {
   StageMetrics stages;
   HungThreads hung;
   LiveItems live;
+  LiveBuckets live_buckets;
 };
 
 /// Triton holds one, and so does every thread that still works for it.
@@ -93,6 +97,7 @@ struct Instance {
 struct Received {
   TRITONBACKEND_Request* request;
   std::size_t first = 0, rows = 0;
+  std::vector<Refusals> bodies;
   TRITONSERVER_Error* error = nullptr;
 };
 
@@ -130,15 +135,16 @@ std::vector<Received> receive(TRITONBACKEND_Request** requests, std::uint32_t co
   During parsing(Stage::parse);
   std::vector<Received> received;
   for (std::uint32_t i = 0; i < count; ++i) {
-    Received one{requests[i], asked.size()};
+    Received one{requests[i], asked.size(), 0, {}, nullptr};
     try {
-      auto held = read(requests[i], layout);
+      auto [held, bodies] = read(requests[i], layout);
       one.rows = held.size();
+      one.bodies = std::move(bodies);
       std::move(held.begin(), held.end(), std::back_inserter(asked));
     } catch (const std::exception& error) {
       one.error = error_of(error);
     }
-    received.push_back(one);
+    received.push_back(std::move(one));
   }
   return received;
 }
@@ -149,7 +155,7 @@ void send(Received& one, const std::vector<Answer>& answers) {
   checked(TRITONBACKEND_ResponseNew(&response, one.request));
   try {
     During writing(Stage::write);
-    if (!one.error) write(response, one.request, std::span(answers).subspan(one.first, one.rows));
+    if (!one.error) write(response, one.request, std::span(answers).subspan(one.first, one.rows), one.bodies);
   } catch (const std::exception& error) {
     one.error = error_of(error);
   }

@@ -108,6 +108,31 @@ def test_rows_of_a_batch_are_read_at_once_and_each_user_gets_its_own(
     assert set(answers[1]["sources"]) == {"trending"}
 
 
+def test_an_anonymous_history_is_read_in_the_same_trip_and_counts_as_the_users(
+    core: Core, release: Release, world: World
+) -> None:
+    trips: list[bytes] = []
+
+    def reply(connection: socket.socket, data: bytes) -> None:
+        trips.append(data)
+        connection.sendall(rows_of(world, data))
+
+    with redis_that(reply) as address:
+        core.load(release, redis=address)
+        known, new, cookie, same = core.answer(
+            (b'{"user_id":"user-1"}', None),
+            (b'{"user_id":"just-registered","anonymous_id":"user-1"}', None),
+            (b'{"anonymous_id":"user-1"}', None),
+            (b'{"user_id":"user-1","anonymous_id":"user-1"}', None),
+        )
+    assert [answer["skipped"] for answer in (known, new, cookie, same)] == [[]] * 4
+    assert (len(trips), trips[0].count(b"HMGET")) == (1, 5)
+    assert new["feature_age_ms"] == known["feature_age_ms"] > 0
+    assert same["item_ids"] == cookie["item_ids"] == known["item_ids"]
+    assert len({*new["item_ids"]} & {*known["item_ids"]}) > 10, "all but what the user's own embedding says"
+    assert (new["user_id"], cookie["user_id"]) == ("just-registered", "user-1")
+
+
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
