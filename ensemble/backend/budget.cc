@@ -59,7 +59,7 @@ Answered Worker::answer(std::shared_ptr<const std::vector<Asked>> asked, Account
   });
   if (left_.size() >= most_left_behind) {
     auto reason = "Error: not begun: " + std::to_string(left_.size()) + " earlier runs hang";
-    return chain_->degraded(*asked, "feature_lookup", reason);
+    return chain_->degraded(*asked, stuck_, reason);
   }
   auto work = std::make_shared<Work>();
   work->asked = std::move(asked);
@@ -74,12 +74,12 @@ Answered Worker::answer(std::shared_ptr<const std::vector<Asked>> asked, Account
     return std::move(work->answered);
   }
   desk_->is_left = true;
-  std::string stage = work->stage.load();
-  tell_(stage, 1);
+  stuck_ = work->stage.load();
+  tell_(stuck_, 1);
   lock.unlock();
   left_.push_back(std::exchange(desk_, nullptr));
   auto reason = "Error: took longer than its " + std::to_string(allowed.count()) + " ms";
-  return chain_->degraded(*work->asked, stage, reason);
+  return chain_->degraded(*work->asked, stuck_, reason);
 }
 
 void Worker::begin(const std::shared_ptr<Work>& work) {

@@ -189,7 +189,7 @@ Answered Chain::degraded(const std::vector<Asked>& asked, const std::string& sta
   for (const Asked& one : asked) {
     if (!one.similar) {
       out.passages.push_back(unknown(one, stage, reason, started));
-      out.answers.push_back(answered(out.passages.back()));
+      out.answers.push_back(cold_start_(out.passages.back()));
       continue;
     }
     auto of_nothing = *one.similar;  // an item that is not known is answered by trending

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "budget.h"
 #include "chain.h"
 #include "error.h"
 #include "live_buckets.h"
@@ -82,15 +83,20 @@ Json decoded(const Json& asked) {
 /// A release, loaded, and its store.
 struct Loaded {
   explicit Loaded(const Json& asked)
-      : chain(asked.at("release"), asked.at("onnxruntime"), asked.at("plan"), asked.value("variant", "")),
+      : chain(asked.at("release"), asked.at("onnxruntime"), asked.at("plan"), asked.value("variant", ""),
+              asked.value("fault", "")),
         live(asked.value("redis", "127.0.0.1:1"), chain.shelves()),
         live_buckets(asked.value("redis", "127.0.0.1:1"), chain.tables(), chain.popularity()),
-        store(asked.value("redis", "127.0.0.1:1"), chain.release().derived.layout) {}
+        store(asked.value("redis", "127.0.0.1:1"), chain.release().derived.layout),
+        worker({std::shared_ptr<const Chain>(), &chain}, asked.value("redis", "127.0.0.1:1"),
+               [this](const std::string& stage, int change) { hung[stage] += change; }) {}
 
   Chain chain;
   LiveItems live;
   LiveBuckets live_buckets;
   OnlineStore store;
+  std::map<std::string, int> hung;
+  Worker worker;
 };
 
 std::unique_ptr<Loaded> loaded;
@@ -116,6 +122,18 @@ Json answered(const Json& asked) {
   for (const Answer& answer : loaded->chain.answer(batch_of(asked), loaded->store).answers) {
     out.push_back(Json::parse(answer.to_json()));
   }
+  return out;
+}
+
+/// Answers as Triton gets them, under the budget of the requests, and how many threads of each stage hang.
+Json answered_in_time(const Json& asked) {
+  Json out = {{"answers", Json::array()}};
+  Account account(false);
+  auto batch = std::make_shared<const std::vector<Asked>>(batch_of(asked));
+  for (const Answer& answer : loaded->worker.answer(batch, account).answers) {
+    out["answers"].push_back(Json::parse(answer.to_json()));
+  }
+  out["hung"] = loaded->hung;
   return out;
 }
 
@@ -208,6 +226,7 @@ Json called(const Json& asked) {
   if (call == "impressions") return logged(asked);
   if (call == "record_seconds") return record_seconds(asked);
   if (call == "send") return sent(asked);
+  if (call == "answer_in_time") return answered_in_time(asked);
   if (call == "spent") return spent(asked);
   if (call == "look") return loaded->live.look(), true;
   if (call == "merge") return merged(asked);
