@@ -156,6 +156,47 @@ def test_what_was_bought_is_not_recommended(site, client):
         assert not set(client.recommend(user, 100)["item_ids"]) & histories[user][1]
 
 
+def _said_of(item_id: str, **attributes: str) -> dict:
+    event = {"event_id": f"said-{now_ms()}", "event_type": "item_update", "event_time": now_ms(), "item_id": item_id}
+    return {**event, "attributes": attributes}
+
+
+def _wait_for_answers(client, user: str, wanted) -> None:
+    """Until ten answers in a row, so that of every server, are as wanted: a second for the look, one for the way."""
+    end, row = time.monotonic() + 10, 0
+    while row < 10:
+        assert time.monotonic() < end, "the update of an item was not heard of"
+        answer = client.recommend(user)
+        assert len(answer["item_ids"]) == 20
+        row = row + 1 if wanted(answer["item_ids"]) else 0
+
+
+def test_an_item_that_is_gone_is_not_answered_until_it_is_back(client, site):
+    user = f"stranger-{now_ms()}"
+    item = client.recommend(user)["item_ids"][0]
+    client.send(_said_of(item, available="false"))
+    _wait_for_answers(client, user, lambda ids: item not in ids)
+    other = client.recommend(user)["item_ids"][0]
+    status, alike = _post(site, "/v1/similar-items", json.dumps({"item_id": other, "k": 100}).encode())
+    assert status == 200 and item not in alike["item_ids"]
+    client.send(_said_of(item, available="true"))
+    _wait_for_answers(client, user, lambda ids: ids[0] == item)
+
+
+def test_items_like_an_item_by_rest_and_grpc(site):
+    item = next(iter(read_catalogue(site).department_of))
+    status, rest = _post(site, "/v1/similar-items", json.dumps({"item_id": item}).encode())
+    assert (status, rest["item_id"], len(rest["item_ids"])) == (200, item, 20)
+    assert item not in rest["item_ids"] and rest["sources"][0] == Source.SIMILAR
+    tensor = triton.InferInput("item_id", [1, 1], "BYTES")
+    tensor.set_data_from_numpy(np.array([[item]], np.object_))
+    with triton.InferenceServerClient(f"{HOST}:{site.ports['public']}") as client:
+        grpc = client.infer("similar_items", [tensor])
+    assert [name.decode() for name in grpc.as_numpy("item_ids")[0]] == rest["item_ids"]
+    status, refused = _post(site, "/v1/similar-items", b'{"user_id": "u"}')
+    assert (status, refused["error"].split(":")[0]) == (400, "user_id")
+
+
 def test_every_tritonserver_answers_the_golden_requests_as_the_release_recorded_them(running, site):
     release = f"{site.zones.releases}/{site.release()}"
     for server in ("triton_a", "triton_b"):
