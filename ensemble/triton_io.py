@@ -16,7 +16,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils  # pyright: ignore[reportMissingImports]
 
 from contracts.errors import RequestError, StackError
-from contracts.requests import Answer
+from contracts.requests import Answer, SimilarAnswer
 from contracts.stack import stack_settings
 from contracts.tensors import GRAPH, HUNG_THREADS, OUTPUTS, SIMILAR, STEP_BY_NAME, STEPS
 from ensemble.budget import LEAST_MS, LEAST_MS_TO_ANSWER, Budgeted, OverrunError, Step
@@ -174,7 +174,7 @@ class AnswerMetrics:
         self._item_state_age = self._families[2].Metric(labels={"release": release})
         self._by_stage = {stage: self._families[1].Metric(labels={"stage": stage}) for stage in STEP_BY_NAME}
 
-    def __call__(self, answer: Answer) -> None:
+    def __call__(self, answer: Answer | SimilarAnswer) -> None:
         """Count one answer."""
         self._answers.increment(1)
         self._item_state_age.set(self._age())
