@@ -9,9 +9,19 @@ import dataclasses
 import sys
 from collections.abc import Iterable, Iterator
 
-from contracts import blending, features, item_state, online_layout, request_context, request_values, requests
-from ensemble import live_items, online
-from ensemble.steps import covisits, diversity, popularity, ranker, scores
+from contracts import (
+    blending,
+    buckets,
+    features,
+    item_state,
+    online_layout,
+    request_context,
+    request_values,
+    requests,
+    tensors,
+)
+from ensemble import budget, live_buckets, live_items, online
+from ensemble.steps import bucket_log, covisits, diversity, popularity, ranker, scores
 
 #: Name in C++ -> (type, value).
 _NUMBERS: dict[str, tuple[str, float]] = {
@@ -35,14 +45,20 @@ _NUMBERS: dict[str, tuple[str, float]] = {
     "ms_per_hour": ("std::int64_t", features.MS_PER_HOUR),
     "ms_per_day": ("std::int64_t", features.MS_PER_DAY),
     "store_timeout_seconds": ("double", online._TIMEOUT_SECONDS),
+    "budget_share": ("double", budget.SHARE),
+    "least_ms_to_answer": ("double", budget.LEAST_MS_TO_ANSWER),
+    "most_left_behind": ("std::size_t", budget.MOST_LEFT_BEHIND),
+    "store_patience": ("int", online._PATIENCE),
     "store_pause_seconds": ("double", online._PAUSE_SECONDS),
     "live_items_period_seconds": ("double", live_items.PERIOD_SECONDS),
+    "least_length": ("double", diversity.LEAST_LENGTH),
+    "live_buckets_period_seconds": ("double", live_buckets.PERIOD_SECONDS),
     "diversity_pool": ("std::size_t", diversity.POOL),
     "least_probability": ("double", blending._LEAST_PROBABILITY),
     "most_halvings": ("double", blending._MOST_HALVINGS),
     "score_stride": ("std::size_t", scores._STRIDE),
     "least_part": ("double", scores._LEAST_PART),
-    "most_kept": ("std::size_t", popularity._MOST_KEPT),
+    "most_kept": ("std::size_t", bucket_log._MOST_KEPT),
     "least_rate": ("double", popularity._LEAST_RATE),
     "covisit_prior": ("double", covisits._PRIOR),
     "least_share": ("double", covisits._LEAST_SHARE),
@@ -55,9 +71,12 @@ _WORDS = {
     "store_project": online_layout.PROJECT,
     "item_states_key": item_state.KEY,
     "item_version_key": item_state.VERSION,
+    "bucket_index_key": buckets.INDEX,
+    "bucket_total_field": buckets.TOTAL,
     "attribute_available": item_state.AVAILABLE,
     "attribute_price": item_state.PRICE,
     "said_no": item_state.NO,
+    "hung_threads": tensors.HUNG_THREADS,
 }
 #: Name in C++ -> texts.
 _TEXTS: dict[str, Iterable[str]] = {

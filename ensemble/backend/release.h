@@ -17,6 +17,7 @@ struct FeatureSettings {
   std::vector<std::string> item_categorical, item_numeric, context;
   std::string category;
   std::size_t recent_items, max_seen_items;
+  std::int64_t session_gap_minutes;
   std::vector<double> count_half_lives_hours, popularity_half_lives_hours, covisit_half_lives_hours;
   std::int64_t bucket_minutes;
   bool live_items, first_takes;
@@ -30,7 +31,7 @@ struct FeatureSettings {
 /// The part of contracts.model_settings.ServeSettings that answering reads.
 struct ServeSettings {
   bool exclude_seen;
-  std::map<std::string, Texts> never, only;      ///< rules: item column -> values
+  std::map<std::string, Texts> never, only;    ///< rules: item column -> values
   std::vector<std::size_t> source_candidates;  ///< in the order of contracts.features.PROPOSING
   double history_half_items;
   std::size_t user_user_neighbours, trending_candidates, covisit_candidates, session_candidates;

@@ -38,6 +38,7 @@ class SimilarItems:
         self._covisits = Covisits(tables, popularity)
         self._lookup = Lookup(tables)
         self._vectors = release.array(ITEM_EMBEDDINGS)
+        self._lengths = np.maximum(np.linalg.norm(self._vectors.astype(np.float64), axis=1), diversity.LEAST_LENGTH)
         table = release.arrays(ITEM_ITEM)
         self._neighbours, self._weights = table["neighbours"], table["weights"]
 
@@ -91,7 +92,7 @@ class SimilarItems:
         neighbours = np.zeros(self._tables.items + FIRST_VALUE)
         row = self._neighbours[code - FIRST_VALUE]
         np.maximum.at(neighbours, row, np.where(row >= FIRST_VALUE, self._weights[code - FIRST_VALUE], 0.0))
-        cosines = self._vectors @ self._vectors[code - FIRST_VALUE]
+        cosines = self._vectors @ self._vectors[code - FIRST_VALUE] / self._lengths
         together = np.zeros(self._tables.items)
         for hours in self._tables.features.covisit_half_lives_hours[-1:]:
             together = self._covisits.of_items(as_of, [code], hours)

@@ -52,9 +52,10 @@ def test_similar_items_have_a_route_of_their_own(edge):
     assert get_status(edge["public"], "/v1/similar-items") == 404
 
 
-@pytest.mark.parametrize("size", [0, 200, 256 - 60, 65_000])
+@pytest.mark.parametrize("size", [0, 200, 256 - 60, 65_000, 4_000_000])
 def test_the_framing_is_removed_at_every_length(edge, size):
-    assert len(ask(edge["public"], {"user_id": "u", "k": size})[2]["padding"]) == size
+    answer = ask(edge["public"], {"user_id": "u", "k": size})
+    assert len(answer[2].get("padding", str(answer))) == size
 
 
 @pytest.mark.parametrize("headers", [{"Inference-Header-Content-Length": "7"}, {"content-encoding": "gzip"}])

@@ -2,6 +2,7 @@
 
 from contracts.stack import stack_settings
 from ensemble import triton_io
+from ensemble.live_buckets import LiveBuckets
 from ensemble.live_items import LiveItems
 from ensemble.serving import ColdStartStep
 from ensemble.steps.chain import cold_start
@@ -16,10 +17,13 @@ class TritonPythonModel:
         """Load the tables that trending needs; watch what may be listed."""
         release = triton_io.open_release(args)
         tables = load(release)
+        popularity = Popularity(tables)
+        LiveBuckets(stack_settings().redis, tables, popularity.take).start()
         live = LiveItems(stack_settings().redis, tables.shelves.take)
         live.start()
-        step = cold_start(tables, Popularity(tables), release)
-        self._step = ColdStartStep(step, triton_io.AnswerMetrics(release.id, live.age_seconds))
+        step = cold_start(tables, popularity, release)
+        answering = ColdStartStep(step, triton_io.AnswerMetrics(release.id, live.age_seconds))
+        self._step = triton_io.budgeted("cold_start", answering)
 
     def execute(self, requests):
         """Serve a batch."""

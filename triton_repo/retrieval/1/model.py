@@ -2,6 +2,7 @@
 
 from contracts.stack import stack_settings
 from ensemble import triton_io
+from ensemble.live_buckets import LiveBuckets
 from ensemble.live_items import LiveItems
 from ensemble.serving import RetrievalStep
 from ensemble.steps.popularity import Popularity
@@ -16,8 +17,11 @@ class TritonPythonModel:
         """Load the query tower, the item embeddings and the item-item table; watch what may be listed."""
         release = triton_io.open_release(args)
         tables = load(release)
+        popularity = Popularity(tables)
+        LiveBuckets(stack_settings().redis, tables, popularity.take).start()
         LiveItems(stack_settings().redis, tables.shelves.take).start()
-        self._step = RetrievalStep(Retrieval(tables, Popularity(tables), release, triton_io.graph(args)))
+        step = RetrievalStep(Retrieval(tables, popularity, release, triton_io.graph(args)))
+        self._step = triton_io.budgeted("retrieval", step)
 
     def execute(self, requests):
         """Serve a batch."""

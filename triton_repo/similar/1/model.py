@@ -2,6 +2,7 @@
 
 from contracts.stack import stack_settings
 from ensemble import triton_io
+from ensemble.live_buckets import LiveBuckets
 from ensemble.live_items import LiveItems
 from ensemble.similar_serving import SimilarStep
 from ensemble.steps.popularity import Popularity
@@ -16,10 +17,13 @@ class TritonPythonModel:
         """Load what says that items go together; watch what may be listed."""
         release = triton_io.open_release(args)
         tables, stack = load(release), stack_settings()
+        popularity = Popularity(tables)
+        LiveBuckets(stack.redis, tables, popularity.take).start()
         live = LiveItems(stack.redis, tables.shelves.take)
         live.start()
-        similar = SimilarItems(tables, Popularity(tables), release)
-        self._step = SimilarStep(similar, triton_io.AnswerMetrics(release.id, live.age_seconds), stack.variant)
+        similar = SimilarItems(tables, popularity, release)
+        answering = SimilarStep(similar, triton_io.AnswerMetrics(release.id, live.age_seconds), stack.variant)
+        self._step = triton_io.budgeted("similar", answering)
 
     def execute(self, requests):
         """Serve a batch."""
