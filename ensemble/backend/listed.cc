@@ -6,12 +6,12 @@
 
 namespace trireme {
 
-void fill(Listed& list, std::size_t k, Mask blocked, std::span<const double> trending) {
+void fill(Listed& list, std::size_t k, Mask blocked, const Demand& trending) {
   if (list.codes.size() >= k) return;
   for (auto code : list.codes) blocked[code - first_value] = 1;
   double last = 1;
   for (double score : list.scores) last = std::min(last, score);
-  for (auto place : top_k(trending, blocked, k - list.codes.size())) {
+  for (auto place : trending.best(blocked, k - list.codes.size())) {
     list.codes.push_back(place + first_value);
     list.scores.push_back(trending[place] * last);
     list.sources.push_back("trending");
@@ -21,8 +21,8 @@ void fill(Listed& list, std::size_t k, Mask blocked, std::span<const double> tre
 Answer answer_of(Envelope envelope, Listed list, const Tables& tables) {
   Answer answer;
   if (std::size_t number = list.codes.size(); number < static_cast<std::size_t>(envelope.k)) {
-    envelope.skipped.emplace_back("cold_start", std::to_string(number) + " of " + std::to_string(envelope.k) +
-                                                    " items: no others may be listed");
+    envelope.skipped.emplace_back(
+        "cold_start", std::to_string(number) + " of " + std::to_string(envelope.k) + " items: no others may be listed");
   }
   answer.request_id = envelope.request_id.empty() ? new_request_id() : std::move(envelope.request_id);
   answer.user_id = std::move(envelope.user_id);

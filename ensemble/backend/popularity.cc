@@ -81,25 +81,53 @@ Vector Popularity::appeared(std::int64_t as_of) const {
   });
 }
 
-Vector Popularity::trending(std::int64_t as_of, const std::string& region) const {
+std::shared_ptr<const Demand> Popularity::trending(std::int64_t as_of, const std::string& region) const {
   auto now = tables_.features.bucket(as_of);
   auto found = buckets_.regions.find(region);
-  auto index = found == buckets_.regions.end() ? everywhere : found->second;
-  return keep({"trending", "", now, 0, index}, [&] { return trending_at(now, index); });
+  std::pair key(now, found == buckets_.regions.end() ? everywhere : found->second);
+  {
+    std::lock_guard lock(mutex_);
+    if (auto kept = demands_.find(key); kept != demands_.end()) return kept->second;
+  }
+  auto made = trending_at(now, key.second);
+  std::lock_guard lock(mutex_);
+  if (demanded_ + made->size() > most_kept) {
+    demands_.clear();
+    demanded_ = 0;
+  }
+  if (demands_.emplace(key, made).second) demanded_ += made->size();
+  return made;
 }
 
 /// A region's own counts are joined by those of all, scaled to `trending_min_count`.
-std::vector<double> Popularity::trending_at(std::int64_t now, std::int64_t region) const {
-  double half_life = tables_.serve.trending_half_life_hours;
-  std::vector<double> total = *counts_at(now, half_life, everywhere);
-  if (double whole = sum(total); region != everywhere && whole > 0) {
-    Vector own = counts_at(now, half_life, region);
-    double scale = tables_.serve.trending_min_count / whole;
-    for (std::size_t i = 0; i < total.size(); ++i) total[i] = (*own)[i] + total[i] * scale;
+std::shared_ptr<const Demand> Popularity::trending_at(std::int64_t now, std::int64_t region) const {
+  auto all = counted_at(now);
+  double whole = sum(all->counts);
+  if (region == everywhere || whole <= 0) return std::make_shared<const Demand>(all, Demand::Own(), 1);
+  return std::make_shared<const Demand>(all, own(now, region), tables_.serve.trending_min_count / whole);
+}
+
+std::shared_ptr<const Counted> Popularity::counted_at(std::int64_t now) const {
+  {
+    std::lock_guard lock(mutex_);
+    if (counted_ && counted_at_ == now) return counted_;
   }
-  double most = total.empty() ? 0 : *std::max_element(total.begin(), total.end());
-  for (double& demand : total) demand = most > 0 ? demand / most : demand;
-  return total;
+  auto made = std::make_shared<const Counted>(*counts_at(now, tables_.serve.trending_half_life_hours, everywhere));
+  std::lock_guard lock(mutex_);
+  counted_ = made;
+  counted_at_ = now;
+  return made;
+}
+
+/// A region's decayed counts where it has any: few of a large catalogue.
+Demand::Own Popularity::own(std::int64_t now, std::int64_t region) const {
+  std::map<std::uint32_t, double> counts;
+  Range rows = between(first_, now, region);
+  for (std::size_t row = rows.first; row < rows.last; ++row) {
+    double weight = decay((now - 1 - buckets_.number[row]) * hours_, tables_.serve.trending_half_life_hours);
+    counts[static_cast<std::uint32_t>(buckets_.item[row] - first_value)] += buckets_.count[row] * weight;
+  }
+  return {counts.begin(), counts.end()};
 }
 
 /// Log of the interactions a day: counts over the weight of the days that there are (a geometric series).

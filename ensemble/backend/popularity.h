@@ -10,6 +10,7 @@
 #include <tuple>
 #include <vector>
 
+#include "demand.h"
 #include "tables.h"
 
 namespace trireme {
@@ -40,7 +41,7 @@ class Popularity {
   Vector appeared(std::int64_t as_of) const;
 
   /// What is in demand in a region, from 0 to 1 (the first of the list).
-  Vector trending(std::int64_t as_of, const std::string& region) const;
+  std::shared_ptr<const Demand> trending(std::int64_t as_of, const std::string& region) const;
 
  private:
   struct Range {
@@ -51,7 +52,9 @@ class Popularity {
   using Key = std::tuple<std::string, std::string, std::int64_t, double, std::int64_t>;
 
   Vector counts_at(std::int64_t now, double half_life_hours, std::int64_t region) const;
-  std::vector<double> trending_at(std::int64_t now, std::int64_t region) const;
+  std::shared_ptr<const Demand> trending_at(std::int64_t now, std::int64_t region) const;
+  std::shared_ptr<const Counted> counted_at(std::int64_t now) const;
+  Demand::Own own(std::int64_t now, std::int64_t region) const;
   std::vector<double> log_rate_at(std::int64_t now, double half_life_hours, const std::string& item_column) const;
   Range between(std::int64_t first, std::int64_t last, std::int64_t region) const;
   std::vector<double> decayed(std::int64_t now, double half_life_hours, Range rows) const;
@@ -66,6 +69,11 @@ class Popularity {
   std::vector<std::size_t> region_starts_;
   mutable std::mutex mutex_;
   mutable std::map<Key, Vector> kept_;
+  mutable std::shared_ptr<const Counted> counted_;  ///< the newest that was asked for, and its bucket
+  mutable std::int64_t counted_at_ = 0;
+  mutable std::map<std::pair<std::int64_t, std::int64_t>, std::shared_ptr<const Demand>>
+      demands_;                       ///< by bucket, region
+  mutable std::size_t demanded_ = 0;  ///< numbers that they hold
 };
 
 }  // namespace trireme

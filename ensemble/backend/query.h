@@ -32,8 +32,8 @@ struct Envelope {
   std::int64_t deadline = 0;           ///< wall clock by which a step must have started, ms
   std::vector<std::int64_t> excluded;  ///< item codes that must not be answered
   Filter filter;
-  double diversity = 0;  ///< how unlike the items of the list are to be, from 0 to 1
-  std::int64_t evidence = 0;           ///< the user's interactions ever
+  double diversity = 0;       ///< how unlike the items of the list are to be, from 0 to 1
+  std::int64_t evidence = 0;  ///< the user's interactions ever
   std::int64_t session_dwell_ms = 0, feature_age_ms = -1;
   std::vector<std::pair<std::string, std::string>> skipped;  ///< (stage, reason)
 };
@@ -69,8 +69,8 @@ struct Candidates {
 struct Passage {
   Envelope envelope;
   Query query;
-  Candidates candidates;      ///< none when retrieval was skipped
-  std::vector<float> ranked;  ///< calibrated probabilities of the candidates; NaN where ranking was skipped
+  Candidates candidates;               ///< none when retrieval was skipped
+  std::vector<float> ranked;           ///< calibrated probabilities of the candidates; NaN where ranking was skipped
   std::shared_ptr<const Shelf> shelf;  ///< what may be listed, the same at every step
 };
 

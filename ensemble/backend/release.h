@@ -30,7 +30,7 @@ struct FeatureSettings {
 /// The part of contracts.model_settings.ServeSettings that answering reads.
 struct ServeSettings {
   bool exclude_seen;
-  std::map<std::string, Texts> never, only;      ///< rules: item column -> values
+  std::map<std::string, Texts> never, only;    ///< rules: item column -> values
   std::vector<std::size_t> source_candidates;  ///< in the order of contracts.features.PROPOSING
   double history_half_items;
   std::size_t user_user_neighbours, trending_candidates, covisit_candidates, session_candidates;

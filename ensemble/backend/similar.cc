@@ -42,7 +42,7 @@ Answer SimilarItems::operator()(const SimilarRequest& request, const Lookup& loo
     envelope.skipped.emplace_back("retrieval", "no item of the release has this id");
   }
   Mask blocked = blocked_items(tables_, popularity_, passage);
-  Vector trending = popularity_.trending(as_of, envelope.region);
+  auto trending = popularity_.trending(as_of, envelope.region);
   Listed list;
   if (known) {
     list = like(passage, item, blocked);
@@ -64,7 +64,7 @@ std::vector<double> SimilarItems::scores(std::int64_t code, std::int64_t as_of) 
   auto place = static_cast<std::size_t>(code - first_value);
   add_parts(sum, sources_.neighbours().of(code), place, serve.similar_item_item);
   auto vector = sources_.items().row(code);
-  add_parts(sum, sources_.items().scores({vector.begin(), vector.end()}, 1), place, serve.similar_two_tower);
+  add_parts(sum, sources_.items().scores({vector.begin(), vector.end()}), place, serve.similar_two_tower);
   if (const auto& hours = tables_.features.covisit_half_lives_hours; !hours.empty()) {
     add_parts(sum, covisits_.counts(as_of, std::span(&code, 1), hours.back()), place, serve.similar_covisits);
   }

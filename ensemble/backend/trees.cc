@@ -30,7 +30,8 @@ Trees::Trees(std::string_view npz, std::size_t width) : width_(width) {
     std::copy_n(values.begin() + i * leaves, leaves, tree.values);
     for (std::size_t j = i * most; j < (i + 1) * most; ++j) {
       if (thresholds[j] == std::numeric_limits<float>::infinity()) continue;
-      conditions_.push_back({static_cast<std::uint32_t>(columns[j]), thresholds[j], static_cast<std::int32_t>(kept[j])});
+      conditions_.push_back(
+          {static_cast<std::uint32_t>(columns[j]), thresholds[j], static_cast<std::int32_t>(kept[j])});
     }
     tree.last = conditions_.size();
     trees_.push_back(tree);

@@ -1,4 +1,5 @@
-// Boosted trees over columns of candidates, without a branch (ensemble/trees.py says how; the oracle is the ONNX graph).
+// Boosted trees over columns of candidates, without a branch (ensemble/trees.py says how; the oracle is the ONNX
+// graph).
 #pragma once
 
 #include <cstddef>

@@ -90,7 +90,8 @@ std::vector<Asked> asked_of(const Inputs& inputs) {
   if (auto bodies = inputs.find("request"); bodies != inputs.end()) {
     for (const std::string& body : texts(bodies->second, "request")) out.push_back({parse_request(body), {}});
   } else if (bodies = inputs.find("similar_request"); bodies != inputs.end()) {
-    for (const std::string& body : texts(bodies->second, "similar_request")) out.push_back({{}, {}, parse_similar(body)});
+    for (const std::string& body : texts(bodies->second, "similar_request"))
+      out.push_back({{}, {}, parse_similar(body)});
   } else if (auto items = inputs.find("item_id"); items != inputs.end()) {
     for (const auto& raw : typed(inputs, items->second.rows)) out.push_back({{}, {}, check_similar(raw)});
   } else {
