@@ -1,6 +1,6 @@
 # Trireme. `make` prints the targets; CONFIG, TRIREME_ROOT and TRIREME_PORT_BASE choose data set, folder and ports.
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor run pipeline backend horovod update etl train export up down mlflow status learn load bench-etl bench-train bench-quality test check format drill-gate test-train test-serve
+.PHONY: help setup doctor run pipeline backend horovod update etl train export up down mlflow status learn load bench-etl bench-train bench-quality test check format drill-gate drill-serving test-train test-serve
 
 CONFIG ?= configs/completejourney.toml
 SERVE := .venv/bin/python
@@ -84,6 +84,10 @@ bench-quality: setup  ## The whole chain and tuned baselines by four protocols, 
 
 drill-gate: setup  ## Train on shuffled labels, and see the gate refuse the release: minutes, on the smoke data
 	@$(SERVE) -m tests.drills.gate
+
+# seed=7, rate=200, only=redis,hang choose; see its --help.
+drill-serving: setup  ## What serving survives: faults under load, hostile requests; a stack of its own, some 12 minutes
+	@$(SERVE) -m tests.drills.serving $(if $(seed),--seed $(seed)) $(if $(rate),--rate $(rate)) $(if $(only),--only $(only))
 
 # PORT=5000 and the like; without, a port that is free.
 mlflow: setup  ## MLflow's pages on the runs of CONFIG's trainings

@@ -36,7 +36,7 @@ ItemState = Mapping[str, Said]
 
 
 def attributes(settings: FeatureSettings) -> tuple[str, ...]:
-    """The attributes that are kept: by which items are filtered and ruled out, what they cost, and if they are there."""
+    """The attributes that are kept: by which items are filtered and ruled out, their price and if they are there."""
     return (*dict.fromkeys((*settings.item_categorical, PRICE, AVAILABLE)),)
 
 

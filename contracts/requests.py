@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contracts import request_values as check
@@ -158,6 +158,15 @@ class SimilarAnswer:
     def to_json(self) -> bytes:
         """As ``Answer.to_json``."""
         return _json(self)
+
+
+def batch_json(answers: Sequence[Answer | str]) -> bytes:
+    """The body that answers a batch: in the place of each request its answer, or the text of its refusal."""
+    parts = [
+        json.dumps({"error": one}, separators=(",", ":")).encode() if isinstance(one, str) else one.to_json()
+        for one in answers
+    ]
+    return b'{"answers":[' + b",".join(parts) + b"]}"
 
 
 def parse_request(body: bytes) -> Request:

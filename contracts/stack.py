@@ -24,6 +24,7 @@ PORT_OFFSETS: Mapping[str, int] = {
     "triton_b_http": 24,
     "triton_b_grpc": 25,
     "triton_b_metrics": 26,
+    "watchdog_metrics": 30,
 }
 
 
@@ -40,6 +41,8 @@ class StackSettings:
     variant: str = ""  # arm of the experiment, as answers name it
     schema_registry: str = ""  # URL; empty: the committed files of contracts/schemas
     mlflow: str = ""  # URL of the tracking store; empty: sqlite below the data set's root
+    serve_by: str = "auto"  # "python": by the python steps, even where the C++ backend was built
+    fault: str = ""  # a file that says what shall go wrong, in drills; empty: nothing
 
     def port(self, part: str) -> int:
         """The port of a part of ``PORT_OFFSETS``."""
@@ -50,8 +53,9 @@ def stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
     """``TRIREME_ROOT`` (default ``var``), ``TRIREME_PORT_BASE`` (20000) and where others than the local stack's serve.
 
     These are ``TRIREME_REDIS`` and ``TRIREME_KAFKA`` (``host:port``), ``TRIREME_DASK_SCHEDULER`` (its address),
-    ``TRIREME_SCHEMA_REGISTRY`` (its URL), ``TRIREME_PARTITIONS`` (4) and ``TRIREME_VARIANT`` (none); and, by the name
-    that MLflow gives it, ``MLFLOW_TRACKING_URI``. A ``ConfigError`` names every variable that is wrong.
+    ``TRIREME_SCHEMA_REGISTRY`` (its URL), ``TRIREME_PARTITIONS`` (4), ``TRIREME_VARIANT`` (none) and
+    ``TRIREME_SERVE_BY`` (auto); by the name that MLflow gives it, ``MLFLOW_TRACKING_URI``; and for drills
+    ``TRIREME_FAULT``, a file (``ensemble/faults.py``). A ``ConfigError`` names every variable that is wrong.
     """
     problems: list[str] = []
     base = _whole(environ, "TRIREME_PORT_BASE", 20_000, "a port", (1024, 65_000), problems)
@@ -66,12 +70,16 @@ def stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
     registry = environ.get("TRIREME_SCHEMA_REGISTRY", "")
     if registry and not _is_http(registry):
         problems.append("TRIREME_SCHEMA_REGISTRY: expected a URL such as http://host:8081, got something else")
+    serve_by = environ.get("TRIREME_SERVE_BY") or "auto"
+    if serve_by not in ("auto", "python"):
+        problems.append(f"TRIREME_SERVE_BY: expected auto or python, got {serve_by!r}")
     if problems:
         raise ConfigError("environment", problems)
     root = environ.get("TRIREME_ROOT") or "var"
     scheduler, variant = environ.get("TRIREME_DASK_SCHEDULER", ""), environ.get("TRIREME_VARIANT", "")
-    others = (scheduler, variant, registry, environ.get("MLFLOW_TRACKING_URI", ""))
-    return StackSettings(root, base, addresses["redis"], addresses["kafka"], partitions, *others)
+    others = (scheduler, variant, registry, environ.get("MLFLOW_TRACKING_URI", ""), serve_by)
+    fault = environ.get("TRIREME_FAULT", "")
+    return StackSettings(root, base, addresses["redis"], addresses["kafka"], partitions, *others, fault)
 
 
 def _is_http(url: str) -> bool:

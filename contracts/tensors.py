@@ -10,7 +10,10 @@ import dataclasses
 
 from contracts.features import SOURCES
 
-MAX_BATCH_SIZE = 64
+#: Rows of one Triton request, and of what Triton batches.
+MAX_BATCH_SIZE = 256
+#: The gauge, by ``stage``, that a server has on its metrics page of threads that hang; the watchdog reads it.
+HUNG_THREADS = "trireme_hung_threads"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import logging
 import sys
@@ -31,13 +32,15 @@ def main() -> int:
         ("learn", "see it learn, against the running stack"),
         ("status", "what runs, on which port, since when"),
         ("down", "stop all that up started, and only that"),
+        ("watchdog", "look after the tritonservers of the running stack (a part of it)"),
         ("doctor", "what this machine lacks, each with the line that installs it"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("config", nargs="?", default=DEFAULT_CONFIG, help="default: %(default)s")
     arguments = parser.parse_args()
+    run = {"doctor": lambda config: _doctor(), "watchdog": _watchdog}
     try:
-        return _doctor() if arguments.command == "doctor" else _command(arguments.command, arguments.config)
+        return run.get(arguments.command, functools.partial(_command, arguments.command))(arguments.config)
     except TriremeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -60,6 +63,15 @@ def _doctor() -> int:
     lacking = [finding.what for finding in findings if not finding.ok]
     print(json.dumps({"lacking": lacking}))
     return 1 if lacking else 0
+
+
+def _watchdog(config: str) -> int:
+    from deploy.site import open_site
+    from deploy.watchdog import watch
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    watch(open_site(config))
+    return 0
 
 
 def _console(stderr: bool = False) -> Console:

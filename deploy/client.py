@@ -8,15 +8,17 @@ import time
 from types import TracebackType
 from typing import Any
 
+from contracts.door import door_settings
 from contracts.errors import StackError
-from deploy.ports import HOST
 
 
 class Client:
     """REST to Envoy; not for several threads."""
 
     def __init__(self, port: int, timeout_seconds: float = 5.0):
-        self._connection = http.client.HTTPConnection(HOST, port, timeout=timeout_seconds)
+        door = door_settings()
+        self._connection = http.client.HTTPConnection(door.host, port, timeout=timeout_seconds)
+        self._headers = {"content-type": "application/json", **door.headers()}
 
     def __enter__(self) -> Client:
         return self
@@ -44,7 +46,7 @@ class Client:
 
     def _post(self, path: str, document: dict[str, Any], expected: int) -> bytes:
         try:
-            self._connection.request("POST", path, json.dumps(document), {"content-type": "application/json"})
+            self._connection.request("POST", path, json.dumps(document), self._headers)
             answer = self._connection.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException) as error:

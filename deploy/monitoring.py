@@ -18,6 +18,7 @@ ENDPOINTS = {
     "processor": ("processor_metrics", "/metrics"),
     "triton_a": ("triton_a_metrics", "/metrics"),
     "triton_b": ("triton_b_metrics", "/metrics"),
+    "watchdog": ("watchdog_metrics", "/metrics"),
 }
 
 

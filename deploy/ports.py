@@ -10,6 +10,8 @@ from contracts.errors import StackError
 from contracts.stack import PORT_OFFSETS
 
 HOST = "127.0.0.1"
+#: The tritonservers of a stack.
+TRITONS = ("triton_a", "triton_b")
 
 
 def ports(base: int) -> dict[str, int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import redis
 
+from contracts.door import OPEN_DOOR, DoorSettings
 from contracts.errors import StackError
 from deploy.ports import HOST, address
 
@@ -40,14 +41,14 @@ def broker_answers(port: int) -> bool:
         client.close()
 
 
-def http_ok(port: int, path: str) -> bool:
+def http_ok(port: int, path: str, host: str = HOST) -> bool:
     """A GET that answers 200."""
-    return http_get(port, path)[0] == 200
+    return http_get(port, path, host=host)[0] == 200
 
 
-def http_get(port: int, path: str, timeout: float = 2.0) -> tuple[int, bytes]:
-    """Status and body of a GET on the loopback interface."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=timeout)
+def http_get(port: int, path: str, timeout: float = 2.0, host: str = HOST) -> tuple[int, bytes]:
+    """Status and body of a GET on the loopback interface, or where ``host`` says."""
+    connection = http.client.HTTPConnection(host, port, timeout=timeout)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -56,8 +57,11 @@ def http_get(port: int, path: str, timeout: float = 2.0) -> tuple[int, bytes]:
         connection.close()
 
 
-def envoy_serves(admin_port: int, public_port: int) -> bool:
-    """Every tritonserver passed its health inference, and an inference by way of the public port answers."""
+def envoy_serves(admin_port: int, public_port: int, door: DoorSettings = OPEN_DOOR) -> bool:
+    """Every tritonserver passed its health inference, and an inference by way of the public port answers.
+
+    The latter is left out where the door speaks TLS: we hold no certificate that it would take.
+    """
     status, body = http_get(admin_port, "/clusters?format=json")
     if status != 200:
         return False
@@ -65,14 +69,14 @@ def envoy_serves(admin_port: int, public_port: int) -> bool:
         for host in cluster.get("host_statuses", []):
             if host["health_status"].get("failed_active_health_check"):
                 return False
-    return http_ok(public_port, "/healthz") and _inference(public_port)
+    return bool(door.tls_cert) or (http_ok(public_port, "/healthz", door.host) and _inference(public_port, door))
 
 
-def _inference(port: int) -> bool:
-    connection = http.client.HTTPConnection(HOST, port, timeout=2)
+def _inference(port: int, door: DoorSettings) -> bool:
+    connection = http.client.HTTPConnection(door.host, port, timeout=2)
     try:
         body = b'{"user_id":"readiness","k":1}'
-        connection.request("POST", "/v1/recommendations", body, {"content-type": "application/json"})
+        connection.request("POST", "/v1/recommendations", body, {"content-type": "application/json", **door.headers()})
         return connection.getresponse().status == 200
     finally:
         connection.close()

@@ -17,11 +17,11 @@ from rich.table import Table
 from contracts.errors import StackError
 from contracts.stack import PORT_OFFSETS
 from deploy import monitoring, tritonserver
-from deploy.parts import TRITONS, Part, parts
-from deploy.ports import address, check_free
+from deploy.parts import Part, parts
+from deploy.ports import TRITONS, address, check_free
 from deploy.readiness import log_tail, wait_ready
 from deploy.site import Site
-from deploy.supervisor import Supervisor
+from deploy.supervisor import RUNNING, Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 PREPARATIONS = ("materialize", "rebuild")
 _STORES = ("redis", "broker")
 _STREAMS = ("collector", "lake", "processor")
-_RUNNING = ("RUNNING", "STARTING")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,13 +47,17 @@ class PartStatus:
         return {**dataclasses.asdict(self), "since": self.since.isoformat() if self.since else None}
 
 
-def up(site: Site) -> None:
+def up(site: Site, wanted: Sequence[Part] | None = None) -> None:
     """Start what is not running yet, in order, each part waited for; what was changed since is restarted.
+
+    Args:
+        site: where.
+        wanted: other parts of the same names than the site's own.
 
     Raises:
         StackError: naming the part; what this call started is stopped again.
     """
-    wanted = parts(site)
+    wanted = wanted or parts(site)
     supervisor = Supervisor(site.stack)
     was_running = supervisor.is_running()
     held = _running(supervisor) if was_running else set()
@@ -92,7 +95,7 @@ def status(site: Site) -> tuple[PartStatus, ...]:
     lines = []
     for name, ports in _port_names().items():
         info = processes.get(name)
-        runs = info is not None and info["statename"] in _RUNNING
+        runs = info is not None and info["statename"] in RUNNING
         lines.append(
             PartStatus(
                 name,
@@ -130,8 +133,10 @@ def _start_in_order(site: Site, supervisor: Supervisor, wanted: dict[str, Part])
     started += _start(supervisor, _STREAMS)
     _wait(supervisor, [wanted[name] for name in (*_STREAMS, *tritons)])
     _replay_golden(site, supervisor, [name for name in tritons if name in started])
-    started += _start(supervisor, ("envoy",))
-    _wait(supervisor, [wanted["envoy"]])
+    # The watchdog last: it would take servers that start for servers that ail.
+    for name in ("envoy", "watchdog"):
+        started += _start(supervisor, (name,))
+        _wait(supervisor, [wanted[name]])
     log.info("stack: %s", f"{len(started)} part(s) started" if started else "everything runs already")
 
 
@@ -155,7 +160,7 @@ def _wait(supervisor: Supervisor, waited: Iterable[Part]) -> None:
     for part in waited:
 
         def is_alive(name: str = part.name) -> bool:
-            return supervisor.processes()[name]["statename"] in _RUNNING
+            return supervisor.processes()[name]["statename"] in RUNNING
 
         wait_ready(part.name, part.ready, part.timeout_seconds, supervisor.log(part.name), is_alive)
         log.info("%s: ready on %s", part.name, ", ".join(part.ports))
@@ -179,7 +184,7 @@ def _execute(site: Site, supervisor: Supervisor, name: str, *command: str) -> No
 
 
 def _running(supervisor: Supervisor) -> set[str]:
-    return {name for name, info in supervisor.processes().items() if info["statename"] in _RUNNING}
+    return {name for name, info in supervisor.processes().items() if info["statename"] in RUNNING}
 
 
 def _port_names() -> dict[str, tuple[str, ...]]:
@@ -193,4 +198,5 @@ def _port_names() -> dict[str, tuple[str, ...]]:
         "processor": ("processor_metrics",),
         **tritons,
         "envoy": ("public", "envoy_admin"),
+        "watchdog": ("watchdog_metrics",),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import http.client
+import os
 import shlex
 import subprocess
 import sys
@@ -17,10 +18,13 @@ from typing import Any
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
+from contracts.door import SECRETS
 from contracts.errors import StackError
 
 #: A unix socket's path has at most 107 bytes on Linux, and supervisord makes a temporary one with a longer name.
 MAX_SOCKET_PATH = 90
+#: The states of a program that runs.
+RUNNING = ("RUNNING", "STARTING")
 #: The most that parts may take to stop, one after the other.
 SHUTDOWN_SECONDS = 60.0
 
@@ -81,7 +85,8 @@ class Supervisor:
     def start(self) -> None:
         """Start supervisord as a daemon over the written configuration; no program starts by itself."""
         argv = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.folder / "supervisord.conf")]
-        done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        env = {name: value for name, value in os.environ.items() if name not in SECRETS}
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
         end = time.monotonic() + 10
         while done.returncode == 0 and time.monotonic() < end:
             if self.is_running():
@@ -103,10 +108,25 @@ class Supervisor:
     def start_program(self, name: str) -> bool:
         """Start one program if it does not run; whether it had to be started."""
         with self._call() as supervisor:
-            if supervisor.getProcessInfo(name)["statename"] in ("RUNNING", "STARTING"):
+            if supervisor.getProcessInfo(name)["statename"] in RUNNING:
                 return False
             supervisor.startProcess(name, False)
         return True
+
+    def stop_program(self, name: str) -> None:
+        """Stop one program, whatever its state, and wait until it is gone; it does not start again by itself.
+
+        Raises:
+            StackError: when it still runs after a minute.
+        """
+        end = time.monotonic() + SHUTDOWN_SECONDS
+        while self.processes()[name]["statename"] not in ("STOPPED", "FATAL"):
+            if time.monotonic() > end:
+                raise StackError(f"{name} does not stop")
+            # One that has just died is not running, and is started again at once: it is asked until it is stopped.
+            with self._call() as supervisor, contextlib.suppress(xmlrpc.client.Fault):
+                supervisor.stopProcess(name, True)
+            time.sleep(0.05)
 
     def processes(self) -> dict[str, dict[str, Any]]:
         """What supervisord says of every program: ``statename``, ``pid``, ``start``, ``now``, ``description``."""

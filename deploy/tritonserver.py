@@ -46,10 +46,12 @@ class Native:
     Attributes:
         redis: the online store, ``host:port``.
         variant: arm of the experiment, as answers name it.
+        fault: a file that says what shall go wrong, in drills.
     """
 
     redis: str
     variant: str = ""
+    fault: str = ""
 
 
 def launch(

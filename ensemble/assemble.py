@@ -110,13 +110,13 @@ def write_document(
 def checksums(folder: Path) -> dict[str, dict[str, Any]]:
     """Path within the folder -> size and sha256 of every file below it but ``release.json``."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / DOCUMENT)
-    return {
-        path.relative_to(folder).as_posix(): {
-            "bytes": path.stat().st_size,
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        }
-        for path in files
-    }
+    return {path.relative_to(folder).as_posix(): checksum(path) for path in files}
+
+
+def checksum(path: Path) -> dict[str, Any]:
+    """Size and sha256 of one file."""
+    with path.open("rb") as file:
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def _item_columns(config: Config, items: Mapping[str, list], encodings: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -65,11 +65,15 @@ class Core:
 
     def answer(self, *asked: tuple[bytes, Mapping[str, Any] | None]) -> list[dict[str, Any]]:
         """Answers of one batch to bodies, each with a golden row (``row``, ``as_of``) or none."""
-        return self("answer", requests=[_request(*one) for one in asked])
+        return self.mixed([(one, False) for one in asked])
 
     def similar(self, *asked: tuple[bytes, Mapping[str, Any] | None]) -> list[dict[str, Any]]:
         """The same of requests for items like an item."""
-        return self("answer", requests=[{**_request(*one), "similar": True} for one in asked])
+        return self.mixed([(one, True) for one in asked])
+
+    def mixed(self, asked: Sequence[tuple[tuple[bytes, Mapping[str, Any] | None], bool]]) -> list[dict[str, Any]]:
+        """Answers of one batch; of each request, whether it asks for items like an item."""
+        return self("answer", requests=[{**_request(*one), "similar": similar} for one, similar in asked])
 
     def replayed(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to a golden entry."""

@@ -17,7 +17,9 @@ from contracts.online_layout import PROJECT, decode, fields, row_key
 
 #: A read takes half a millisecond; whoever waits longer is answered without it.
 _TIMEOUT_SECONDS = 0.1
-#: After a timeout the store is left alone for so long: a store that hangs must not hold every batch for the timeout.
+#: After so many timeouts in a row, the first of which may be a hiccup of a busy machine...
+_PATIENCE = 2
+#: ...the store is left alone for so long: a store that hangs must not hold every batch for the timeout.
 _PAUSE_SECONDS = 0.5
 
 
@@ -38,6 +40,7 @@ class OnlineStore:
         self._views = feature_views(settings)
         self._fields = [fields(view) for view in self._views]
         self._clock = clock
+        self._timeouts = 0  # in a row
         self._paused_until = 0.0
 
     def read(self, user_ids: Sequence[str]) -> list[dict[str, Any] | StackError]:
@@ -55,10 +58,13 @@ class OnlineStore:
         try:
             found = pipeline.execute()
         except redis.TimeoutError:
-            self._paused_until = self._clock() + _PAUSE_SECONDS
+            self._timeouts += 1
+            if self._timeouts >= _PATIENCE:
+                self._paused_until = self._clock() + _PAUSE_SECONDS
             raise StackError(f"online store did not answer within {_TIMEOUT_SECONDS} s") from None
         except redis.RedisError as error:
             raise StackError(f"online store cannot be read: {error}") from None
+        self._timeouts = 0
         return [self._row(values) for values in found]
 
     def _row(self, values: list[bytes | None]) -> dict[str, Any] | StackError:

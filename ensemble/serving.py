@@ -6,7 +6,7 @@ instead of failing. ``triton_io`` drives it; nothing here knows Triton.
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -14,14 +14,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from contracts.errors import RequestError, StackError
+from contracts.errors import StackError
 from contracts.features import SOURCES
-from contracts.requests import Answer, Request, SimilarAnswer, check_request, parse_request
-from contracts.tensors import TYPED_REQUEST, TensorSpec
+from contracts.requests import Answer, SimilarAnswer
+from ensemble import asked
+from ensemble.asked import Asked
 from ensemble.steps.arrays import Candidates, Query
 from ensemble.steps.blend import ColdStart
 from ensemble.steps.envelope import Envelope, skip_overdue
-from ensemble.steps.lookup import Lookup
+from ensemble.steps.lookup import Lookup, Row
 from ensemble.steps.ranker import Ranker
 from ensemble.steps.retrieval import Retrieval
 
@@ -53,46 +54,43 @@ class LookupStep:
         self._clock = clock
 
     def prepare(self, tensors: Tensors) -> Tensors:
-        """Checked requests, object ``[b]``, and the rows that came with them, object ``[b]`` of None or a document.
+        """Checked requests, object ``[n]`` of ``Asked``: a batch in one body is as many rows as it has elements.
 
         Raises:
             RequestError: when one of them breaks the contract.
         """
-        requests = parse_json(tensors["request"]) if "request" in tensors else parse_typed(tensors)
-        golden = [json.loads(text[0]) for text in tensors["golden_row"]] if "golden_row" in tensors else requests
-        rows = np.full(len(requests), None, object)
-        if golden is not requests:
-            rows[:] = golden
-        return {"requests": objects(requests), "golden": rows}
+        return {"asked": objects(asked.read(tensors))}
 
     def run(self, batch: Tensors) -> Tensors:
         """Envelopes and queries; without the online store users are unknown, and the envelope says so."""
-        users = [request.user_id for request, row in zip(batch["requests"], batch["golden"]) if row is None]
+        ids = [user for one in batch["asked"] for user in one.ids]
         try:
-            read = iter(self._store.read(users) if users else [])
+            read = iter(self._store.read(ids) if ids else [])
         except StackError as error:
             log.warning("feature_lookup: %s", error)
-            read = iter([error] * len(users))
-        return self._encoded(batch, [next(read) if row is None else row["row"] for row in batch["golden"]])
+            read = iter([error] * len(ids))
+        return self._encoded(list(batch["asked"]), [[next(read) for _ in one.ids] for one in batch["asked"]])
 
     def degrade(self, batch: Tensors, error: Exception) -> Tensors:
         """Everybody is a user never seen."""
-        return self._encoded(batch, [StackError(reason(error))] * len(batch["requests"]))
+        return self._encoded(list(batch["asked"]), [[StackError(reason(error))]] * len(batch["asked"]))
 
-    def _encoded(self, batch: Tensors, rows: list[Any]) -> Tensors:
+    def _encoded(self, batch: Sequence[Asked], read: Sequence[Sequence[Row | StackError]]) -> Tensors:
+        """Args: the requests, and of each the rows that were read, or why one could not be."""
         started = self._clock()
-        as_of = [started if golden is None else golden["as_of"] for golden in batch["golden"]]
-        held = [self._lookup.unknown_row() if isinstance(row, StackError) else row for row in rows]
-        envelopes = [
-            self._lookup.envelope(request, row, instant, started, self._variant, golden is not None)
-            for request, row, instant, golden in zip(batch["requests"], held, as_of, batch["golden"])
-        ]
-        query = self._lookup.query(envelopes, held)
-        envelopes = [
-            envelope.with_skipped("feature_lookup", str(row)) if isinstance(row, StackError) else envelope
-            for envelope, row in zip(envelopes, rows)
-        ]
-        return {"envelope": _packed(envelopes), **query._asdict()}
+        rows, envelopes = [], []
+        for one, found in zip(batch, read):
+            failures = [str(part) for part in found if isinstance(part, StackError)]
+            row = self._lookup.person([part for part in found if not isinstance(part, StackError)])
+            instant = started
+            if one.golden is not None:
+                row, instant = row if failures else one.golden["row"], one.golden["as_of"]
+            envelope = self._lookup.envelope(one.request, row, instant, started, self._variant, one.golden is not None)
+            if failures:
+                envelope = envelope.with_skipped("feature_lookup", failures[0])
+            rows.append(row)
+            envelopes.append(dataclasses.replace(envelope, batch=one.batch, refusal=one.refusal))
+        return {"envelope": _packed(envelopes), **self._lookup.query(envelopes, rows)._asdict()}
 
     def finish(self, outputs: Tensors) -> Tensors:
         """One request's outputs as they are."""
@@ -180,10 +178,10 @@ class ColdStartStep:
         return tensors
 
     def run(self, batch: Tensors) -> Tensors:
-        """Answers, object ``[b]``."""
+        """Answers and their envelopes, object ``[b]``."""
         query = Query(*(batch[name] for name in Query._fields))
         candidates = Candidates(*(batch[name] for name in Candidates._fields))
-        return {"answers": objects(self._cold_start(_unpacked(batch), query, candidates, batch["ranker_scores"]))}
+        return self._answered_by(_unpacked(batch), query, candidates, batch["ranker_scores"])
 
     def degrade(self, batch: Tensors, error: Exception) -> Tensors:
         """Trending, whatever the steps before have found."""
@@ -191,17 +189,21 @@ class ColdStartStep:
         ids = np.zeros_like(batch["candidate_ids"])
         candidates = Candidates(ids, np.full((*ids.shape, len(SOURCES)), -np.inf, np.float32))
         query = Query(*(batch[name] for name in Query._fields))
-        return {"answers": objects(self._cold_start(envelopes, query, candidates, np.full(ids.shape, np.nan)))}
+        return self._answered_by(envelopes, query, candidates, np.full(ids.shape, np.nan))
 
     def finish(self, outputs: Tensors) -> Tensors:
         """One Triton request's answers as tensors."""
-        answers: list[Answer] = list(outputs["answers"])
-        for answer in answers:
-            self._answered(answer)
-        return answer_tensors(answers)
+        answers, envelopes = list[Answer](outputs["answers"]), list[Envelope](outputs["envelopes"])
+        for answer, envelope in zip(answers, envelopes):
+            if not envelope.refusal:
+                self._answered(answer)
+        return answer_tensors(answers, asked.responses(envelopes, answers))
+
+    def _answered_by(self, envelopes: list[Envelope], *found: Any) -> Tensors:
+        return {"answers": objects(self._cold_start(envelopes, *found)), "envelopes": objects(envelopes)}
 
 
-def answer_tensors(answers: Sequence[Answer | SimilarAnswer]) -> Tensors:
+def answer_tensors(answers: Sequence[Answer | SimilarAnswer], responses: list[bytes]) -> Tensors:
     """Answers as the model's tensors, as wide as the longest: shorter ones end in "" and 0."""
     # A tensor without elements would be none, so an empty list ends at once.
     width = max(1, *(len(answer.item_ids) for answer in answers))
@@ -210,46 +212,8 @@ def answer_tensors(answers: Sequence[Answer | SimilarAnswer]) -> Tensors:
         "scores": np.array([(*answer.scores, *[0.0] * (width - len(answer.scores))) for answer in answers], np.float32),
         "sources": _texts([answer.sources for answer in answers], width),
         "release": _texts([(answer.release,) for answer in answers], 1),
-        "response": _column([answer.to_json() for answer in answers]),
+        "response": _column(responses),
     }
-
-
-def parse_json(bodies: np.ndarray) -> list[Request]:
-    """Requests of ``[b, 1]`` JSON bodies.
-
-    Raises:
-        RequestError: when one breaks the contract.
-    """
-    return [parse_request(body) for body in bodies[:, 0]]
-
-
-def parse_typed(tensors: Tensors) -> list[Request]:
-    """Requests of typed tensors, each ``[b, 1]``; all but one of ``user_id`` and ``anonymous_id`` may be absent.
-
-    Raises:
-        RequestError: when one breaks the contract.
-    """
-    if not {"user_id", "anonymous_id"} & {*tensors}:
-        raise RequestError("user_id", "expected a non-empty string, got none")
-    return [check_request(document) for document in documents(tensors, TYPED_REQUEST)]
-
-
-def documents(tensors: Tensors, typed: Sequence[TensorSpec]) -> list[dict[str, Any]]:
-    """Typed tensors, each ``[b, 1]``, as ``b`` requests' fields; those that are absent are left out."""
-    columns = {
-        spec.name: [_text(value, spec.name) for value in column] if spec.dtype == "STRING" else column.tolist()
-        for spec in typed
-        if spec.name in tensors
-        for column in [tensors[spec.name][:, 0]]
-    }
-    return [dict(zip(columns, values)) for values in zip(*columns.values())]
-
-
-def _text(value: bytes, field: str) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        raise RequestError(field, f"expected UTF-8, got {value[:64]!r}") from None
 
 
 def _skipped(batch: Tensors, stage: str, error: Exception) -> list[Envelope]:

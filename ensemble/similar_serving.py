@@ -13,7 +13,8 @@ import numpy as np
 from contracts.errors import RequestError
 from contracts.requests import SimilarAnswer, SimilarRequest, check_similar, parse_similar
 from contracts.tensors import SIMILAR_REQUEST, TYPED_SIMILAR
-from ensemble.serving import Tensors, answer_tensors, documents, now_ms, objects, reason
+from ensemble.asked import documents
+from ensemble.serving import Tensors, answer_tensors, now_ms, objects, reason
 from ensemble.steps.envelope import Envelope
 from ensemble.steps.similar import SimilarItems
 
@@ -60,7 +61,7 @@ class SimilarStep:
         answers: list[SimilarAnswer] = list(outputs["answers"])
         for answer in answers:
             self._answered(answer)
-        return answer_tensors(answers)
+        return answer_tensors(answers, [answer.to_json() for answer in answers])
 
     def _under_way(self, batch: Tensors) -> tuple[list[SimilarRequest], list[Envelope]]:
         started = self._clock()

@@ -1,7 +1,8 @@
 """Between Triton and ``ensemble/serving.py``: the only module that knows ``triton_python_backend_utils``.
 
 A batch of requests becomes one call: requests are read and prepared one by one, joined, run, and split again. When the
-joined run fails, each request runs alone; one that fails alone is answered degraded.
+joined run fails, each request runs alone; one that fails alone is answered degraded. When it took too long, all are
+answered degraded at once.
 """
 
 from __future__ import annotations
@@ -9,42 +10,35 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils  # pyright: ignore[reportMissingImports]
 
 from contracts.errors import RequestError, StackError
 from contracts.requests import Answer
-from contracts.tensors import GRAPH, OUTPUTS, STEP_BY_NAME
+from contracts.stack import stack_settings
+from contracts.tensors import GRAPH, HUNG_THREADS, OUTPUTS, SIMILAR, STEP_BY_NAME, STEPS
+from ensemble.budget import LEAST_MS, LEAST_MS_TO_ANSWER, Budgeted, OverrunError, Step
+from ensemble.faults import Faults
 from ensemble.serving import Tensors
 from ensemble.steps.graphs import Graph
 from ensemble.steps.release import Release
 
-
-class Step(Protocol):
-    """A step of ``ensemble/serving.py``."""
-
-    def prepare(self, tensors: Tensors) -> Tensors:
-        """Check one request's inputs; arrays with a batch dimension."""
-        ...
-
-    def run(self, batch: Tensors) -> Tensors:
-        """Serve all of a batch."""
-        ...
-
-    def degrade(self, batch: Tensors, error: Exception) -> Tensors:
-        """Serve a batch that cannot be run."""
-        ...
-
-    def finish(self, outputs: Tensors) -> Tensors:
-        """One request's outputs as the model's tensors."""
-        ...
+#: Rows that a step runs at a time.
+_ROWS = 64
 
 
 def open_release(args: Mapping[str, str]) -> Release:
     """The release that a model of the repository belongs to, by what Triton hands to ``initialize``."""
     return Release.open(Path(args["model_repository"]).parent)
+
+
+def budgeted(name: str, step: Step) -> Budgeted:
+    """A step under its requests' budget; how many of its threads hang stands on Triton's metrics page."""
+    answers = name in (STEPS[-1].name, SIMILAR.name)
+    faults = Faults(stack_settings().fault, name)
+    return Budgeted(name, step, HungThreads(name), faults, least_ms=LEAST_MS_TO_ANSWER if answers else LEAST_MS)
 
 
 def graph(args: Mapping[str, str]) -> Graph | None:
@@ -90,16 +84,16 @@ def execute(requests: Sequence[Any], name: str, step: Step) -> list[Any]:
     if batches:
         try:
             joined = {key: np.concatenate([batch[key] for batch in batches.values()]) for key in _keys(batches)}
-            outputs = step.run(joined)
+            outputs = _run(step, joined)
             start = 0
             for position, batch in batches.items():
                 end = start + _rows(batch)
                 responses[position] = _response(step.finish({key: value[start:end] for key, value in outputs.items()}))
                 start = end
         except Exception as error:
-            if len(batches) == 1:
-                ((position, batch),) = batches.items()
-                responses[position] = _degraded(name, step, batch, error)
+            if len(batches) == 1 or isinstance(error, OverrunError):
+                for position, batch in batches.items():
+                    responses[position] = _degraded(name, step, batch, error)
             else:
                 pb_utils.Logger.log_warn(f"{name}: {len(batches)} requests together: {type(error).__name__}: {error}")
                 for position, batch in batches.items():
@@ -107,10 +101,19 @@ def execute(requests: Sequence[Any], name: str, step: Step) -> list[Any]:
     return responses
 
 
+def _run(step: Step, batch: Tensors) -> Tensors:
+    """All rows of a batch, not too many at a time: on the way each needs scores of the whole catalogue."""
+    parts = [
+        step.run({key: value[start : start + _ROWS] for key, value in batch.items()})
+        for start in range(0, _rows(batch), _ROWS)
+    ]
+    return parts[0] if len(parts) == 1 else {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
 def _alone(name: str, step: Step, batch: Tensors) -> Any:
     """One request by itself: served, or degraded."""
     try:
-        return _response(step.finish(step.run(batch)))
+        return _response(step.finish(_run(step, batch)))
     except Exception as error:
         return _degraded(name, step, batch, error)
 
@@ -177,3 +180,23 @@ class AnswerMetrics:
         self._item_state_age.set(self._age())
         for skipped in answer.skipped:
             self._by_stage[skipped["stage"]].increment(1)
+
+
+class HungThreads:
+    """A gauge on Triton's metrics page: threads of a step that overran and have not come back."""
+
+    def __init__(self, stage: str):
+        self._family = pb_utils.MetricFamily(
+            name=HUNG_THREADS,
+            description="Threads of a stage that took longer than their budget and have not come back.",
+            kind=pb_utils.MetricFamily.GAUGE,
+        )
+        self._gauge = self._family.Metric(labels={"stage": stage})
+        self._told = 0
+        self._gauge.set(0)
+
+    def __call__(self, number: int) -> None:
+        """Say how many; cheap where nothing has changed."""
+        if number != self._told:
+            self._told = number
+            self._gauge.set(number)

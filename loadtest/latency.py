@@ -16,10 +16,10 @@ import tritonclient.grpc as triton
 
 from contracts import artifacts
 from contracts.config import Config
+from contracts.door import door_settings
 from contracts.errors import StackError
 from contracts.stack import StackSettings
 
-HOST = "127.0.0.1"
 WARM_UP = 20
 K = 20
 
@@ -37,16 +37,22 @@ def measure(config: Config, settings: StackSettings, count: int, seed: int = 20)
     known = pq.read_table(f"{zones.features}/user_profile.parquet", columns=["user_id"])["user_id"].to_pylist()
     users = random.Random(seed).sample(known, len(known))
     port = settings.port_base
-    rest = http.client.HTTPConnection(HOST, port, timeout=5)
-    grpc = triton.InferenceServerClient(f"{HOST}:{port}")
+    door = door_settings()
+    rest = http.client.HTTPConnection(door.host, port, timeout=5)
+    grpc = triton.InferenceServerClient(f"{door.host}:{port}")
     try:
         result = {}
-        for name, ask in (("rest", lambda user: _rest(rest, user)), ("grpc", lambda user: _grpc(grpc, user))):
+        for name, ask in (
+            ("rest", lambda user: _rest(rest, user, door.headers())),
+            ("grpc", lambda user: _grpc(grpc, user, door.headers())),
+        ):
             times = _times(ask, users, count)
             result[f"{name}_p50_ms"] = round(float(np.percentile(times, 50)), 2)
             result[f"{name}_p95_ms"] = round(float(np.percentile(times, 95)), 2)
     except (OSError, http.client.HTTPException, triton.InferenceServerException) as error:
-        raise StackError(f"{HOST}:{port} does not answer: {error}; is the stack up? python -m deploy status") from error
+        raise StackError(
+            f"{door.host}:{port} does not answer: {error}; is the stack up? python -m deploy status"
+        ) from error
     finally:
         rest.close()
         grpc.close()
@@ -64,17 +70,17 @@ def _times(ask: Callable[[str], None], users: Sequence[str], count: int) -> np.n
     return times
 
 
-def _rest(connection: http.client.HTTPConnection, user: str) -> None:
+def _rest(connection: http.client.HTTPConnection, user: str, headers: dict[str, str]) -> None:
     body = json.dumps({"user_id": user, "k": K})
-    connection.request("POST", "/v1/recommendations", body, {"content-type": "application/json"})
+    connection.request("POST", "/v1/recommendations", body, {"content-type": "application/json", **headers})
     answer = connection.getresponse()
     text = answer.read()
     if answer.status != 200:
         raise StackError(f"POST /v1/recommendations for user {user}: got {answer.status}: {text[:300]!r}")
 
 
-def _grpc(client: triton.InferenceServerClient, user: str) -> None:
+def _grpc(client: triton.InferenceServerClient, user: str, headers: dict[str, str]) -> None:
     inputs = [triton.InferInput("user_id", [1, 1], "BYTES"), triton.InferInput("k", [1, 1], "INT32")]
     inputs[0].set_data_from_numpy(np.array([[user]], np.object_))
     inputs[1].set_data_from_numpy(np.array([[K]], np.int32))
-    client.infer("recommendations", inputs)
+    client.infer("recommendations", inputs, headers=headers)

@@ -50,7 +50,8 @@ def measure(config: Config, settings: StackSettings, concurrencies: Sequence[int
     requests = folder / "requests.json"
     requests.write_text(json.dumps(request_data(_drawn(zones, seed))), encoding="utf-8")
     address = f"{HOST}:{settings.port('triton_a_grpc')}"
-    return {"results": [_run(address, requests, folder, concurrency) for concurrency in concurrencies]}
+    tables = {concurrency: folder / f"concurrency-{concurrency}.csv" for concurrency in concurrencies}
+    return {"results": [run(address, requests, table, concurrency) for concurrency, table in tables.items()]}
 
 
 def request_data(users: Sequence[str]) -> dict[str, Any]:
@@ -67,15 +68,33 @@ def _drawn(zones: artifacts.Zones, seed: int) -> list[str]:
     return random.Random(seed).choices(users, weights, k=REQUESTS)
 
 
-def _run(address: str, requests: Path, folder: Path, concurrency: int) -> dict[str, Any]:
-    tool, table = ENVIRONMENT / "bin/perf_analyzer", folder / f"concurrency-{concurrency}.csv"
+def run(
+    address: str, requests: Path, table: Path, concurrency: int, window_ms: int = WINDOW_MS, trials: int = MAX_TRIALS
+) -> dict[str, Any]:
+    """Run perf_analyzer once; its CSV is ``table``.
+
+    Args:
+        address: ``host:port`` of a tritonserver's gRPC, or of whatever speaks KServe's protocol.
+        requests: a file of ``request_data``.
+        table: where the CSV is to lie.
+        concurrency: requests under way at any time.
+        window_ms: a measurement's length.
+        trials: measurements at most; three that agree are enough.
+
+    Returns:
+        ``concurrency`` and what ``read_table`` gives.
+
+    Raises:
+        StackError: when perf_analyzer is not there or fails.
+    """
+    tool = ENVIRONMENT / "bin/perf_analyzer"
     table.unlink(missing_ok=True)
     libraries = next(ENVIRONMENT.glob("lib/python*/site-packages/nvidia/cuda_runtime/lib"), None)
     if not tool.exists() or libraries is None:
         raise StackError(f"expected perf_analyzer in {tool}, but it is not there: make load sets it up")
     command = [
         str(tool), "-m", MODEL, "-u", address, "-i", "grpc", "--input-data", str(requests),
-        "--concurrency-range", str(concurrency), "-p", str(WINDOW_MS), "-r", str(MAX_TRIALS),
+        "--concurrency-range", str(concurrency), "-p", str(window_ms), "-r", str(trials),
         "-s", str(STABILITY_PERCENT), "--percentile", "99", "-f", str(table),
     ]  # fmt: skip
     environment = {**os.environ, "LD_LIBRARY_PATH": str(libraries)}

@@ -1,9 +1,10 @@
 """The processor's side of the online store: states, Feast rows and the position in the topic, changed together.
 
 Keys: ``trireme:state:<user>`` holds a user's state, ``trireme:position`` says up to where the topic is folded in
-(``trireme:folded``: topics that are gone), the rows lie in Feast's hashes (``contracts.online_layout``), and counts
-by bucket in those of ``contracts.buckets``, and states of items in the one of ``contracts.item_state``. One MULTI writes all that a batch changes, so a crash leaves either all of
-it or nothing; the watched position makes sure that no two processors fold the same batch.
+(``trireme:folded``: topics that are gone), the rows lie in Feast's hashes (``contracts.online_layout``), counts by
+bucket in those of ``contracts.buckets``, and states of items in the one of ``contracts.item_state``. One MULTI writes
+all that a batch changes, so a crash leaves either all of it or nothing; the watched position makes sure that no two
+processors fold the same batch.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from deploy.ports import HOST
 #: A user of this id is never seen, so the check runs the whole ensemble and touches nobody's features.
 HEALTH_REQUEST = b'{"user_id":"health-check","k":1}'
 INFER_PATH = "/v2/models/recommendations_json/infer"
+SIMILAR_INFER_PATH = "/v2/models/similar_items_json/infer"
 
 
 def triton_cluster(protocol: str, eds_path: str) -> dict[str, Any]:

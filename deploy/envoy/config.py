@@ -6,17 +6,20 @@ Envoy watches: a rollout rewrites them (write, then rename) and nothing restarts
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from deploy.envoy import clusters, routes
+from contracts.door import OPEN_DOOR, DoorSettings
+from deploy.envoy import auth, clusters, routes
 from deploy.ports import HOST
 
-#: Bodies over this are answered 413. The longest valid request (500 excluded ids of 128 characters) has 65,000 bytes.
-MAX_BODY_BYTES = 65_536
+#: Bodies over this are answered 413. A batch of 256 requests has a kilobyte for each; one request with 500 excluded ids
+#: of 128 characters has 65,000 bytes. (The collector takes less.)
+MAX_BODY_BYTES = 262_144
 #: Requests (not events: a request may hold many) to ``/v1/events`` per second, for all clients together.
 EVENTS_PER_SECOND = 300
 #: Open connections of clients; more are refused.
@@ -24,6 +27,7 @@ MAX_CONNECTIONS = 4096
 
 _HTTP = "type.googleapis.com/envoy.extensions.filters.http"
 _LOCAL_REPLIES = {
+    401: "expected a token that is known here, as in Authorization: Bearer TOKEN",
     413: f"expected a body of at most {MAX_BODY_BYTES} bytes",
     429: "too many requests; slow down and send again",
     503: "no server can answer now; try again",
@@ -31,13 +35,13 @@ _LOCAL_REPLIES = {
 }
 
 
-def write_config(folder: Path, ports: Mapping[str, int]) -> Path:
+def write_config(folder: Path, ports: Mapping[str, int], door: DoorSettings = OPEN_DOOR) -> Path:
     """Write the bootstrap and the files it watches; returns the bootstrap's path."""
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "routes.yaml", routes.route_configuration(EVENTS_PER_SECOND))
     write_endpoints(folder, ports, ("triton_a", "triton_b"))
     bootstrap = folder / "envoy.yaml"
-    _write(bootstrap, _bootstrap(folder, ports))
+    _write(bootstrap, _bootstrap(folder, ports, door))
     return bootstrap
 
 
@@ -49,9 +53,11 @@ def write_endpoints(folder: Path, ports: Mapping[str, int], servers: tuple[str, 
 
 
 def _write(path: Path, document: Any) -> None:
-    """By rename, so that Envoy never reads a half."""
+    """By rename, so that Envoy never reads a half; for this user alone, for there may be tokens in it."""
     partial = path.with_suffix(".partial")
-    partial.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    partial.unlink(missing_ok=True)
+    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(yaml.safe_dump(document, sort_keys=False))
     partial.replace(path)
 
 
@@ -59,13 +65,13 @@ def _endpoint_file(folder: Path, protocol: str) -> Path:
     return folder.resolve() / f"endpoints_{protocol}.yaml"
 
 
-def _bootstrap(folder: Path, ports: Mapping[str, int]) -> dict[str, Any]:
+def _bootstrap(folder: Path, ports: Mapping[str, int], door: DoorSettings) -> dict[str, Any]:
     return {
         "node": {"id": "trireme", "cluster": "trireme"},
         "admin": {"address": _address(ports["envoy_admin"])},
         "overload_manager": {"resource_monitors": [_connection_limit()]},
         "static_resources": {
-            "listeners": [_listener(folder, ports["public"])],
+            "listeners": [_listener(folder, ports["public"], door)],
             "clusters": [
                 *(clusters.triton_cluster(p, str(_endpoint_file(folder, p))) for p in ("http", "grpc")),
                 clusters.collector_cluster(ports["collector"]),
@@ -80,17 +86,20 @@ def _connection_limit() -> dict[str, Any]:
     return {"name": "envoy.resource_monitors.global_downstream_max_connections", "typed_config": limit}
 
 
-def _listener(folder: Path, port: int) -> dict[str, Any]:
-    name = "envoy.filters.network.http_connection_manager"
+def _listener(folder: Path, port: int, door: DoorSettings) -> dict[str, Any]:
+    manager = {
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": _connection_manager(folder, door),
+    }
     return {
         "name": "public",
-        "address": _address(port),
+        "address": _address(port, door.bind),
         "per_connection_buffer_limit_bytes": 1_048_576,
-        "filter_chains": [{"filters": [{"name": name, "typed_config": _connection_manager(folder)}]}],
+        "filter_chains": [{"filters": [manager], **auth.transport_socket(door)}],
     }
 
 
-def _connection_manager(folder: Path) -> dict[str, Any]:
+def _connection_manager(folder: Path, door: DoorSettings) -> dict[str, Any]:
     watched = {"path_config_source": {"path": str(folder.resolve() / "routes.yaml")}, "resource_api_version": "V3"}
     kind = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
     return {
@@ -110,11 +119,11 @@ def _connection_manager(folder: Path) -> dict[str, Any]:
         "server_header_transformation": "PASS_THROUGH",
         "local_reply_config": _local_replies(),
         "rds": {"route_config_name": routes.ROUTE_CONFIG, "config_source": watched},
-        "http_filters": _filters(),
+        "http_filters": _filters(door),
     }
 
 
-def _filters() -> list[dict[str, Any]]:
+def _filters(door: DoorSettings) -> list[dict[str, Any]]:
     """In the order in which a request passes them."""
     here = Path(__file__).parent
     scripts = {
@@ -132,6 +141,7 @@ def _filters() -> list[dict[str, Any]]:
             headers=[healthz, get],
             cluster_min_healthy_percentages=needed,
         ),
+        *auth.token_filters(door),
         # Without a bucket of its own: the route of the events has it.
         _filter("local_ratelimit", "local_ratelimit.v3.LocalRateLimit", stat_prefix="none"),
         _filter("buffer", "buffer.v3.Buffer", max_request_bytes=MAX_BODY_BYTES),
@@ -161,5 +171,5 @@ def _status_is(status: int) -> dict[str, Any]:
     return {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
 
 
-def _address(port: int) -> dict[str, Any]:
-    return {"socket_address": {"address": HOST, "port_value": port}}
+def _address(port: int, host: str = HOST) -> dict[str, Any]:
+    return {"socket_address": {"address": host, "port_value": port}}

@@ -4,7 +4,12 @@
 -- Protobuf fixes no order of fields and lets the last of several win, so all top-level fields are walked and every
 -- field 1 must be a public name. gRPC puts five bytes in front: a compression flag and the length.
 
-local PUBLIC = { recommendations = true, recommendations_json = true }
+local PUBLIC = {
+  recommendations = true,
+  recommendations_json = true,
+  similar_items = true,
+  similar_items_json = true,
+}
 
 local function varint(text, at)
   local value, factor = 0, 1
@@ -64,6 +69,6 @@ function envoy_on_request(handle)
   end
   local a, b, c, d = text:byte(2, 5)
   if ((a * 256 + b) * 256 + c) * 256 + d ~= size - 5 or not names_public_model(text:sub(6)) then
-    handle:respond({ [":status"] = "403" }, "only the models recommendations and recommendations_json are public")
+    handle:respond({ [":status"] = "403" }, "only recommendations, similar_items, and both with _json, are public models")
   end
 end

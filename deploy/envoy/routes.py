@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploy.envoy.clusters import INFER_PATH
+from deploy.envoy.clusters import INFER_PATH, SIMILAR_INFER_PATH
 
 LUA = "envoy.filters.http.lua"
 LOCAL_RATE_LIMIT = "envoy.filters.http.local_ratelimit"
@@ -15,7 +15,8 @@ ROUTE_CONFIG = "main"
 def route_configuration(events_per_second: int) -> dict[str, Any]:
     """The route file: watched by Envoy, so that canaries and shadows need no restart."""
     routes = [
-        _recommendations(),
+        _inference("/v1/recommendations", INFER_PATH),
+        _inference("/v1/similar-items", SIMILAR_INFER_PATH),
         _events(events_per_second),
         *(_grpc(method, guarded=True) for method in ("ModelInfer", "ModelReady")),
         *(_grpc(method, guarded=False) for method in ("ServerLive", "ServerReady")),
@@ -23,8 +24,8 @@ def route_configuration(events_per_second: int) -> dict[str, Any]:
             "match": {"prefix": "/"},
             "direct_response": {
                 "status": 404,
-                "body": {"inline_string": "no such route; there are POST /v1/recommendations, POST /v1/events, "
-                         f"GET /healthz and gRPC {SERVICE[1:]}/ModelInfer"},
+                "body": {"inline_string": "no such route; there are POST /v1/recommendations, POST /v1/similar-items, "
+                         f"POST /v1/events, GET /healthz and gRPC {SERVICE[1:]}/ModelInfer"},
             },
         },
     ]  # fmt: skip
@@ -39,20 +40,20 @@ def route_configuration(events_per_second: int) -> dict[str, Any]:
     }
 
 
-def _recommendations() -> dict[str, Any]:
-    """REST: the body goes to Triton unparsed, as the one string tensor of ``recommendations_json``.
+def _inference(path: str, infer_path: str) -> dict[str, Any]:
+    """REST: the body goes to Triton unparsed, as the one string tensor of an ensemble.
 
     So a client of REST sends no shapes: a shape of 2^40 in Triton's own JSON ends the whole server.
     """
     return {
-        "match": {"path": "/v1/recommendations", "headers": [_method("POST")]},
+        "match": {"path": path, "headers": [_method("POST")]},
         "request_headers_to_add": [_overwrite("Inference-Header-Content-Length", "0")],
         # Triton would unzip what claims to be zipped, past the size limit of this door.
         "request_headers_to_remove": ["content-encoding", "accept-encoding"],
         "route": {
             "cluster": "triton_http",
             "timeout": "2s",
-            "regex_rewrite": {"pattern": {"regex": "^.*$"}, "substitution": INFER_PATH},
+            "regex_rewrite": {"pattern": {"regex": "^.*$"}, "substitution": infer_path},
             "retry_policy": _retry("5xx"),
         },
         "typed_per_filter_config": {LUA: _lua("unframe")},

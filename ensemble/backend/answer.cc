@@ -21,6 +21,17 @@ std::string Answer::to_json() const {
   return document.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
 }
 
+std::string batch_json(std::span<const Answer> answers, const std::vector<std::string>& refusals) {
+  std::string out;
+  auto answer = answers.begin();
+  for (const std::string& refusal : refusals) {
+    nlohmann::json error = {{"error", refusal}};
+    out += out.empty() ? "{\"answers\":[" : ",";
+    out += refusal.empty() ? (answer++)->to_json() : error.dump(-1, ' ', true);
+  }
+  return out + "]}";
+}
+
 std::string new_request_id() {
   thread_local std::mt19937_64 generator{std::random_device{}()};
   std::uint64_t high = (generator() & ~0xF000ull) | 0x4000, low = (generator() >> 2) | 1ull << 63;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,6 +22,9 @@ struct Answer {
 
   std::string to_json() const;
 };
+
+/// The JSON that answers a batch: the refusals of its elements, and where there is none ("") the next answer.
+std::string batch_json(std::span<const Answer> answers, const std::vector<std::string>& refusals);
 
 /// A request id for a client that sent none: a random UUID as 32 hexadecimal letters.
 std::string new_request_id();

@@ -24,12 +24,21 @@ void skip(Passage& passage, const std::string& stage, const std::string& reason)
 
 }  // namespace
 
+std::vector<std::string> Asked::ids() const {
+  std::vector<std::string> out;
+  if (golden) return out;
+  if (!request.user_id.empty()) out.push_back(request.user_id);
+  if (!request.anonymous_id.empty() && request.anonymous_id != request.user_id) out.push_back(request.anonymous_id);
+  return out;
+}
+
 std::int64_t now_ms() {
   auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
   return std::chrono::duration_cast<std::chrono::milliseconds>(since_epoch).count();
 }
 
-Chain::Chain(const std::string& release, const std::string& onnxruntime, const std::string& plan, std::string variant)
+Chain::Chain(const std::string& release, const std::string& onnxruntime, const std::string& plan, std::string variant,
+             std::string fault)
     : release_(release),
       tables_(release_),
       shelves_(tables_),
@@ -44,7 +53,8 @@ Chain::Chain(const std::string& release, const std::string& onnxruntime, const s
       ranker_(features_, release_, onnx_),
       cold_start_(tables_, popularity_, release_.blend, retrieval_.all_sources().items()),
       similar_(tables_, popularity_, covisits_, retrieval_.all_sources()),
-      variant_(std::move(variant)) {
+      variant_(std::move(variant)),
+      faults_(std::move(fault)) {
   const std::map<std::string, Step> known = {{"retrieval", [this](const Batch& batch) { retrieval_(batch); }},
                                              {"ranker", [this](const Batch& batch) { ranker_(batch); }}};
   std::istringstream words(plan);
@@ -60,12 +70,13 @@ Chain::Chain(const std::string& release, const std::string& onnxruntime, const s
   }
 }
 
-std::vector<Answer> Chain::answer(const std::vector<Asked>& asked, OnlineStore& store) const {
+std::vector<Answer> Chain::answer(const std::vector<Asked>& asked, OnlineStore& store,
+                                  std::atomic<const char*>* at) const {
   auto is_similar = [](const Asked& one) { return one.similar.has_value(); };
-  if (std::none_of(asked.begin(), asked.end(), is_similar)) return recommended(asked, store);
+  if (std::none_of(asked.begin(), asked.end(), is_similar)) return recommended(asked, store, at);
   std::vector<Asked> users;
   std::remove_copy_if(asked.begin(), asked.end(), std::back_inserter(users), is_similar);
-  auto of_users = recommended(users, store);
+  auto of_users = recommended(users, store, at);
   auto next = of_users.begin();
   std::vector<Answer> answers;
   for (const Asked& one : asked) {
@@ -79,14 +90,17 @@ std::vector<Answer> Chain::answer(const std::vector<Asked>& asked, OnlineStore& 
   return answers;
 }
 
-std::vector<Answer> Chain::recommended(const std::vector<Asked>& asked, OnlineStore& store) const {
+std::vector<Answer> Chain::recommended(const std::vector<Asked>& asked, OnlineStore& store,
+                                       std::atomic<const char*>* at) const {
   auto passages = look_up(asked, store);
   Batch batch;
   for (Passage& passage : passages) batch.push_back(&passage);
   for (const auto& [stage, step] : between_) {
+    if (at) *at = stage.c_str();  // outlives everything: it is the plan's
     run(stage, step, batch);
     for (Passage* passage : batch) passage->ranked.resize(passage->candidates.ids.size(), std::nanf(""));
   }
+  if (at) *at = "cold_start";
   std::vector<Answer> answers;
   for (Passage& passage : passages) answers.push_back(answered(passage));
   return answers;
@@ -94,29 +108,31 @@ std::vector<Answer> Chain::recommended(const std::vector<Asked>& asked, OnlineSt
 
 /// Without the online store users are unknown, and the envelope says so.
 std::vector<Passage> Chain::look_up(const std::vector<Asked>& asked, OnlineStore& store) const {
-  std::vector<std::string> users;
-  for (const Asked& one : asked) {
-    if (!one.golden) users.push_back(one.request.user_id);
-  }
+  std::vector<std::string> ids;
+  for (const Asked& one : asked) std::ranges::move(one.ids(), std::back_inserter(ids));
   std::vector<Read> read;
   try {
-    if (!users.empty()) {
+    if (!ids.empty()) {
       During reading(Stage::store);
-      read = store.read(users);
+      faults_.strike("feature_lookup");
+      read = store.read(ids);
     }
   } catch (const StoreError& error) {
-    read.assign(users.size(), Read(error.what()));
+    read.assign(ids.size(), Read(error.what()));
   }
   During encoding(Stage::lookup);
   auto started = now_ms();
-  auto next = read.begin();
+  std::span<const Read> left = read;
   std::vector<Passage> passages;
-  for (const Asked& one : asked)
-    passages.push_back(encoded(one, one.golden ? Read(one.golden->row) : *next++, started));
+  for (const Asked& one : asked) {
+    auto number = one.ids().size();
+    passages.push_back(encoded(one, left.first(number), started));
+    left = left.subspan(number);
+  }
   return passages;
 }
 
-Passage Chain::encoded(const Asked& asked, const Read& read, std::int64_t started) const {
+Passage Chain::encoded(const Asked& asked, std::span<const Read> read, std::int64_t started) const {
   auto as_of = asked.golden ? asked.golden->as_of : started;
   auto shelf = asked.golden ? shelves_.recorded() : shelves_.now();
   auto of_row = [&](const Row& row) {
@@ -124,17 +140,58 @@ Passage Chain::encoded(const Asked& asked, const Read& read, std::int64_t starte
     passage.query = lookup_.query(passage.envelope, row);
     return passage;
   };
-  std::string reason = std::holds_alternative<std::string>(read) ? std::get<std::string>(read) : "";
-  if (reason.empty()) {
-    try {
-      return of_row(std::get<Row>(read));
-    } catch (const std::exception& error) {
-      reason = reason_of(error);
+  std::string reason;
+  std::vector<const Row*> rows;
+  if (asked.golden) rows.push_back(&asked.golden->row);
+  for (const Read& one : read) {
+    if (auto* row = std::get_if<Row>(&one)) {
+      rows.push_back(row);
+    } else if (reason.empty()) {
+      reason = std::get<std::string>(one);
     }
   }
-  Passage passage = of_row(lookup_.unknown_row());
-  skip(passage, "feature_lookup", reason);
+  Passage passage;
+  try {
+    passage = rows.size() == 1 ? of_row(*rows[0]) : of_row(lookup_.person(rows));
+  } catch (const std::exception& error) {
+    reason = reason_of(error);
+    passage = of_row(lookup_.unknown_row());
+  }
+  if (!reason.empty()) skip(passage, "feature_lookup", reason);
   return passage;
+}
+
+/// A user never seen, because a stage could not do its part.
+Passage Chain::unknown(const Asked& asked, const std::string& stage, const std::string& reason,
+                       std::int64_t started) const {
+  auto as_of = asked.golden ? asked.golden->as_of : started;
+  auto shelf = asked.golden ? shelves_.recorded() : shelves_.now();
+  const Row& row = lookup_.unknown_row();
+  Passage passage{lookup_.envelope(asked.request, row, as_of, started, variant_), {}, {}, {}, shelf};
+  passage.query = lookup_.query(passage.envelope, row);
+  skip(passage, stage, reason);
+  return passage;
+}
+
+std::vector<Answer> Chain::degraded(const std::vector<Asked>& asked, const std::string& stage,
+                                    const std::string& reason) const {
+  auto started = now_ms();
+  std::vector<Answer> answers;
+  for (const Asked& one : asked) {
+    if (!one.similar) {
+      auto passage = unknown(one, stage, reason, started);
+      answers.push_back(answered(passage));
+      continue;
+    }
+    auto of_nothing = *one.similar;  // an item that is not known is answered by trending
+    of_nothing.item_id.clear();
+    auto as_of = one.golden ? one.golden->as_of : started;
+    auto answer = similar_(of_nothing, lookup_, shelves_, as_of, one.golden.has_value(), variant_);
+    answer.user_id = one.similar->item_id;
+    answer.skipped.emplace_back(stage, reason);
+    answers.push_back(std::move(answer));
+  }
+  return answers;
 }
 
 /// A step for those of a batch that have time left; when it fails for all together, for each alone.
@@ -151,6 +208,7 @@ void Chain::run(const std::string& stage, const Step& step, const Batch& batch) 
   }
   if (due.empty()) return;
   try {
+    faults_.strike(stage);
     step(due);
     return;
   } catch (const std::exception& error) {
@@ -158,6 +216,7 @@ void Chain::run(const std::string& stage, const Step& step, const Batch& batch) 
   }
   for (Passage* passage : due) {
     try {
+      faults_.strike(stage);
       step({passage});
     } catch (const std::exception& error) {
       skip(*passage, stage, reason_of(error));
@@ -169,6 +228,7 @@ void Chain::run(const std::string& stage, const Step& step, const Batch& batch) 
 Answer Chain::answered(Passage& passage) const {
   During blending(Stage::blend);
   try {
+    faults_.strike("cold_start");
     return cold_start_(passage);
   } catch (const std::exception& error) {
     skip(passage, "cold_start", reason_of(error));

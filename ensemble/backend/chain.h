@@ -2,15 +2,18 @@
 // (ensemble/serving.py).
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "cold_start.h"
 #include "covisits.h"
+#include "faults.h"
 #include "lookup.h"
 #include "popularity.h"
 #include "query.h"
@@ -32,6 +35,9 @@ struct Asked {
   Request request;
   std::optional<GoldenRow> golden;
   std::optional<SimilarRequest> similar = {};
+
+  /// Whose rows are read: the user's, then that of the anonymous id.
+  std::vector<std::string> ids() const;
 };
 
 /// The wall clock, ms.
@@ -41,7 +47,9 @@ std::int64_t now_ms();
 class Chain {
  public:
   /// `plan` names the steps, blanks between them; an ArtifactError when one is not known or the release is not whole.
-  Chain(const std::string& release, const std::string& onnxruntime, const std::string& plan, std::string variant);
+  /// `fault` is the file of a drill, or "".
+  Chain(const std::string& release, const std::string& onnxruntime, const std::string& plan, std::string variant,
+        std::string fault = "");
 
   const Release& release() const { return release_; }
 
@@ -49,14 +57,22 @@ class Chain {
   Shelves& shelves() { return shelves_; }
 
   /// Answers of a batch, in its order.
-  std::vector<Answer> answer(const std::vector<Asked>& asked, OnlineStore& store) const;
+  /// `at` is told which step is under way.
+  std::vector<Answer> answer(const std::vector<Asked>& asked, OnlineStore& store,
+                             std::atomic<const char*>* at = nullptr) const;
+
+  /// The same by trending alone, because a stage could not do its part in time.
+  std::vector<Answer> degraded(const std::vector<Asked>& asked, const std::string& stage,
+                               const std::string& reason) const;
 
  private:
   using Step = std::function<void(const Batch&)>;
 
-  std::vector<Answer> recommended(const std::vector<Asked>& asked, OnlineStore& store) const;
+  std::vector<Answer> recommended(const std::vector<Asked>& asked, OnlineStore& store,
+                                  std::atomic<const char*>* at) const;
+  Passage unknown(const Asked& asked, const std::string& stage, const std::string& reason, std::int64_t started) const;
   std::vector<Passage> look_up(const std::vector<Asked>& asked, OnlineStore& store) const;
-  Passage encoded(const Asked& asked, const Read& read, std::int64_t started) const;
+  Passage encoded(const Asked& asked, std::span<const Read> read, std::int64_t started) const;
   void run(const std::string& stage, const Step& step, const Batch& batch) const;
   Answer answered(Passage& passage) const;
 
@@ -74,6 +90,7 @@ class Chain {
   ColdStart cold_start_;
   SimilarItems similar_;
   std::string variant_;
+  Faults faults_;
   std::vector<std::pair<std::string, Step>> between_;  ///< the plan's steps after the lookup and before the answer
 };
 

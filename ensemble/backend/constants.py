@@ -9,8 +9,8 @@ import dataclasses
 import sys
 from collections.abc import Iterable, Iterator
 
-from contracts import blending, features, item_state, online_layout, request_context, request_values, requests
-from ensemble import live_items, online
+from contracts import blending, features, item_state, online_layout, request_context, request_values, requests, tensors
+from ensemble import budget, live_items, online
 from ensemble.steps import covisits, diversity, popularity, ranker, scores
 
 #: Name in C++ -> (type, value).
@@ -35,8 +35,13 @@ _NUMBERS: dict[str, tuple[str, float]] = {
     "ms_per_hour": ("std::int64_t", features.MS_PER_HOUR),
     "ms_per_day": ("std::int64_t", features.MS_PER_DAY),
     "store_timeout_seconds": ("double", online._TIMEOUT_SECONDS),
+    "budget_share": ("double", budget.SHARE),
+    "least_ms_to_answer": ("double", budget.LEAST_MS_TO_ANSWER),
+    "most_left_behind": ("std::size_t", budget.MOST_LEFT_BEHIND),
+    "store_patience": ("int", online._PATIENCE),
     "store_pause_seconds": ("double", online._PAUSE_SECONDS),
     "live_items_period_seconds": ("double", live_items.PERIOD_SECONDS),
+    "least_length": ("double", diversity.LEAST_LENGTH),
     "diversity_pool": ("std::size_t", diversity.POOL),
     "least_probability": ("double", blending._LEAST_PROBABILITY),
     "most_halvings": ("double", blending._MOST_HALVINGS),
@@ -58,6 +63,7 @@ _WORDS = {
     "attribute_available": item_state.AVAILABLE,
     "attribute_price": item_state.PRICE,
     "said_no": item_state.NO,
+    "hung_threads": tensors.HUNG_THREADS,
 }
 #: Name in C++ -> texts.
 _TEXTS: dict[str, Iterable[str]] = {

@@ -1,13 +1,16 @@
 #include "diversity.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <limits>
+
+#include "contracts.h"
 
 namespace trireme {
 namespace {
 
-double cosine(std::span<const float> a, std::span<const float> b) {
+double dot(std::span<const float> a, std::span<const float> b) {
   double sum = 0;
   for (std::size_t i = 0; i < a.size(); ++i) sum += double{a[i]} * b[i];
   return sum;
@@ -19,6 +22,8 @@ std::vector<std::size_t> spread_out(const std::vector<std::span<const float>>& v
                                     double diversity) {
   constexpr double none = -std::numeric_limits<double>::infinity();
   std::size_t number = vectors.size();
+  std::vector<double> lengths;
+  for (auto vector : vectors) lengths.push_back(std::max(std::sqrt(dot(vector, vector)), least_length));
   std::vector<double> nearest(number, none);  // the greatest similarity to what is listed
   std::vector<std::uint8_t> taken(number);
   std::vector<std::size_t> chosen;
@@ -32,7 +37,9 @@ std::vector<std::size_t> spread_out(const std::vector<std::span<const float>>& v
     }
     taken[best] = 1;
     chosen.push_back(best);
-    for (std::size_t i = 0; i < number; ++i) nearest[i] = std::max(nearest[i], cosine(vectors[i], vectors[best]));
+    for (std::size_t i = 0; i < number; ++i) {
+      nearest[i] = std::max(nearest[i], dot(vectors[i], vectors[best]) / (lengths[i] * lengths[best]));
+    }
   }
   return chosen;
 }

@@ -7,7 +7,7 @@
 
 namespace trireme {
 
-/// Places of the first `k` of candidates (vectors of length 1, the best first), each good and unlike those before it.
+/// Places of the first `k` of candidates (their vectors, the best first), each good and unlike those before it.
 std::vector<std::size_t> spread_out(const std::vector<std::span<const float>>& vectors, std::size_t k,
                                     double diversity);
 

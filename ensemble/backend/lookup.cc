@@ -7,6 +7,7 @@
 
 #include "contracts.h"
 #include "error.h"
+#include "merge.h"
 
 namespace trireme {
 namespace {
@@ -23,7 +24,10 @@ double age_ms(std::int64_t as_of, std::int64_t time) {
 }  // namespace
 
 Lookup::Lookup(const Tables& tables, const Release& release)
-    : tables_(tables), clock_(release.derived.clock, release.shift_ms), unknown_(release.derived.layout.empty()) {
+    : tables_(tables),
+      layout_(release.derived.layout),
+      clock_(release.derived.clock, release.shift_ms),
+      unknown_(release.derived.layout.empty()) {
   const Layout& layout = release.derived.layout;
   at_ = {layout.place("recent_item_ids"), layout.place("recent_event_times"), layout.place("interaction_count"),
          layout.place("last_event_time"), layout.place("session_dwell_ms"),   layout.place("count_categories"),
@@ -48,6 +52,11 @@ Lookup::Column Lookup::column(const std::string& name, const Layout& layout) con
   if (name == "weekday")
     return {name, [this](const Envelope& asked, const Row&) { return clock_.weekday(asked.as_of); }};
   throw ArtifactError("the query tower asks for " + name + ", which this backend does not know");
+}
+
+Row Lookup::person(const std::vector<const Row*>& rows) const {
+  if (rows.empty()) return unknown_;
+  return rows.size() == 1 ? *rows[0] : merge(*rows[0], *rows[1], layout_, tables_.features);
 }
 
 Envelope Lookup::envelope(const Request& request, const Row& row, std::int64_t as_of, std::int64_t started_ms,

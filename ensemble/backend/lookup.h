@@ -21,6 +21,9 @@ class Lookup {
 
   const Row& unknown_row() const { return unknown_; }
 
+  /// One row out of those of a person's ids, at most two; without any it is that of a user never seen.
+  Row person(const std::vector<const Row*>& rows) const;
+
   /// The request as the later steps need it; `started_ms` is the wall clock at which it came.
   Envelope envelope(const Request& request, const Row& row, std::int64_t as_of, std::int64_t started_ms,
                     const std::string& variant) const;
@@ -51,6 +54,7 @@ class Lookup {
   Column column(const std::string& name, const Layout& layout) const;
 
   const Tables& tables_;
+  const Layout& layout_;
   const Clock clock_;
   std::vector<Column> columns_;
   Places at_;

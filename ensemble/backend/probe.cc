@@ -5,6 +5,7 @@
 #include "chain.h"
 #include "error.h"
 #include "live_items.h"
+#include "merge.h"
 #include "row_json.h"
 #include "stages.h"
 #include "text.h"
@@ -126,6 +127,18 @@ Json spent(const Json& asked) {
   return out;
 }
 
+Json merged(const Json& asked) {
+  const Release& release = loaded->chain.release();
+  const Layout& layout = release.derived.layout;
+  auto row = [&](const char* name) { return golden_row(layout, asked.at(name).get<std::string>()).row; };
+  Row both = merge(row("user"), row("anonymous"), layout, release.features);
+  Json out = Json::object();
+  for (std::size_t i = 0; i < both.size(); ++i) {
+    out[layout.features[i].name] = std::visit([](const auto& held) { return Json(held); }, both[i]);
+  }
+  return out;
+}
+
 Json called(const Json& asked) {
   const std::string call = asked.at("call");
   if (call == "parse") return parsed(asked);
@@ -135,6 +148,7 @@ Json called(const Json& asked) {
   if (call == "answer") return answered(asked);
   if (call == "spent") return spent(asked);
   if (call == "look") return loaded->live.look(), true;
+  if (call == "merge") return merged(asked);
   if (call == "repr_number") return repr_number(asked.at("value"));
   throw std::invalid_argument("no such call: " + call);
 }

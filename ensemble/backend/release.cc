@@ -29,6 +29,7 @@ FeatureSettings features_of(const Json& raw) {
   raw.at("category").get_to(out.category);
   raw.at("recent_items").get_to(out.recent_items);
   raw.at("max_seen_items").get_to(out.max_seen_items);
+  raw.at("session_gap_minutes").get_to(out.session_gap_minutes);
   raw.at("count_half_lives_hours").get_to(out.count_half_lives_hours);
   raw.at("popularity_half_lives_hours").get_to(out.popularity_half_lives_hours);
   raw.at("covisit_half_lives_hours").get_to(out.covisit_half_lives_hours);

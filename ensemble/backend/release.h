@@ -17,6 +17,7 @@ struct FeatureSettings {
   std::vector<std::string> item_categorical, item_numeric, context;
   std::string category;
   std::size_t recent_items, max_seen_items;
+  std::int64_t session_gap_minutes;
   std::vector<double> count_half_lives_hours, popularity_half_lives_hours, covisit_half_lives_hours;
   std::int64_t bucket_minutes;
   bool live_items, first_takes;

@@ -1,6 +1,7 @@
 #include "similar.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "contracts.h"
 #include "diversity.h"
@@ -10,19 +11,24 @@ namespace trireme {
 namespace {
 
 /// What is above 0, as parts of the greatest among all items but one (a place), each weighed, added to a sum.
-template <class Score>
-void add_parts(std::vector<double>& sum, std::vector<Score> values, std::size_t but, double weight) {
+void add_parts(std::vector<double>& sum, std::vector<double> values, std::size_t but, double weight) {
   values[but] = 0;
   double greatest = 1e-30;
-  for (Score value : values) greatest = std::max<double>(greatest, value);
-  for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += weight * (std::max<double>(values[i], 0) / greatest);
+  for (double value : values) greatest = std::max(greatest, value);
+  for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += weight * (std::max(values[i], 0.0) / greatest);
 }
 
 }  // namespace
 
 SimilarItems::SimilarItems(const Tables& tables, const Popularity& popularity, const Covisits& covisits,
                            const Sources& sources)
-    : tables_(tables), popularity_(popularity), covisits_(covisits), sources_(sources) {}
+    : tables_(tables), popularity_(popularity), covisits_(covisits), sources_(sources) {
+  for (std::size_t i = 0; i < tables.items; ++i) {
+    double squares = 0;
+    for (float part : sources.items().row(i + first_value)) squares += double{part} * part;
+    lengths_.push_back(std::max(std::sqrt(squares), least_length));
+  }
+}
 
 Answer SimilarItems::operator()(const SimilarRequest& request, const Lookup& lookup, const Shelves& shelves,
                                 std::int64_t as_of, bool recorded, const std::string& variant) const {
@@ -64,7 +70,10 @@ std::vector<double> SimilarItems::scores(std::int64_t code, std::int64_t as_of) 
   auto place = static_cast<std::size_t>(code - first_value);
   add_parts(sum, sources_.neighbours().of(code), place, serve.similar_item_item);
   auto vector = sources_.items().row(code);
-  add_parts(sum, sources_.items().scores({vector.begin(), vector.end()}), place, serve.similar_two_tower);
+  auto products = sources_.items().scores({vector.begin(), vector.end()});
+  std::vector<double> cosines(products.begin(), products.end());
+  for (std::size_t i = 0; i < cosines.size(); ++i) cosines[i] /= lengths_[i];
+  add_parts(sum, std::move(cosines), place, serve.similar_two_tower);
   if (const auto& hours = tables_.features.covisit_half_lives_hours; !hours.empty()) {
     add_parts(sum, covisits_.counts(as_of, std::span(&code, 1), hours.back()), place, serve.similar_covisits);
   }

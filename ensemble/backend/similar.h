@@ -32,6 +32,7 @@ class SimilarItems {
   const Popularity& popularity_;
   const Covisits& covisits_;
   const Sources& sources_;
+  std::vector<double> lengths_;  ///< of the items' vectors
 };
 
 }  // namespace trireme

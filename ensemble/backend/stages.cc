@@ -39,6 +39,16 @@ Stage Account::turn(Stage next) {
   return before;
 }
 
+void Account::absorb(const Spent& wall, const Spent& cpu) {
+  turn(now_);
+  auto& waited = wall_[static_cast<std::size_t>(now_)];
+  for (std::size_t i = 0; i < stage_count; ++i) {
+    waited -= wall[i];
+    wall_[i] += wall[i];
+    cpu_[i] += cpu[i];
+  }
+}
+
 Account* Account::open() {
   return at_hand;
 }

@@ -46,6 +46,9 @@ class Account {
   /// Charge what passed to the stage at hand, and go over to another; the one before.
   Stage turn(Stage next);
 
+  /// Take over what another thread spent while this one waited for it; the rest of the wait is the stage's at hand.
+  void absorb(const Spent& wall, const Spent& cpu);
+
   /// What was spent until the last turn.
   const Spent& wall() const { return wall_; }
   const Spent& cpu() const { return cpu_; }

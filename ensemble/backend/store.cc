@@ -19,7 +19,7 @@ OnlineStore::OnlineStore(const std::string& address, const Layout& layout)
 }
 
 std::vector<Read> OnlineStore::read(const std::vector<std::string>& user_ids) {
-  // After a timeout the store is left alone: one that hangs must not hold every batch for the timeout.
+  // After timeouts in a row the store is left alone: one that hangs must not hold every batch for the timeout.
   if (Clock::now() < paused_until_) throw StoreError("online store timed out a moment ago and was not asked");
   std::vector<std::string> keys;
   for (const std::string& user_id : user_ids) keys.push_back(layout_.key(user_id));
@@ -38,9 +38,11 @@ std::vector<Read> OnlineStore::read(const std::vector<std::string>& user_ids) {
 std::vector<Fields> OnlineStore::fetch(const std::vector<std::string>& keys) {
   for (bool again = true;; again = false) {
     try {
-      return redis_.hmget(keys, fields_, timeout);
+      auto found = redis_.hmget(keys, fields_, timeout);
+      timeouts_ = 0;
+      return found;
     } catch (const RedisTimeout&) {
-      paused_until_ = Clock::now() + pause;
+      if (++timeouts_ >= store_patience) paused_until_ = Clock::now() + pause;
       throw StoreError("online store did not answer within " + repr_number(store_timeout_seconds) + " s");
     } catch (const RedisError& error) {
       if (!again) throw StoreError(std::string("online store cannot be read: ") + error.what());

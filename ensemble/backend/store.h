@@ -29,6 +29,7 @@ class OnlineStore {
   Redis redis_;
   const Layout& layout_;
   std::vector<std::string> fields_;
+  int timeouts_ = 0;  ///< in a row
   std::chrono::steady_clock::time_point paused_until_;
 };
 

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "budget.h"
 #include "chain.h"
 #include "error.h"
 #include "live_items.h"
@@ -20,7 +21,7 @@ using Json = nlohmann::json;
 
 /// What `--backend-config=trireme,NAME=VALUE` and config.pbtxt say.
 struct Settings {
-  std::string release, onnxruntime, plan, redis, variant;
+  std::string release, onnxruntime, plan, redis, variant, fault;
 };
 
 /// The folder of the release that a model's folder lies in, at whatever depth.
@@ -51,6 +52,7 @@ Settings settings_of(TRITONBACKEND_Model* model) {
   out.plan = config.at("parameters").at("plan").at("string_value");
   out.redis = line.value("redis", "");
   out.variant = line.value("variant", "");
+  out.fault = line.value("fault", "");
   if (out.redis.rfind(':') == out.redis.npos) {
     throw ArtifactError("expected --backend-config=trireme,redis=host:port, got '" + out.redis + "'");
   }
@@ -60,7 +62,7 @@ Settings settings_of(TRITONBACKEND_Model* model) {
 struct Model {
   explicit Model(const Settings& settings)
       : redis(settings.redis),
-        chain(settings.release, settings.onnxruntime, settings.plan, settings.variant),
+        chain(settings.release, settings.onnxruntime, settings.plan, settings.variant, settings.fault),
         metrics(chain.release().id),
         live(settings.redis, chain.shelves()) {
     live.start();
@@ -70,20 +72,28 @@ struct Model {
   Chain chain;
   AnswerMetrics metrics;
   StageMetrics stages;
+  HungThreads hung;
   LiveItems live;
 };
 
-struct Instance {
-  explicit Instance(const Model& model) : model(model), store(model.redis, model.chain.release().derived.layout) {}
+/// Triton holds one, and so does every thread that still works for it.
+using Held = std::shared_ptr<const Model>;
 
-  const Model& model;
-  OnlineStore store;
+struct Instance {
+  explicit Instance(const Held& model)
+      : model(model), worker({model, &model->chain}, model->redis, [model](const std::string& stage, int change) {
+          model->hung.change(stage, change);
+        }) {}
+
+  const Held model;
+  Worker worker;
 };
 
 /// One Triton request: where its rows lie in the batch, or the error that it is answered with.
 struct Received {
   TRITONBACKEND_Request* request;
   std::size_t first = 0, rows = 0;
+  std::vector<Refusals> bodies;
   TRITONSERVER_Error* error = nullptr;
 };
 
@@ -121,15 +131,16 @@ std::vector<Received> receive(TRITONBACKEND_Request** requests, std::uint32_t co
   During parsing(Stage::parse);
   std::vector<Received> received;
   for (std::uint32_t i = 0; i < count; ++i) {
-    Received one{requests[i], asked.size()};
+    Received one{requests[i], asked.size(), 0, {}, nullptr};
     try {
-      auto held = read(requests[i], layout);
+      auto [held, bodies] = read(requests[i], layout);
       one.rows = held.size();
+      one.bodies = std::move(bodies);
       std::move(held.begin(), held.end(), std::back_inserter(asked));
     } catch (const std::exception& error) {
       one.error = error_of(error);
     }
-    received.push_back(one);
+    received.push_back(std::move(one));
   }
   return received;
 }
@@ -140,7 +151,7 @@ void send(Received& one, const std::vector<Answer>& answers) {
   checked(TRITONBACKEND_ResponseNew(&response, one.request));
   try {
     During writing(Stage::write);
-    if (!one.error) write(response, one.request, std::span(answers).subspan(one.first, one.rows));
+    if (!one.error) write(response, one.request, std::span(answers).subspan(one.first, one.rows), one.bodies);
   } catch (const std::exception& error) {
     one.error = error_of(error);
   }
@@ -160,14 +171,15 @@ void attempt(Call call) {
 void execute(TRITONBACKEND_ModelInstance* handle, TRITONBACKEND_Request** requests, std::uint32_t count) {
   auto started = now_ns();
   auto& instance = *state<Instance>(TRITONBACKEND_ModelInstanceState, handle);
-  const Model& model = instance.model;
+  const Model& model = *instance.model;
   Account account(model.stages.reads_cpu());
   std::vector<Asked> asked;
   auto received = receive(requests, count, model.chain.release().derived.layout, asked);
   auto computing = now_ns();
+  auto rows = asked.size();
   std::vector<Answer> answers;
   try {
-    answers = model.chain.answer(asked, instance.store);
+    if (rows > 0) answers = instance.worker.answer(std::move(asked), account);
   } catch (const std::exception& error) {
     for (Received& one : received) {
       if (!one.error) one.error = error_of(error);
@@ -188,14 +200,13 @@ void execute(TRITONBACKEND_ModelInstance* handle, TRITONBACKEND_Request** reques
     if (one.error) TRITONSERVER_ErrorDelete(one.error);
     attempt([&] { checked(TRITONBACKEND_RequestRelease(one.request, TRITONSERVER_REQUEST_RELEASE_ALL)); });
   }
-  if (asked.empty()) return;
+  if (rows == 0) return;
   attempt([&] {
     account.turn(Stage::other);
     model.stages.observe(account);
   });
   attempt([&] {
-    checked(
-        TRITONBACKEND_ModelInstanceReportBatchStatistics(handle, asked.size(), started, computing, computed, now_ns()));
+    checked(TRITONBACKEND_ModelInstanceReportBatchStatistics(handle, rows, started, computing, computed, now_ns()));
   });
 }
 
@@ -216,18 +227,20 @@ TRITONSERVER_Error* guarded(Call call) {
 using namespace trireme;
 
 TRIREME_EXPORTED TRITONBACKEND_ModelInitialize(TRITONBACKEND_Model* model) {
-  return guarded([&] { checked(TRITONBACKEND_ModelSetState(model, new Model(settings_of(model)))); });
+  return guarded([&] {
+    checked(TRITONBACKEND_ModelSetState(model, new Held(std::make_shared<const Model>(settings_of(model)))));
+  });
 }
 
 TRIREME_EXPORTED TRITONBACKEND_ModelFinalize(TRITONBACKEND_Model* model) {
-  return guarded([&] { delete state<Model>(TRITONBACKEND_ModelState, model); });
+  return guarded([&] { delete state<Held>(TRITONBACKEND_ModelState, model); });
 }
 
 TRIREME_EXPORTED TRITONBACKEND_ModelInstanceInitialize(TRITONBACKEND_ModelInstance* instance) {
   return guarded([&] {
     TRITONBACKEND_Model* model = nullptr;
     checked(TRITONBACKEND_ModelInstanceModel(instance, &model));
-    auto made = new Instance(*state<Model>(TRITONBACKEND_ModelState, model));
+    auto made = new Instance(*state<Held>(TRITONBACKEND_ModelState, model));
     checked(TRITONBACKEND_ModelInstanceSetState(instance, made));
   });
 }

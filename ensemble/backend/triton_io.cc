@@ -84,21 +84,36 @@ std::vector<nlohmann::json> typed(const Inputs& inputs, std::size_t rows) {
   return raw;
 }
 
+void add(Questions& out, Body body) {
+  Refusals refusals;
+  if (body.batch) refusals.emplace();
+  for (auto& one : body.elements) {
+    auto* request = std::get_if<Request>(&one);
+    if (refusals) refusals->push_back(request ? "" : std::get<std::string>(one));
+    if (request) out.asked.push_back({std::move(*request), {}});
+  }
+  out.bodies.push_back(std::move(refusals));
+}
+
+void add(Questions& out, SimilarRequest request) {
+  out.asked.push_back({{}, {}, std::move(request)});
+  out.bodies.emplace_back();
+}
+
 /// What is asked: bodies of either kind, or typed tensors of either kind.
-std::vector<Asked> asked_of(const Inputs& inputs) {
-  std::vector<Asked> out;
+Questions asked_of(const Inputs& inputs) {
+  Questions out;
   if (auto bodies = inputs.find("request"); bodies != inputs.end()) {
-    for (const std::string& body : texts(bodies->second, "request")) out.push_back({parse_request(body), {}});
+    for (const std::string& body : texts(bodies->second, "request")) add(out, parse_body(body));
   } else if (bodies = inputs.find("similar_request"); bodies != inputs.end()) {
-    for (const std::string& body : texts(bodies->second, "similar_request"))
-      out.push_back({{}, {}, parse_similar(body)});
+    for (const std::string& body : texts(bodies->second, "similar_request")) add(out, parse_similar(body));
   } else if (auto items = inputs.find("item_id"); items != inputs.end()) {
-    for (const auto& raw : typed(inputs, items->second.rows)) out.push_back({{}, {}, check_similar(raw)});
+    for (const auto& raw : typed(inputs, items->second.rows)) add(out, check_similar(raw));
   } else {
     auto users = inputs.find("user_id");
     if (users == inputs.end()) users = inputs.find("anonymous_id");
     if (users == inputs.end()) throw RequestError("user_id", "expected a non-empty string, got none");
-    for (const auto& raw : typed(inputs, users->second.rows)) out.push_back({check_typed(raw), {}});
+    for (const auto& raw : typed(inputs, users->second.rows)) add(out, Body{false, {check_typed(raw)}});
   }
   return out;
 }
@@ -112,20 +127,34 @@ void append_text(std::string& bytes, std::string_view text) {
 
 struct Output {
   TRITONSERVER_DataType type = TRITONSERVER_TYPE_BYTES;
+  std::size_t rows = 0;
   std::int64_t width = 1;
   std::string bytes;
 };
 
-Output output_of(const std::string& name, std::span<const Answer> answers) {
+/// The JSON that answers each body.
+Output responses(std::span<const Answer> answers, const std::vector<Refusals>& bodies) {
+  Output out;
+  out.rows = bodies.size();
+  for (const Refusals& refusals : bodies) {
+    auto number = refusals ? std::count(refusals->begin(), refusals->end(), "") : 1;
+    append_text(out.bytes, refusals ? batch_json(answers.first(number), *refusals) : answers[0].to_json());
+    answers = answers.subspan(number);
+  }
+  return out;
+}
+
+Output output_of(const std::string& name, std::span<const Answer> answers, const std::vector<Refusals>& bodies) {
+  if (name == "response") return responses(answers, bodies);
   std::size_t width = 1;  // a tensor without elements would be none
   for (const Answer& answer : answers) width = std::max(width, answer.item_ids.size());
   Output out;
+  out.rows = answers.size();
   bool list = name == "item_ids" || name == "sources" || name == "scores";
   if (list) out.width = static_cast<std::int64_t>(width);
   if (name == "scores") out.type = TRITONSERVER_TYPE_FP32;
   for (const Answer& answer : answers) {
     if (name == "release") append_text(out.bytes, answer.release);
-    if (name == "response") append_text(out.bytes, answer.to_json());
     for (std::size_t i = 0; list && i < width; ++i) {
       bool there = i < answer.item_ids.size();
       float score = there ? answer.scores[i] : 0;
@@ -153,7 +182,7 @@ std::string text_of(TRITONSERVER_Message* message) {
   return std::string(base, size);
 }
 
-std::vector<Asked> read(TRITONBACKEND_Request* request, const Layout& layout) {
+Questions read(TRITONBACKEND_Request* request, const Layout& layout) {
   std::uint32_t count = 0;
   checked(TRITONBACKEND_RequestInputCount(request, &count));
   Inputs inputs;
@@ -164,24 +193,25 @@ std::vector<Asked> read(TRITONBACKEND_Request* request, const Layout& layout) {
     Input held = input_of(input, name);
     inputs.emplace(name, std::move(held));
   }
-  std::vector<Asked> out = asked_of(inputs);
+  Questions out = asked_of(inputs);
   if (auto golden = inputs.find("golden_row"); golden != inputs.end()) {
     auto rows = texts(golden->second, "golden_row");
-    if (rows.size() != out.size()) throw RequestError("golden_row", "expected a row for every request");
-    for (std::size_t i = 0; i < rows.size(); ++i) out[i].golden = golden_row(layout, rows[i]);
+    if (rows.size() != out.asked.size()) throw RequestError("golden_row", "expected a row for every request");
+    for (std::size_t i = 0; i < rows.size(); ++i) out.asked[i].golden = golden_row(layout, rows[i]);
   }
   return out;
 }
 
-void write(TRITONBACKEND_Response* response, TRITONBACKEND_Request* request, std::span<const Answer> answers) {
+void write(TRITONBACKEND_Response* response, TRITONBACKEND_Request* request, std::span<const Answer> answers,
+           const std::vector<Refusals>& bodies) {
   std::uint32_t count = 0;
   checked(TRITONBACKEND_RequestOutputCount(request, &count));
   for (std::uint32_t i = 0; i < count; ++i) {
     const char* name = nullptr;
     checked(TRITONBACKEND_RequestOutputName(request, i, &name));
-    Output made = output_of(name, answers);
+    Output made = output_of(name, answers, bodies);
     TRITONBACKEND_Output* output = nullptr;
-    const std::int64_t shape[] = {static_cast<std::int64_t>(answers.size()), made.width};
+    const std::int64_t shape[] = {static_cast<std::int64_t>(made.rows), made.width};
     checked(TRITONBACKEND_ResponseOutput(response, &output, name, made.type, shape, 2));
     void* buffer = nullptr;
     TRITONSERVER_MemoryType memory = TRITONSERVER_MEMORY_CPU;

@@ -1,5 +1,6 @@
 #include "triton_metrics.h"
 
+#include "contracts.h"
 #include "triton_io.h"
 
 namespace trireme {
@@ -49,6 +50,19 @@ void AnswerMetrics::count(const Answer& answer) const {
 
 void AnswerMetrics::set_item_state_age(double seconds) const {
   checked(TRITONSERVER_MetricSet(age_.get(), seconds));
+}
+
+HungThreads::HungThreads()
+    : family_(family(hung_threads, "Threads of a stage that took longer than their budget and have not come back.",
+                     TRITONSERVER_METRIC_KIND_GAUGE)) {
+  for (const char* stage : {"feature_lookup", "retrieval", "ranker", "cold_start"}) {
+    auto made = by_stage_.emplace(stage, metric(family_, "stage", stage)).first;
+    checked(TRITONSERVER_MetricSet(made->second.get(), 0));
+  }
+}
+
+void HungThreads::change(const std::string& stage, int by) const {
+  checked(TRITONSERVER_MetricIncrement(by_stage_.at(stage).get(), by));
 }
 
 StageMetrics::StageMetrics()

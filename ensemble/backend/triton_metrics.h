@@ -33,6 +33,18 @@ class AnswerMetrics {
   std::map<std::string, Metric> skipped_;
 };
 
+/// Threads of a stage that took longer than their budget and have not come back; the watchdog reads it.
+class HungThreads {
+ public:
+  HungThreads();
+
+  void change(const std::string& stage, int by) const;
+
+ private:
+  MetricFamily family_;
+  std::map<std::string, Metric> by_stage_;
+};
+
 /// Seconds by stage: a histogram of each batch's, and the CPU time of one batch in so many, counted as often.
 class StageMetrics {
  public:

@@ -32,7 +32,7 @@ class ColdStart:
             tables: of the release.
             popularity: of its buckets.
             blend: the document ``blend.json``.
-            vectors: the two-tower's items, float32 ``[items, width]`` of length 1: how alike two of them are.
+            vectors: the two-tower's items, float32 ``[items, width]``: how alike two of them are.
         """
         self._tables = tables
         self.vectors = vectors

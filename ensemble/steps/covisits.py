@@ -47,9 +47,7 @@ class Covisits:
     ) -> np.ndarray:
         """Co-visits of some of each request's recent items, float64 ``[b, items]``; a loop over requests."""
         places_of = query.recent_items[:, places]
-        return np.stack(
-            [self.of_items(x.as_of, codes, half_life_hours) for x, codes in zip(envelopes, places_of)]
-        )
+        return np.stack([self.of_items(x.as_of, codes, half_life_hours) for x, codes in zip(envelopes, places_of)])
 
     def of_items(self, as_of: int, codes: Iterable[int], half_life_hours: float) -> np.ndarray:
         """Co-visits of items (codes; pads count for nothing), float64 ``[items]``; a loop over the codes."""

@@ -6,6 +6,8 @@ import numpy as np
 
 #: So many of the best candidates may come into a list; at least as many as are asked for.
 POOL = 200
+#: A vector that is shorter points nowhere.
+LEAST_LENGTH = 1e-12
 
 
 def spread_out(vectors: np.ndarray, k: int, diversity: float) -> np.ndarray:
@@ -16,7 +18,7 @@ def spread_out(vectors: np.ndarray, k: int, diversity: float) -> np.ndarray:
     last: scores of a blend fall off so fast that beyond the first few nothing but dissimilarity would count.
 
     Args:
-        vectors: float32 ``[n, width]`` of length 1, the best item first; similarity is the cosine.
+        vectors: float32 ``[n, width]``, the best item first; similarity is the cosine.
         k: how many to list.
         diversity: from 0 (the order as it came) to 1 (the first, then the most unlike).
 
@@ -24,6 +26,7 @@ def spread_out(vectors: np.ndarray, k: int, diversity: float) -> np.ndarray:
         int64 ``[min(k, n)]``, places; the first is 0.
     """
     number, rows = len(vectors), vectors.astype(np.float64)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), LEAST_LENGTH)
     relevance = 1 - np.arange(number) / max(number, 1)
     nearest = np.full(number, -np.inf)
     chosen: list[int] = []

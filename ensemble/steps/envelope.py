@@ -27,6 +27,8 @@ class Envelope:
         evidence: the user's interactions ever.
         session_dwell_ms: dwell reported since the user's newest session began.
         feature_age_ms: ``as_of`` less the newest interaction; -1 when there is none.
+        batch: which body of its Triton request it is an element of; -1 is a body of its own.
+        refusal: why it is no request, so that its answer is not sent; "" when it is one.
         skipped: (stage, reason) of every stage that could not do its part.
     """
 
@@ -47,6 +49,8 @@ class Envelope:
     session_dwell_ms: int = 0
     feature_age_ms: int = -1
     variant: str = ""
+    batch: int = -1
+    refusal: str = ""
     skipped: tuple[tuple[str, str], ...] = ()
 
     def with_skipped(self, stage: str, reason: str) -> Envelope:

@@ -10,6 +10,7 @@ import numpy as np
 from contracts import folds
 from contracts.blending import recent_weights
 from contracts.features import FIRST_VALUE, NULL, OUT_OF_VOCABULARY, feature_views, query_columns
+from contracts.merging import merge
 from contracts.request_context import raw_values
 from contracts.requests import Request, SimilarRequest
 from ensemble.steps.arrays import Query
@@ -32,6 +33,12 @@ class Lookup:
         return {
             name: value for view in feature_views(self._tables.features) for name, value in view.empty_row().items()
         }
+
+    def person(self, rows: Sequence[Row]) -> Row:
+        """One row out of those of a person's ids, at most two; without any it is that of a user never seen."""
+        if not rows:
+            return self.unknown_row()
+        return rows[0] if len(rows) == 1 else merge(rows[0], rows[1], self._tables.features)
 
     def envelope(
         self, request: Request, row: Row, as_of: int, started_ms: int, variant: str = "", recorded: bool = False

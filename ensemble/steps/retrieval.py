@@ -38,7 +38,6 @@ class Retrieval:
 
     def __call__(self, envelopes: Sequence[Envelope], query: Query) -> Candidates:
         """Candidates of ``b`` requests, in the order of ``retrieval_score``."""
-        settings = self._tables.serve
         seen = catalogue_mask(query.seen_items, self._tables.items)
         blocked = blocked_items(envelopes, seen, self._tables, self._popularity)
         scores = self.sources(query, seen)

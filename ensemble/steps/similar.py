@@ -1,8 +1,8 @@
 """Items like an item, for nobody in particular: the answer of ``POST /v1/similar-items``, always.
 
 Three things say that two items go together: item-item neighbours (EASE: both are taken by the same users), the cosine
-of the two-tower's items (both are taken after the like, or have like attributes) and co-visits (one is taken right after
-the other). Each is brought to 0 to 1 by its greatest and weighed; the weights were chosen on window C
+of the two-tower's items (both are taken after the like, or have like attributes) and co-visits (one is taken right
+after the other). Each is brought to 0 to 1 by its greatest and weighed; the weights were chosen on window C
 (docs/results.md).
 """
 
@@ -38,6 +38,7 @@ class SimilarItems:
         self._covisits = Covisits(tables, popularity)
         self._lookup = Lookup(tables)
         self._vectors = release.array(ITEM_EMBEDDINGS)
+        self._lengths = np.maximum(np.linalg.norm(self._vectors.astype(np.float64), axis=1), diversity.LEAST_LENGTH)
         table = release.arrays(ITEM_ITEM)
         self._neighbours, self._weights = table["neighbours"], table["weights"]
 
@@ -91,7 +92,7 @@ class SimilarItems:
         neighbours = np.zeros(self._tables.items + FIRST_VALUE)
         row = self._neighbours[code - FIRST_VALUE]
         np.maximum.at(neighbours, row, np.where(row >= FIRST_VALUE, self._weights[code - FIRST_VALUE], 0.0))
-        cosines = self._vectors @ self._vectors[code - FIRST_VALUE]
+        cosines = self._vectors @ self._vectors[code - FIRST_VALUE] / self._lengths
         together = np.zeros(self._tables.items)
         for hours in self._tables.features.covisit_half_lives_hours[-1:]:
             together = self._covisits.of_items(as_of, [code], hours)

@@ -55,7 +55,9 @@ def test_an_older_word_changes_nothing_and_of_one_time_the_greater_id_counts() -
     assert values(state) == {"brand": "new"}
 
 
-@pytest.mark.parametrize(("name", "value"), [("available", "no"), ("price", "nan"), ("price", "-1"), ("price", "cheap")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("available", "no"), ("price", "nan"), ("price", "-1"), ("price", "cheap")]
+)
 def test_what_cannot_be_understood_says_nothing(name: str, value: str) -> None:
     assert folded([update(5, "a", **{name: value})]) == {}
 

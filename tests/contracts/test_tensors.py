@@ -8,8 +8,11 @@ import pytest
 
 from contracts.tensors import (
     ENSEMBLES,
+    FUSED,
     GOLDEN_ROW,
     REQUEST,
+    SIMILAR,
+    SIMILAR_REQUEST,
     STEP_BY_NAME,
     STEPS,
     EnsembleSpec,
@@ -17,7 +20,7 @@ from contracts.tensors import (
     TensorSpec,
 )
 
-ALL = [*STEPS, *ENSEMBLES]
+ALL = [*STEPS, SIMILAR, *ENSEMBLES]
 
 
 def signature(tensor: TensorSpec) -> tuple:
@@ -39,27 +42,30 @@ def test_every_input_of_a_step_is_made_before_it_with_the_same_type_and_shape(st
 
 @pytest.mark.parametrize("ensemble", ENSEMBLES, ids=lambda ensemble: ensemble.name)
 def test_an_ensemble_takes_what_the_first_step_takes_and_gives_what_a_step_makes(ensemble: EnsembleSpec) -> None:
-    first = {tensor.name: signature(tensor) for tensor in STEPS[0].inputs}
-    made = {tensor.name: signature(tensor) for step in STEPS for tensor in step.outputs}
+    first = {tensor.name: signature(tensor) for tensor in ensemble.steps[0].inputs}
+    made = {tensor.name: signature(tensor) for step in ensemble.steps for tensor in step.outputs}
     assert {tensor.name: signature(tensor) for tensor in ensemble.inputs}.items() <= first.items()
     assert {tensor.name: signature(tensor) for tensor in ensemble.outputs}.items() <= made.items()
 
 
-def test_between_them_the_ensembles_feed_every_input_of_the_first_step_but_golden_rows() -> None:
-    fed = {tensor.name for ensemble in ENSEMBLES for tensor in ensemble.inputs}
-    taken = {tensor.name for tensor in STEPS[0].inputs}
+@pytest.mark.parametrize("first", [STEPS[0], SIMILAR, FUSED], ids=lambda step: step.name)
+def test_between_them_the_ensembles_feed_every_input_of_their_first_step_but_golden_rows(first: StepSpec) -> None:
+    over = [ensemble for ensemble in ENSEMBLES if first in (FUSED, ensemble.steps[0])]
+    fed = {tensor.name for ensemble in over for tensor in ensemble.inputs}
+    taken = {tensor.name for tensor in first.inputs}
     assert taken - fed == {GOLDEN_ROW.name}, (
         "a raw row comes from the release's own golden requests, never from a client"
     )
     assert fed <= taken
-    assert all(tensor.optional for tensor in STEPS[0].inputs), "each ensemble feeds a part, so every part is optional"
+    assert all(tensor.optional for tensor in first.inputs), "each ensemble feeds a part, so every part is optional"
 
 
-def test_rest_has_an_ensemble_of_one_input_and_one_output() -> None:
+def test_rest_has_ensembles_of_one_input_and_one_output() -> None:
     """Triton takes a raw body for a model of exactly one input."""
     by_name = {ensemble.name: ensemble for ensemble in ENSEMBLES}
     assert by_name["recommendations_json"].inputs == (REQUEST,)
-    assert len(by_name["recommendations_json"].outputs) == 1
+    assert by_name["similar_items_json"].inputs == (SIMILAR_REQUEST,)
+    assert {len(by_name[name].outputs) for name in by_name if name.endswith("_json")} == {1}
 
 
 @pytest.mark.parametrize("spec", ALL, ids=lambda spec: spec.name)
@@ -77,7 +83,7 @@ def test_tensors_are_named_once_typed_shaped_and_explained(spec: StepSpec | Ense
 def test_models_are_named_once() -> None:
     names = [spec.name for spec in ALL]
     assert len({*names}) == len(names)
-    assert list(STEP_BY_NAME) == [step.name for step in STEPS]
+    assert list(STEP_BY_NAME) == [step.name for step in (*STEPS, SIMILAR)]
     assert STEPS[-1].outputs[-1].name == "response"
 
 

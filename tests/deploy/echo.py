@@ -17,18 +17,19 @@ class TritonPythonModel:
 
     def _answer(self, request):
         given = {t.name(): t.as_numpy().reshape(-1)[0] for t in request.inputs()}
-        if "request" in given:
+        for name in given.keys() & {"request", "similar_request"}:
             try:
-                given = json.loads(given["request"])
+                given = json.loads(given[name])
             except ValueError as error:
                 return self._refuse(f"body: expected a JSON object, got {error}")
-        user = given.get("user_id", "")
+        user = given.get("user_id", given.get("item_id", ""))
         user = user.decode() if isinstance(user, bytes) else user
         if not user:
             return self._refuse('user_id: expected a non-empty "string"')
         if user == "broken":
             raise RuntimeError("this user breaks the model")
-        body = json.dumps({"user_id": user, "model": "NAME", "padding": "x" * int(given.get("k", 0))})
+        whose = "item_id" if "item_id" in given else "user_id"
+        body = json.dumps({whose: user, "model": "NAME", "padding": "x" * int(given.get("k", 0))})
         outputs = {
             "item_ids": np.array([["item-1", "item-2"]], np.object_), "scores": np.array([[1, 0.5]], np.float32),
             "sources": np.array([["trending"] * 2], np.object_), "release": np.array([["echo"]], np.object_),

@@ -29,6 +29,7 @@ NAMES = {
     "triton_a": "triton_a_http",
     "triton_b": "triton_b_http",
     "envoy": "public",
+    "watchdog": "watchdog_metrics",
 }
 
 
@@ -91,7 +92,7 @@ def test_a_part_that_changed_is_started_again(site, executed, monkeypatch):
     monkeypatch.setattr(stack, "parts", lambda site: (*_parts(site)[:-1], changed(site)[-1]))
     stack.up(site)
     after = {line.name: line.pid for line in stack.status(site)}
-    assert {name for name in NAMES if before[name] != after[name]} == {"envoy"}
+    assert {name for name in NAMES if before[name] != after[name]} == {"watchdog"}
 
 
 def test_a_part_that_cannot_start_is_named_with_its_last_words_and_nothing_stays_up(site, monkeypatch):

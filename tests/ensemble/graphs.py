@@ -9,7 +9,6 @@ from onnx import TensorProto, helper, numpy_helper
 from contracts.config import Config
 from contracts.features import FIRST_VALUE, query_columns, ranker_categorical, ranker_continuous
 
-
 _OPSETS = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
 
 

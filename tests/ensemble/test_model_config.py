@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as proto
 
-from contracts.tensors import ENSEMBLES, FUSED, STEPS
+from contracts.tensors import ENSEMBLES, FUSED, SIMILAR, STEPS
 from ensemble import model_config
 from ensemble.model_config import REPOSITORY
 
@@ -30,7 +30,7 @@ def test_a_drifted_and_a_missing_configuration_are_named(tmp_path: Path) -> None
     assert [Path(name).parent.name for name in model_config.check(tmp_path)] == ["retrieval", "ranker"]
 
 
-@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
+@pytest.mark.parametrize("step", (*STEPS, SIMILAR), ids=lambda step: step.name)
 def test_a_step_batches_without_waiting_on_one_cpu_instance(step) -> None:
     config = parsed(step.name)
     assert (config.backend, config.max_batch_size) == ("python", 64)
@@ -42,9 +42,10 @@ def test_a_step_batches_without_waiting_on_one_cpu_instance(step) -> None:
     ]
 
 
-@pytest.mark.parametrize(("folder", "steps"), [("", STEPS), ("native/", (FUSED,))], ids=("python", "native"))
+@pytest.mark.parametrize("folder", ["", "native/"], ids=("python", "native"))
 @pytest.mark.parametrize("ensemble", ENSEMBLES, ids=lambda ensemble: ensemble.name)
-def test_an_ensemble_feeds_every_required_input_from_what_came_before(ensemble, folder: str, steps) -> None:
+def test_an_ensemble_feeds_every_required_input_from_what_came_before(ensemble, folder: str) -> None:
+    steps = (FUSED,) if folder else ensemble.steps
     config = parsed(folder + ensemble.name)
     assert len(config.ensemble_scheduling.step) == len(steps)
     held = {tensor.name for tensor in config.input}
@@ -70,4 +71,5 @@ def test_the_native_model_runs_the_same_steps_by_its_plan() -> None:
     config = parsed("native/recommend")
     assert (config.backend, config.parameters["plan"].string_value) == ("trireme", " ".join(x.name for x in STEPS))
     assert [tensor.name for tensor in config.output] == [tensor.name for tensor in STEPS[-1].outputs]
-    assert [tensor.name for tensor in config.input] == [tensor.name for tensor in STEPS[0].inputs]
+    names = {tensor.name for tensor in config.input}
+    assert names == {tensor.name for step in (STEPS[0], SIMILAR) for tensor in step.inputs}

@@ -97,12 +97,13 @@ def test_a_store_that_is_gone_is_a_clear_error(world: World) -> None:
         OnlineStore(f"127.0.0.1:{free_port_base()}", world.config.features).read(["user-1"])
 
 
-def test_a_store_that_hangs_is_waited_for_once_and_then_left_alone_for_a_while(world: World) -> None:
+def test_a_store_that_hangs_is_waited_for_twice_and_then_left_alone_for_a_while(world: World) -> None:
     now = 100.0
     with socket.create_server(("127.0.0.1", 0)) as silent:
         store = OnlineStore(f"127.0.0.1:{silent.getsockname()[1]}", world.config.features, clock=lambda: now)
-        with pytest.raises(StackError, match="did not answer within 0.1 s"):
-            store.read(["user-1"])
+        for _ in range(2):  # the first may have been a hiccup
+            with pytest.raises(StackError, match="did not answer within 0.1 s"):
+                store.read(["user-1"])
         with pytest.raises(StackError, match="was not asked"):
             store.read(["user-1"])
         now += 0.6

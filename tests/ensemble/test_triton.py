@@ -241,3 +241,24 @@ def test_a_server_does_not_start_on_a_damaged_release(damaged: Path, tmp_path_fa
     assert "ranker/1/ranker.onnx is not what was exported" in log
     with pytest.raises(ArtifactError):
         Release.open(damaged).verify()
+
+
+def test_a_batch_in_one_body_is_answered_element_by_element(server: Server) -> None:
+    held = [{"user_id": f"user-{i % 10}", "k": 1 + i % 5} for i in range(250)] + [{"k": 5}] * 6
+    answers = server.ask(requests=held)["answers"]
+    assert len(answers) == 256
+    assert answers[250:] == [{"error": "user_id: expected a non-empty string, got None"}] * 6
+    for number in range(10):
+        alone = server.ask(user_id=f"user-{number}", k=1 + number % 5)
+        assert answers[number + 100]["item_ids"] == alone["item_ids"]
+        assert answers[number + 100]["user_id"] == f"user-{number}"
+    assert [set(answer) for answer in server.ask(requests=[{}, 7])["answers"]] == [{"error"}] * 2
+    status, data = server.post(json.dumps({"requests": held * 2}).encode())
+    assert (status, b"requests: expected a list of 1 to 256 requests, got 512" in data) == (400, True)
+
+
+def test_256_users_in_one_call_by_grpc(client: grpc.InferenceServerClient) -> None:
+    users = [f"user-{i % 10}".encode() for i in range(256)]
+    assert typed(client, users).as_numpy("item_ids").shape == (256, 20)
+    with pytest.raises(InferenceServerException, match="256"):
+        typed(client, [*users, b"one-more"])

@@ -24,7 +24,7 @@ from tests.streaming.services import (  # isort: skip (imports kafka without its
     running,
     streaming,
 )
-from contracts import online_layout
+from contracts import item_state, online_layout
 from contracts.artifacts import Zones, write_manifest, zones
 from contracts.config import Config, load
 from contracts.events import Event
@@ -55,8 +55,12 @@ def click(user: str, event_id: str, item: str = "i1", ago_ms: int = 0, kind: str
 
 def moved(item: str, event_id: str, department: str, ago_ms: int = 0) -> Event:
     """An item that belongs to another department from its time on."""
-    event = Event(event_id, "item_update", NOW - ago_ms, item_id=item)
-    return dataclasses.replace(event, attributes={"department": department})
+    return said(item, event_id, ago_ms, department=department)
+
+
+def said(item: str, event_id: str, ago_ms: int = 0, **attributes: str) -> Event:
+    """An update of an item."""
+    return Event(event_id, "item_update", NOW - ago_ms, item_id=item, attributes=attributes)
 
 
 def dwell(user: str, event_id: str, ms: float, ago_ms: int = 0) -> Event:
@@ -99,6 +103,13 @@ class Stack:
             broker=broker(int(settings.kafka.rpartition(":")[2]), folder / "broker.log"),
             redis=redis_server(settings.redis_address[1], folder / "redis.log"),
         )
+
+    def items(self) -> dict[str, dict[str, str]]:
+        """What the online store holds of items: the newest value of each attribute that was said."""
+        with self.client() as client:
+            held = client.hgetall(item_state.KEY)
+            assert client.get(item_state.VERSION)
+        return {name.decode(): item_state.values(item_state.decode(data)) for name, data in held.items()}
 
     def port(self, name: str) -> int:
         """Where a process of Trireme's own answers HTTP."""

@@ -80,7 +80,9 @@ def test_where_updates_come_before_what_follows_them_the_stream_counts_as_the_ba
 
 def test_an_update_behind_others_of_its_batch_counts_for_all_of_them():
     clicked = Event("c", "click", FIRST, user_id="u", item_id="a")
-    found, _, _ = foldable(map(encode, [clicked, update("m", "a", FIRST, "wine")]), Catalogue("department", TABLE), [0, 1])
+    found, _, _ = foldable(
+        map(encode, [clicked, update("m", "a", FIRST, "wine")]), Catalogue("department", TABLE), [0, 1]
+    )
     assert [each.event.category for each in found] == ["wine"]
 
 

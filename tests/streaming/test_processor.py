@@ -103,6 +103,7 @@ def test_an_item_that_moved_counts_in_its_new_department_from_then_on_also_after
         stack.publish([*bought[2:], click("m0", "before", "i5", 4001)])
         wait_until(lambda: stack.folded() == folded + 6, 30, "events after the restart")
     new = [Interaction(each.event_time, each.event_id, "i5", "wine") for each in bought[1:]]
+    assert stack.items()["i5"] == {"department": "wine"}
     old = [Interaction(NOW - ago, name, "i5", DEPARTMENTS["i5"]) for name, ago in (("m0", 5000), ("before", 4001))]
     assert_same_row(stack.row("m0"), row(fold(old + new, stack.config.features), stack.config.features))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from contracts import live_files
+from contracts import item_state, live_files
 from contracts.buckets import bucket_of
 from contracts.config import load
 from contracts.errors import ArtifactError
@@ -22,7 +22,7 @@ from streaming.lake_writer import Buffer, write
 from streaming.online import FencedError, OnlineStore, Position
 from streaming.rebuild import is_current, make_current, rebuild
 from streaming.topics import Topic
-from tests.streaming.stack import CONFIG, DEPARTMENTS, NOW, Stack, assert_same_row, catalogue, click, dwell, moved
+from tests.streaming.stack import CONFIG, DEPARTMENTS, NOW, Stack, assert_same_row, catalogue, click, dwell, moved, said
 
 pytestmark = pytest.mark.integration
 
@@ -201,6 +201,20 @@ def test_what_is_caught_up_is_counted_under_the_department_of_its_time(stack, st
     assert not make_current(store, stack.config, stack.zones, SECOND).anew
     log = [Interaction(NOW - 20, "c1", "i1", "department-1"), Interaction(NOW - 10, "c2", "i1", "wine")]
     assert_same_row(stack.row("u9"), row(fold(log, stack.config.features), stack.config.features))
+
+
+def test_what_was_said_of_items_comes_back_from_the_lake_however_it_was_lost(stack, store):
+    make_current(store, stack.config, stack.zones, FIRST)
+    live(stack, 0, 0, [moved("i1", "m1", "wine", 15), said("i2", "m2", 20, available="false")])
+    live(stack, 1, 0, [said("i2", "m3", 10, price="2.5"), said("i1", "m0", 30, department="old")])
+    make_current(store, stack.config, stack.zones, SECOND)  # the broker forgot
+    wanted = {"i1": {"department": "wine"}, "i2": {"available": "false", "price": "2.5"}}
+    assert stack.items() == wanted
+    with stack.client() as client:
+        client.flushall()
+        client.hset(item_state.KEY, "i3", item_state.encode({"price": item_state.Said(1, "stale", "9")}))
+    rebuild(store, stack.config, stack.zones, SECOND)
+    assert stack.items() == wanted
 
 
 def test_states_of_another_version_are_made_anew(stack, store, monkeypatch):

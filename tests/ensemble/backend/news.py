@@ -31,7 +31,12 @@ class News(World):
             timezone="America/St_Johns",
         )
         serve = dataclasses.replace(
-            self.config.serve, exclude_seen=False, covisit_candidates=15, history_half_items=5.0
+            self.config.serve,
+            exclude_seen=False,
+            covisit_candidates=15,
+            history_half_items=5.0,
+            never={"brand": ("brand-3", "recalled")},
+            only={"department": tuple(f"dep-{i}" for i in range(7))},
         )
         self.config = dataclasses.replace(self.config, features=features, serve=serve)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contracts.requests import Answer, Request
+from contracts.requests import Answer, CandidateFilter, Request, SimilarRequest
 from ensemble import assemble, export, golden, trees
 from ensemble.native import PLAN, Core, RefusedError
 from ensemble.steps.chain import Chain
@@ -40,8 +40,18 @@ def some_requests(world: World, number: int) -> list[tuple[Request, dict, int]]:
         excluded = rng.choice(world.item_ids, rng.integers(20), replace=False).tolist() if i % 4 == 0 else []
         region = ("", "region-1", "region-3", "nowhere")[i % 4]
         k = int(rng.integers(1, 101))
-        asked.append((Request(f"user-{user}", k, region, (*excluded, "no such item"), f"r-{i}"), row, as_of))
+        wishes = {"candidate_filter": some_filter(rng, i), "diversity": (0.0, 0.0, 0.4, 1.0)[i // 2 % 4]}
+        asked.append((Request(f"user-{user}", k, region, (*excluded, "no such item"), f"r-{i}", **wishes), row, as_of))
     return asked
+
+
+def some_filter(rng: np.random.Generator, number: int) -> CandidateFilter:
+    """Every third wants a department or two, one that is none among them, and every fifth a price."""
+    names = [f"dep-{i}" for i in rng.integers(9, size=rng.integers(1, 3))] if number % 3 == 0 else []
+    low, high = sorted(rng.uniform(0, 12, 2).tolist())
+    if number % 5:
+        return CandidateFilter(tuple(names))
+    return CandidateFilter(tuple(names), low, (high, None)[number % 2], available=number % 7 > 0)
 
 
 def assert_equal_answers(core: Core, chain: Chain, world: World, number: int = 48, together: int = 6) -> None:
@@ -64,6 +74,40 @@ def test_any_requests_are_answered_as_by_the_python_steps(serving: Core, chain: 
     assert_equal_answers(serving, chain, world)
 
 
+def assert_equal_likes(core: Core, chain: Chain, world: World, number: int = 40) -> None:
+    """Items like some of the catalogue and like one that is none."""
+    rng, row = np.random.default_rng(number), world.row(0, CUT)
+    for i in range(number):
+        item = f"item-{rng.integers(len(world.item_ids) + 5)}"
+        diversity, region = (0.0, 0.5)[i % 2], ("", "region-1")[i % 3 == 0]
+        request = SimilarRequest(
+            item, int(rng.integers(1, 101)), region, ("item-3",), f"r-{i}", 1000, some_filter(rng, i), diversity
+        )
+        as_of = CUT - i * HOUR
+        (expected,) = chain.similar([request], [chain.similar.envelope(request, as_of, 0, recorded=True)])
+        (found,) = core.similar((body(request), {"row": row, "as_of": as_of}))
+        assert (found["item_id"], found["request_id"]) == (item, f"r-{i}")
+        assert found["skipped"] == list(expected.skipped)
+        assert np.allclose(found["scores"], expected.scores, atol=1e-5)
+        if expected.item_ids:
+            assert np.mean(np.array(found["item_ids"]) == np.array(expected.item_ids)) >= 0.9, "only ties may swap"
+        if found["item_ids"] == list(expected.item_ids):
+            assert found["sources"] == list(expected.sources)
+
+
+def test_items_like_an_item_are_those_of_the_python_step(serving: Core, chain: Chain, world: World) -> None:
+    assert_equal_likes(serving, chain, world)
+
+
+def test_requests_for_items_and_for_users_may_share_a_batch(serving: Core, world: World) -> None:
+    row = {"row": world.row(1, CUT), "as_of": CUT}
+    of_user, of_item = (b'{"user_id":"user-1","k":5}', row), (b'{"item_id":"item-1","k":5}', row)
+    mixed = serving.mixed([(of_item, True), (of_user, False), (of_item, True)])
+    assert [("item_id" in answer, len(answer["item_ids"])) for answer in mixed] == [(True, 5), (False, 5), (True, 5)]
+    assert mixed[1]["item_ids"] == serving.answer(of_user)[0]["item_ids"]
+    assert mixed[0]["item_ids"] == mixed[2]["item_ids"] == serving.similar(of_item)[0]["item_ids"]
+
+
 @pytest.fixture(scope="module")
 def news(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[News, Release]]:
     world, folder = News(), tmp_path_factory.mktemp("news")
@@ -75,7 +119,10 @@ def news(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[News, Relea
 def test_so_they_are_where_every_part_of_the_steps_is_on(core: Core, news: tuple[News, Release]) -> None:
     world, release = news
     core.load(release)
-    assert_equal_answers(core, Chain(release), world)
+    chain = Chain(release)
+    assert chain.tables.shelves.recorded.ruled_out.any(), "rules are on"
+    assert_equal_answers(core, chain, world)
+    assert_equal_likes(core, chain, world)
 
 
 def test_so_they_are_where_the_ranker_is_trees(core: Core, damaged: Path, world: World) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from contracts.features import ValueType
+from contracts import folds
+from contracts.features import ValueType, feature_views
+from contracts.merging import merge
 from contracts.online_layout import decode_value, encode_value
 from ensemble.native import Core, RefusedError
+from tests import strategies
+from tests.ensemble.made_up import config
 
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=200)
@@ -61,3 +67,34 @@ def test_damaged_bytes_are_refused_or_read_alike(
         assert np.array_equal(by_core, expected, equal_nan=True)
     else:
         assert by_core == expected
+
+
+SETTINGS = config().features
+NOBODY = {name: value for view in feature_views(SETTINGS) for name, value in view.empty_row().items()}
+PROFILES = st.fixed_dictionaries(
+    {
+        **{name: st.sampled_from(["", "a", "b"]) for name in (*SETTINGS.user_categorical, "home_region")},
+        "seen_item_ids": st.lists(st.sampled_from("abcdefgh"), max_size=6),
+    }
+)
+
+
+@MANY
+@given(st.lists(st.tuples(strategies.folded_events(max_size=40), PROFILES), min_size=2, max_size=2))
+def test_two_rows_of_one_person_become_the_same_one(serving: Core, persons: list[tuple[list, dict]]) -> None:
+    rows = [{**NOBODY, **profile, **folds.row(folds.fold(log, SETTINGS), SETTINGS)} for log, profile in persons]
+    user, anonymous = (json.dumps({"row": row, "as_of": 0}) for row in rows)
+    found, expected = serving("merge", user=user, anonymous=anonymous), merge(*rows, SETTINGS)
+    for name, value in expected.items():
+        if name.startswith("category_counts_"):
+            assert np.allclose(found.pop(name), value, rtol=1e-12, atol=0)
+        else:
+            assert found.pop(name) == value, name
+    assert not found
+
+
+def test_rows_that_do_not_fit_are_refused(serving: Core) -> None:
+    whole = json.dumps({"row": NOBODY, "as_of": 0})
+    for damage in ({"recent_event_times": [1]}, {"count_categories": ["wine"]}):
+        with pytest.raises(RefusedError, match="in a row"):
+            serving("merge", user=json.dumps({"row": {**NOBODY, **damage}, "as_of": 0}), anonymous=whole)

@@ -108,6 +108,31 @@ def test_rows_of_a_batch_are_read_at_once_and_each_user_gets_its_own(
     assert set(answers[1]["sources"]) == {"trending"}
 
 
+def test_an_anonymous_history_is_read_in_the_same_trip_and_counts_as_the_users(
+    core: Core, release: Release, world: World
+) -> None:
+    trips: list[bytes] = []
+
+    def reply(connection: socket.socket, data: bytes) -> None:
+        trips.append(data)
+        connection.sendall(rows_of(world, data))
+
+    with redis_that(reply) as address:
+        core.load(release, redis=address)
+        known, new, cookie, same = core.answer(
+            (b'{"user_id":"user-1"}', None),
+            (b'{"user_id":"just-registered","anonymous_id":"user-1"}', None),
+            (b'{"anonymous_id":"user-1"}', None),
+            (b'{"user_id":"user-1","anonymous_id":"user-1"}', None),
+        )
+    assert [answer["skipped"] for answer in (known, new, cookie, same)] == [[]] * 4
+    assert (len(trips), trips[0].count(b"HMGET")) == (1, 5)
+    assert new["feature_age_ms"] == known["feature_age_ms"] > 0
+    assert same["item_ids"] == cookie["item_ids"] == known["item_ids"]
+    assert len({*new["item_ids"]} & {*known["item_ids"]}) > 10, "all but what the user's own embedding says"
+    assert (new["user_id"], cookie["user_id"]) == ("just-registered", "user-1")
+
+
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
@@ -175,10 +200,10 @@ def test_a_store_that_hangs_is_left_alone_for_a_while(core: Core, release: Relea
     with redis_that(hangs) as address:
         core.load(release, redis=address)
         started = time.monotonic()
-        reasons = [asked(core, "user-1")[0]["skipped"][0]["reason"] for _ in range(3)]
-        assert time.monotonic() - started < 0.5
-    assert reasons[0] == "online store did not answer within 0.1 s"
-    assert reasons[1:] == ["online store timed out a moment ago and was not asked"] * 2
+        reasons = [asked(core, "user-1")[0]["skipped"][0]["reason"] for _ in range(4)]
+        assert time.monotonic() - started < 0.6
+    assert reasons[:2] == ["online store did not answer within 0.1 s"] * 2  # the first may have been a hiccup
+    assert reasons[2:] == ["online store timed out a moment ago and was not asked"] * 2
 
 
 def test_nobody_there_is_said_at_once(serving: Core) -> None:

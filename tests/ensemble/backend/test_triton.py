@@ -193,7 +193,28 @@ def test_a_store_that_hangs_degrades_answers_and_is_left_alone_for_a_while(
         os.kill(store[1], signal.SIGCONT)
     assert [skipped[0]["stage"] for skipped in reasons] == ["feature_lookup"] * 8
     assert reasons[0][0]["reason"] == "online store did not answer within 0.1 s"
-    assert reasons[1][0]["reason"] == "online store timed out a moment ago and was not asked"
+    assert reasons[2][0]["reason"] == "online store timed out a moment ago and was not asked"
     assert taken < 8 * 0.1 + 0.5
     time.sleep(0.6)
     assert server.ask(user_id="user-1")["item_ids"] == known["item_ids"], "and is asked again"
+
+
+def test_a_batch_in_one_body_is_answered_element_by_element(server: Server) -> None:
+    held = [{"user_id": f"user-{i % 10}", "k": 1 + i % 5} for i in range(250)] + [{"k": 5}] * 6
+    answers = server.ask(requests=held)["answers"]
+    assert len(answers) == 256
+    assert answers[250:] == [{"error": "user_id: expected a non-empty string, got None"}] * 6
+    for number in range(10):
+        alone = server.ask(user_id=f"user-{number}", k=1 + number % 5)
+        assert answers[number + 100]["item_ids"] == alone["item_ids"]
+        assert answers[number + 100]["user_id"] == f"user-{number}"
+    assert [set(answer) for answer in server.ask(requests=[{}, 7])["answers"]] == [{"error"}] * 2
+    status, data = server.post(json.dumps({"requests": held * 2}).encode())
+    assert (status, b"requests: expected a list of 1 to 256 requests, got 512" in data) == (400, True)
+
+
+def test_256_users_in_one_call_by_grpc(client: grpc.InferenceServerClient) -> None:
+    users = [f"user-{i % 10}".encode() for i in range(256)]
+    assert typed(client, users).as_numpy("item_ids").shape == (256, 20)
+    with pytest.raises(InferenceServerException, match="256"):
+        typed(client, [*users, b"one-more"])

@@ -19,7 +19,8 @@ class TritonPythonModel:
         live = LiveItems(stack_settings().redis, tables.shelves.take)
         live.start()
         step = cold_start(tables, Popularity(tables), release)
-        self._step = ColdStartStep(step, triton_io.AnswerMetrics(release.id, live.age_seconds))
+        answering = ColdStartStep(step, triton_io.AnswerMetrics(release.id, live.age_seconds))
+        self._step = triton_io.budgeted("cold_start", answering)
 
     def execute(self, requests):
         """Serve a batch."""

@@ -16,7 +16,7 @@ class TritonPythonModel:
         tables = load(triton_io.open_release(args))
         stack = stack_settings()
         store = OnlineStore(stack.redis, tables.features)
-        self._step = LookupStep(Lookup(tables), store, stack.variant)
+        self._step = triton_io.budgeted("feature_lookup", LookupStep(Lookup(tables), store, stack.variant))
 
     def execute(self, requests):
         """Serve a batch."""

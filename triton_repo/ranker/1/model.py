@@ -14,7 +14,8 @@ class TritonPythonModel:
         """Load the ranker and the tables that its features need."""
         release = triton_io.open_release(args)
         tables = load(release)
-        self._step = RankerStep(Ranker(RankerFeatures(tables, Popularity(tables)), release, triton_io.graph(args)))
+        step = RankerStep(Ranker(RankerFeatures(tables, Popularity(tables)), release, triton_io.graph(args)))
+        self._step = triton_io.budgeted("ranker", step)
 
     def execute(self, requests):
         """Serve a batch."""

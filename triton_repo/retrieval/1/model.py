@@ -17,7 +17,8 @@ class TritonPythonModel:
         release = triton_io.open_release(args)
         tables = load(release)
         LiveItems(stack_settings().redis, tables.shelves.take).start()
-        self._step = RetrievalStep(Retrieval(tables, Popularity(tables), release, triton_io.graph(args)))
+        step = RetrievalStep(Retrieval(tables, Popularity(tables), release, triton_io.graph(args)))
+        self._step = triton_io.budgeted("retrieval", step)
 
     def execute(self, requests):
         """Serve a batch."""

@@ -19,7 +19,8 @@ class TritonPythonModel:
         live = LiveItems(stack.redis, tables.shelves.take)
         live.start()
         similar = SimilarItems(tables, Popularity(tables), release)
-        self._step = SimilarStep(similar, triton_io.AnswerMetrics(release.id, live.age_seconds), stack.variant)
+        answering = SimilarStep(similar, triton_io.AnswerMetrics(release.id, live.age_seconds), stack.variant)
+        self._step = triton_io.budgeted("similar", answering)
 
     def execute(self, requests):
         """Serve a batch."""

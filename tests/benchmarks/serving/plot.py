@@ -1,0 +1,59 @@
+"""``python -m tests.benchmarks.serving.plot CELLS.csv RESULT.png``: latency against throughput (environment: train)."""
+
+from __future__ import annotations
+
+import csv
+import statistics
+import sys
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+COLOURS = {
+    "trireme": "#1f6f8b",
+    "trireme-envoy": "#5aa9c2",
+    "trireme-python": "#8fbf8f",
+    "fastapi-1": "#c9c9c9",
+    "fastapi-2": "#8a8a8a",
+    "grpc.aio-1": "#c9c9c9",
+}
+
+
+def main(cells: Path, picture: Path) -> None:
+    with cells.open(newline="") as file:
+        lines = [line for line in csv.DictReader(file) if line["batch"] == "1"]
+    own = min(int(line["items"]) for line in lines)
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    for axes, latency in zip(figure.subplots(1, 2), ("p50_ms", "p99_ms")):
+        for (server, protocol), points in curves([x for x in lines if int(x["items"]) == own], latency).items():
+            axes.plot(
+                *zip(*points),
+                label=f"{server}, {protocol}",
+                color=COLOURS.get(server),
+                linestyle="-" if protocol == "rest" else ":",
+                marker="o",
+                markersize=3,
+            )
+        axes.set_yscale("log")
+        axes.set_xlabel("answers a second")
+        axes.set_ylabel(f"{latency[:3]}, ms")
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].legend(fontsize=7)
+    figure.suptitle(f"{own:,} items; points of a line: 1, 8, 32, 64 clients; medians of rounds")
+    figure.savefig(picture, dpi=120)
+
+
+def curves(lines: list[dict[str, str]], latency: str) -> dict[tuple[str, str], list[tuple[float, float]]]:
+    """By server and protocol, points of throughput and latency, a concurrency each."""
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for server, protocol in dict.fromkeys((line["server"], line["protocol"]) for line in lines):
+        mine = [line for line in lines if (line["server"], line["protocol"]) == (server, protocol)]
+        for clients in sorted({int(line["concurrency"]) for line in mine}):
+            at = [line for line in mine if int(line["concurrency"]) == clients]
+            point = (statistics.median(float(line[name]) for line in at) for name in ("per_second", latency))
+            found.setdefault((server, protocol), []).append((*point,))
+    return found
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
