@@ -39,16 +39,16 @@ class Popularity {
   Vector appeared(std::int64_t as_of) const;
 
   /// What is in demand in a region, from 0 to 1 (the first of the list).
-  Vector trending(std::int64_t as_of, const std::string& region) const;
+  std::shared_ptr<const Demand> trending(std::int64_t as_of, const std::string& region) const;
 
  private:
   using Log = std::shared_ptr<const Counted>;
 
   Log counted() const;
-  Vector counts_at(const Log& log, std::int64_t now, double half_life_hours, const Region& region) const;
-  std::vector<double> trending_at(const Log& log, std::int64_t now, const Region& region) const;
-  std::vector<double> log_rate_at(const Log& log, std::int64_t now, double half_life_hours,
-                                  const std::string& item_column) const;
+  Vector counts_at(const Counted& counted, std::int64_t now, double half_life_hours) const;
+  std::shared_ptr<const Demand> trending_at(const Counted& counted, std::int64_t now, const std::string* region) const;
+  Vector log_rate_at(const Counted& counted, std::int64_t now, double half_life_hours,
+                     const std::string& item_column) const;
 
   const Tables& tables_;
   double hours_;  ///< of a bucket
