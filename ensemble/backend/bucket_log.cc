@@ -31,34 +31,35 @@ BucketLog::BucketLog(std::shared_ptr<const Buckets> buckets, std::size_t items)
 }
 
 void BucketLog::add_decayed(std::int64_t first, std::int64_t end, double hours, double half_life_hours,
-                            std::vector<double>& counts) const {
-  auto low = std::lower_bound(numbers_by_time_.begin(), numbers_by_time_.end(), first) - numbers_by_time_.begin();
+                            const Region& region,
+                            const std::function<void(std::size_t place, double count)>& add) const {
+  Range rows = between(first, end, region);
   std::int64_t number = never;
   double weight = 0;
-  for (std::size_t i = low; i < by_time_.size() && numbers_by_time_[i] < end; ++i) {
+  for (std::size_t i = rows.first; i < rows.last; ++i) {
+    std::size_t row = rows.order ? (*rows.order)[i] : i;
     // Rows come by bucket: an exponential a bucket, not one a row.
-    if (numbers_by_time_[i] != number) {
-      number = numbers_by_time_[i];
+    if (buckets_->number[row] != number) {
+      number = buckets_->number[row];
       weight = decay((end - 1 - number) * hours, half_life_hours);
     }
-    auto row = by_time_[i];
-    counts[buckets_->item[row] - first_value] += buckets_->count[row] * weight;
+    add(buckets_->item[row] - first_value, buckets_->count[row] * weight);
   }
 }
 
-void BucketLog::add_own(const std::string& region, std::int64_t end, double hours, double half_life_hours,
-                        std::map<std::uint32_t, double>& counts) const {
-  auto found = buckets_->regions.find(region);
-  if (found == buckets_->regions.end()) return;
-  auto stop = region_starts_[found->second + 1];
-  for (auto row = region_starts_[found->second]; row < stop && buckets_->number[row] < end; ++row) {
-    double weight = decay((end - 1 - buckets_->number[row]) * hours, half_life_hours);
-    counts[static_cast<std::uint32_t>(buckets_->item[row] - first_value)] += buckets_->count[row] * weight;
-  }
+/// Rows of the buckets from `first` to before `end`.
+BucketLog::Range BucketLog::between(std::int64_t first, std::int64_t end, const Region& region) const {
+  auto found = region ? buckets_->regions.find(*region) : buckets_->regions.end();
+  if (region && found == buckets_->regions.end()) return {nullptr, 0, 0};
+  const auto& numbers = region ? buckets_->number : numbers_by_time_;
+  auto begin = numbers.begin() + (region ? region_starts_[found->second] : 0);
+  auto stop = region ? numbers.begin() + region_starts_[found->second + 1] : numbers.end();
+  auto low = std::lower_bound(begin, stop, first), high = std::lower_bound(low, stop, std::max(first, end));
+  return {region ? nullptr : &by_time_, std::size_t(low - numbers.begin()), std::size_t(high - numbers.begin())};
 }
 
 Counted::Counted(std::vector<std::shared_ptr<const BucketLog>> logs, std::size_t items)
-    : vectors(most_kept), totals(most_kept), demands(most_kept), logs_(std::move(logs)), appears_(items, never) {
+    : logs_(std::move(logs)), appears_(items, never) {
   std::int64_t first = never;
   for (const auto& log : logs_) {
     if (!log->empty()) first = std::min(first, log->first());
@@ -71,16 +72,49 @@ bool Counted::knows(const std::string& region) const {
   return std::any_of(logs_.begin(), logs_.end(), [&](const auto& log) { return log->knows(region); });
 }
 
-std::vector<double> Counted::decayed(std::int64_t first, std::int64_t end, double hours, double half_life_hours) const {
+std::vector<double> Counted::decayed(std::int64_t first, std::int64_t end, double hours, double half_life_hours,
+                                     const Region& region) const {
   std::vector<double> counts(appears_.size());
-  for (const auto& log : logs_) log->add_decayed(first, end, hours, half_life_hours, counts);
+  auto add = [&](std::size_t place, double count) { counts[place] += count; };
+  for (const auto& log : logs_) log->add_decayed(first, end, hours, half_life_hours, region, add);
   return counts;
 }
 
-Demand::Own Counted::own(const std::string& region, std::int64_t end, double hours, double half_life_hours) const {
+Demand::Own Counted::own(std::int64_t end, double hours, double half_life_hours, const Region& region) const {
   std::map<std::uint32_t, double> counts;
-  for (const auto& log : logs_) log->add_own(region, end, hours, half_life_hours, counts);
+  auto add = [&](std::size_t place, double count) { counts[static_cast<std::uint32_t>(place)] += count; };
+  for (const auto& log : logs_) log->add_decayed(first_, end, hours, half_life_hours, region, add);
   return {counts.begin(), counts.end()};
+}
+
+std::shared_ptr<const Demand> Counted::keep_demand(std::int64_t bucket, const Region& region,
+                                                   const std::function<Demand()>& compute) const {
+  std::pair key(bucket, region);
+  {
+    std::lock_guard lock(mutex_);
+    if (auto found = demands_.find(key); found != demands_.end()) return found->second;
+  }
+  auto made = std::make_shared<const Demand>(compute());
+  std::lock_guard lock(mutex_);
+  if (demanded_ + made->size() > most_kept) {
+    demands_.clear();
+    demanded_ = 0;
+  }
+  if (demands_.emplace(key, made).second) demanded_ += made->size();
+  return made;
+}
+
+/// Two who miss at once both compute, and agree.
+Vector Counted::keep(const Key& key, const std::function<std::vector<double>()>& compute) const {
+  {
+    std::lock_guard lock(mutex_);
+    if (auto found = kept_.find(key); found != kept_.end()) return found->second;
+  }
+  auto made = std::make_shared<const std::vector<double>>(compute());
+  std::lock_guard lock(mutex_);
+  if ((kept_.size() + 1) * made->size() > most_kept) kept_.clear();
+  kept_.insert_or_assign(key, made);
+  return made;
 }
 
 }  // namespace trireme

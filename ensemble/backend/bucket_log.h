@@ -2,21 +2,25 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <tuple>
-#include <utility>
 #include <vector>
 
 #include "demand.h"
-#include "kept.h"
 #include "tables.h"
 
 namespace trireme {
 
 /// A vector over the catalogue, row i = code i + 3, shared by whoever still reads it.
 using Vector = std::shared_ptr<const std::vector<double>>;
+
+/// A region by its name; none stands for all of them together.
+using Region = std::optional<std::string>;
 
 /// Buckets in the order of their regions and of their time.
 class BucketLog {
@@ -30,15 +34,17 @@ class BucketLog {
   /// The first bucket that names an item.
   const std::vector<std::int64_t>& appears() const { return appears_; }
 
-  /// Adds the counts of the buckets [first, end) of `hours` each, of all regions; those of bucket end - 1 weigh 1.
-  void add_decayed(std::int64_t first, std::int64_t end, double hours, double half_life_hours,
-                   std::vector<double>& counts) const;
-
-  /// The same of one region and of all buckets before `end`, by place where it has any: few of a large catalogue.
-  void add_own(const std::string& region, std::int64_t end, double hours, double half_life_hours,
-               std::map<std::uint32_t, double>& counts) const;
+  /// Adds the counts of the buckets [first, end) of `hours` each, by place; those of bucket end - 1 weigh 1.
+  void add_decayed(std::int64_t first, std::int64_t end, double hours, double half_life_hours, const Region& region,
+                   const std::function<void(std::size_t place, double count)>& add) const;
 
  private:
+  struct Range {
+    const std::vector<std::uint32_t>* order;  ///< rows by time; none: rows are places themselves
+    std::size_t first, last;
+  };
+  Range between(std::int64_t first, std::int64_t end, const Region& region) const;
+
   std::shared_ptr<const Buckets> buckets_;
   std::vector<std::uint32_t> by_time_;
   std::vector<std::int64_t> numbers_by_time_, appears_;
@@ -46,11 +52,11 @@ class BucketLog {
 };
 
 /// All that is counted: the release's log, and that of later buckets where there is one. It never changes: newer counts
-/// make another, which has nothing of what is kept here.
+/// make another, which has nothing of this one's vectors.
 class Counted {
  public:
-  /// Of a vector: kind, column, bucket, half-life.
-  using Key = std::tuple<std::string, std::string, std::int64_t, double>;
+  /// What is kept: kind, column, bucket, half-life, region.
+  using Key = std::tuple<std::string, std::string, std::int64_t, double, Region>;
 
   Counted(std::vector<std::shared_ptr<const BucketLog>> logs, std::size_t items);
 
@@ -58,17 +64,27 @@ class Counted {
   const std::vector<std::int64_t>& appears() const { return appears_; }
   bool knows(const std::string& region) const;
 
-  std::vector<double> decayed(std::int64_t first, std::int64_t end, double hours, double half_life_hours) const;
-  Demand::Own own(const std::string& region, std::int64_t end, double hours, double half_life_hours) const;
+  std::vector<double> decayed(std::int64_t first, std::int64_t end, double hours, double half_life_hours,
+                              const Region& region) const;
 
-  mutable Kept<Key, std::vector<double>> vectors;
-  mutable Kept<std::int64_t, Total> totals;                            ///< by bucket
-  mutable Kept<std::pair<std::int64_t, std::string>, Demand> demands;  ///< by bucket, region ("*": all together)
+  /// A region's decayed counts before bucket `end` where it has any: few of a large catalogue.
+  Demand::Own own(std::int64_t end, double hours, double half_life_hours, const Region& region) const;
+
+  /// What is in demand in a region in a bucket, as it was made or is made now.
+  std::shared_ptr<const Demand> keep_demand(std::int64_t bucket, const Region& region,
+                                            const std::function<Demand()>& compute) const;
+
+  /// What was made under that key, or is made now; for all instances of a model.
+  Vector keep(const Key& key, const std::function<std::vector<double>()>& compute) const;
 
  private:
   std::vector<std::shared_ptr<const BucketLog>> logs_;
   std::int64_t first_ = 0;
   std::vector<std::int64_t> appears_;
+  mutable std::mutex mutex_;
+  mutable std::map<Key, Vector> kept_;
+  mutable std::map<std::pair<std::int64_t, Region>, std::shared_ptr<const Demand>> demands_;
+  mutable std::size_t demanded_ = 0;  ///< numbers that they hold
 };
 
 }  // namespace trireme

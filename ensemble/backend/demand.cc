@@ -21,14 +21,15 @@ std::vector<std::uint32_t> sorted(std::vector<std::uint32_t> places, Number numb
 
 }  // namespace
 
-Total::Total(std::vector<double> held) : counts(std::move(held)) {
+Ranks::Ranks(std::vector<double> held)
+    : counts(std::move(held)), whole(std::accumulate(counts.begin(), counts.end(), 0.0)) {
   std::vector<std::uint32_t> places(counts.size());
   std::iota(places.begin(), places.end(), 0);
   best = sorted(std::move(places), [&](auto place) { return counts[place]; });
 }
 
 /// What is first in a region is first among all, or is its own.
-Demand::Demand(std::shared_ptr<const Total> all, Own own, double scale)
+Demand::Demand(std::shared_ptr<const Ranks> all, Own own, double scale)
     : all_(std::move(all)), own_(std::move(own)), scale_(scale) {
   if (own_.empty()) {
     first_ = all_->best;

@@ -13,13 +13,12 @@
 
 namespace trireme {
 
-/// Counts of the catalogue, and the places of the greatest of them, best first.
-struct Total {
-  explicit Total(std::vector<double> counts);
-
-  std::size_t size() const { return counts.size() + best.size(); }
+/// Counts of the catalogue, their sum, and the places of the greatest of them, best first.
+struct Ranks {
+  explicit Ranks(std::vector<double> counts);
 
   std::vector<double> counts;
+  double whole;
   std::vector<std::uint32_t> best;
 };
 
@@ -30,7 +29,9 @@ class Demand {
   using Own = std::vector<std::pair<std::uint32_t, double>>;
 
   /// A region's own counts beside those of all, of which each counts `scale`.
-  Demand(std::shared_ptr<const Total> all, Own own, double scale);
+  Demand(std::shared_ptr<const Ranks> all, Own own, double scale);
+
+  std::shared_ptr<const Ranks> of_all() const { return all_; }
 
   double operator[](std::size_t place) const { return most_ > 0 ? count(place) / most_ : count(place); }
 
@@ -49,7 +50,7 @@ class Demand {
   bool first_are_all() const { return first_.size() == all_->counts.size(); }
   std::vector<double> whole() const;
 
-  std::shared_ptr<const Total> all_;
+  std::shared_ptr<const Ranks> all_;
   Own own_;
   double scale_, most_ = 0;
   std::vector<std::uint32_t> first_;  ///< in demand, best first; of equals the smaller; all others come after them

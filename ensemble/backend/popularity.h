@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bucket_log.h"
+#include "demand.h"
 #include "tables.h"
 
 namespace trireme {
@@ -45,10 +46,10 @@ class Popularity {
   using Log = std::shared_ptr<const Counted>;
 
   Log counted() const;
-  Vector counts_at(const Counted& counted, std::int64_t now, double half_life_hours) const;
-  std::shared_ptr<const Demand> trending_at(const Counted& counted, std::int64_t now, const std::string* region) const;
-  Vector log_rate_at(const Counted& counted, std::int64_t now, double half_life_hours,
-                     const std::string& item_column) const;
+  Vector counts_at(const Log& log, std::int64_t now, double half_life_hours, const Region& region) const;
+  std::shared_ptr<const Demand> demand_at(const Log& log, std::int64_t now, const Region& region) const;
+  std::vector<double> log_rate_at(const Log& log, std::int64_t now, double half_life_hours,
+                                  const std::string& item_column) const;
 
   const Tables& tables_;
   double hours_;  ///< of a bucket
