@@ -28,6 +28,8 @@ REPLACE, RESTART = "replace", "restart"
 INTERVAL_SECONDS = 1.0
 #: Looks in a row that find a server silent or failing, until it is started anew.
 PATIENCE = 4
+#: The same for one of which a stage is stuck: at one look its threads may be about to come back.
+STUCK_LOOKS = 2
 #: For so long after a remedy the same one is not tried again; twice as long each time, up to the most.
 PAUSE_SECONDS = {REPLACE: 5.0, RESTART: 60.0}
 MOST_PAUSE_SECONDS = {REPLACE: 60.0, RESTART: 600.0}
@@ -72,11 +74,11 @@ class Ward:
 
     def _wanted(self, finding: Finding) -> str:
         """A stuck step answers, degraded, so nothing more than its process is ever replaced, where it has its own."""
-        if finding.kind is Kind.STUCK:
+        if finding.kind is Kind.STUCK and self._ailing >= STUCK_LOOKS:
             return REPLACE if finding.model else RESTART
         if finding.kind is Kind.DEAD_STUB and self._ailing <= PATIENCE:
             return REPLACE
-        return RESTART if self._ailing >= PATIENCE else ""
+        return RESTART if self._ailing >= PATIENCE and finding.kind is not Kind.STUCK else ""
 
 
 class Watch:
