@@ -166,9 +166,15 @@ def _local_replies() -> dict[str, Any]:
     mappers: list[dict[str, Any]] = [{"filter": {"header_filter": {"header": is_grpc}}, "body_format_override": plain}]
     for status, text in _LOCAL_REPLIES.items():
         mappers.append({"filter": _status_is(status), "body": {"inline_string": text}})
-    # The one good news that Envoy has of its own: /healthz.
+    # The good news that Envoy has of its own: what there is, and /healthz.
+    told = {"and_filter": {"filters": [_status_is(200), _path_is(routes.INTERFACE_PATH)]}}
+    mappers.append({"filter": told, "body_format_override": {**plain, "content_type": "application/json"}})
     mappers.append({"filter": _status_is(200), "body_format_override": {"json_format": {"status": "ok"}}})
     return {"mappers": mappers, "body_format": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}}}
+
+
+def _path_is(path: str) -> dict[str, Any]:
+    return {"header_filter": {"header": {"name": ":path", "string_match": {"exact": path}}}}
 
 
 def _status_is(status: int) -> dict[str, Any]:

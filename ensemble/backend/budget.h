@@ -23,7 +23,7 @@ class Worker {
   ~Worker();
 
   /// Answers of a batch, in its order: by the chain, or in time. What was spent is charged to `account`.
-  std::vector<Answer> answer(std::vector<Asked> asked, Account& account);
+  Answered answer(std::shared_ptr<const std::vector<Asked>> asked, Account& account);
 
  private:
   struct Work;

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as proto
 
-from contracts.tensors import ENSEMBLES, FUSED, SIMILAR, STEPS
+from contracts.tensors import ENSEMBLES, FUSED, MAX_BATCH_SIZE, SIMILAR, STEPS
 from ensemble import model_config
 from ensemble.model_config import REPOSITORY
 
@@ -25,7 +25,7 @@ def test_a_drifted_and_a_missing_configuration_are_named(tmp_path: Path) -> None
     model_config.write(tmp_path)
     assert model_config.check(tmp_path) == []
     drifted = tmp_path / "ranker" / "config.pbtxt"
-    drifted.write_text(drifted.read_text().replace("max_batch_size: 64", "max_batch_size: 65"))
+    drifted.write_text(drifted.read_text().replace(f"max_batch_size: {MAX_BATCH_SIZE}", "max_batch_size: 65"))
     (tmp_path / "retrieval" / "config.pbtxt").unlink()
     assert [Path(name).parent.name for name in model_config.check(tmp_path)] == ["retrieval", "ranker"]
 
@@ -33,7 +33,7 @@ def test_a_drifted_and_a_missing_configuration_are_named(tmp_path: Path) -> None
 @pytest.mark.parametrize("step", (*STEPS, SIMILAR), ids=lambda step: step.name)
 def test_a_step_batches_without_waiting_on_one_cpu_instance(step) -> None:
     config = parsed(step.name)
-    assert (config.backend, config.max_batch_size) == ("python", 64)
+    assert (config.backend, config.max_batch_size) == ("python", MAX_BATCH_SIZE)
     assert config.HasField("dynamic_batching")
     assert config.dynamic_batching.max_queue_delay_microseconds == 0
     assert [(group.kind, group.count) for group in config.instance_group] == [(proto.ModelInstanceGroup.KIND_CPU, 1)]
