@@ -69,7 +69,7 @@ class Ward:
         return remedy
 
     def started(self) -> None:
-        """The server was started, by whomever: until it answers, or the pause is over, it loads its models."""
+        """The server was started, or stopped on purpose: until it answers, or the pause is over, it loads its models."""
         self._not_before[RESTART] = self._clock() + PAUSE_SECONDS[RESTART]
 
     def _wanted(self, finding: Finding) -> str:
@@ -126,9 +126,11 @@ class Watch:
         log.warning("%s: %s took %.1f s", server, remedy, time.monotonic() - started)
 
     def _note_start(self) -> None:
-        info = Supervisor(self._site.stack).processes()[self._server]
-        pid = info["pid"] if info["statename"] in RUNNING else None
-        if pid != self._pid and pid is not None:
+        info = Supervisor(self._site.stack).processes().get(self._server)
+        state = info["statename"] if info else "STOPPED"
+        pid = info["pid"] if info and state in RUNNING else None
+        # Whoever has stopped it (`make up`, when it has changed) will start it.
+        if state == "STOPPED" or (pid is not None and pid != self._pid):
             self._ward.started()
         self._pid = pid
 
