@@ -69,7 +69,7 @@ class Ward:
         return remedy
 
     def started(self) -> None:
-        """The server was started, or stopped on purpose: until it answers, or the pause is over, it loads its models."""
+        """It was started, or stopped on purpose: until it answers, or the pause is over, it loads its models."""
         self._not_before[RESTART] = self._clock() + PAUSE_SECONDS[RESTART]
 
     def _wanted(self, finding: Finding) -> str:
@@ -94,8 +94,8 @@ class Watch:
 
     def look(self) -> None:
         """Ask once, and act on what is found."""
-        ports, server = self._site.ports, self._server
-        finding = examine(ports[f"{server}_http"], ports[f"{server}_metrics"])
+        server = self._server
+        finding = self._examine()
         self._note_start()
         if finding.kind is Kind.STUCK and not remedies.stubs(self._site, server, finding.model):
             finding = dataclasses.replace(finding, model="")  # native code: no process of its own to replace
@@ -108,10 +108,16 @@ class Watch:
         if remedy:
             self._mend(remedy, finding)
 
+    def _examine(self) -> Finding:
+        ports, server = self._site.ports, self._server
+        return examine(ports[f"{server}_http"], ports[f"{server}_metrics"])
+
     def _mend(self, remedy: str, finding: Finding) -> None:
         server = self._server
-        _REMEDIES.labels(server, remedy).inc()
         with self._mending:  # one at a time: the other server answers meanwhile
+            if self._examine().kind is Kind.HEALTHY:
+                return  # it has mended itself while the other one was mended
+            _REMEDIES.labels(server, remedy).inc()
             started = time.monotonic()
             log.warning("%s: %s %s", server, remedy, finding.model if remedy == REPLACE else "")
             try:
