@@ -18,6 +18,10 @@ from contracts.features import MS_PER_HOUR, MS_PER_MINUTE
 
 #: What every key of the online store's buckets begins with.
 PREFIX = "trireme:buckets:"
+#: Sorted set of those keys by their bucket's number: who wants the newest need not look at every key of the store.
+INDEX = "trireme:bucket-index"
+#: The field of each hash that says how much all others count: another sum than before is the sign of a change.
+TOTAL = "total"
 
 
 class Bucket(NamedTuple):
@@ -73,6 +77,11 @@ def bucket_of(event_time: int, region: str | None, item_id: str, settings: Featu
 def is_visible(number: int, as_of: int, settings: FeatureSettings) -> bool:
     """Whether a bucket is over, the lateness bound included, as of an instant (ms)."""
     return (number + 1) * bucket_ms(settings) + settings.lateness_hours * MS_PER_HOUR <= as_of
+
+
+def is_over(number: int, as_of: int, settings: FeatureSettings) -> bool:
+    """Whether a bucket has ended as of an instant (ms): from there on it counts, and late events correct it."""
+    return (number + 1) * bucket_ms(settings) <= as_of
 
 
 def keep_seconds(settings: FeatureSettings) -> int:

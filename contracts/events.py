@@ -106,6 +106,8 @@ class Limits:
     """Bounds that hold for every event, whatever its source."""
 
     max_id_chars: int = 128
+    #: Of one request to the collector.
+    max_events: int = 500
     max_attributes: int = 64
     #: A till books some lines of a redeemed coupon with quantity 0.
     min_quantity: int = 0

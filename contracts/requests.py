@@ -117,7 +117,13 @@ class Answer:
     """What the ensemble answers; lists are in the order of recommendation.
 
     Attributes:
+        request_id: the request's, or one that was made up: interactions name it.
+        user_id: whose list it is: the user's id, else the anonymous one.
+        item_ids: the best first; fewer than asked for only where no more are allowed.
+        scores: of each item, in its order; comparable within one answer only.
         sources: per item one of ``Source``.
+        release: which release answered.
+        variant: the arm of the experiment that answered; "" without one.
         feature_age_ms: the request's time less the user's newest interaction; -1 when there is none.
         skipped: ``{"stage", "reason"}`` of every stage that could not do its part.
     """

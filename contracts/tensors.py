@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 
 from contracts.features import SOURCES
+from contracts.requests import MAX_BATCH
 
 #: Rows of one Triton request, and of what Triton batches.
-MAX_BATCH_SIZE = 256
+MAX_BATCH_SIZE = MAX_BATCH
 #: The gauge, by ``stage``, that a server has on its metrics page of threads that hang; the watchdog reads it.
 HUNG_THREADS = "trireme_hung_threads"
 

@@ -6,6 +6,7 @@ hangs gets a new one; a server that stays silent or goes on failing is started a
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
@@ -14,7 +15,6 @@ from collections.abc import Callable
 from prometheus_client import Counter, Gauge, start_http_server
 
 from contracts.errors import StackError
-from contracts.tensors import STEP_BY_NAME
 from deploy import remedies
 from deploy.diagnosis import Finding, Kind, examine
 from deploy.ports import HOST, TRITONS
@@ -71,9 +71,9 @@ class Ward:
         self._not_before[RESTART] = self._clock() + PAUSE_SECONDS[RESTART]
 
     def _wanted(self, finding: Finding) -> str:
-        """A stuck step answers, degraded, so nothing more than itself is ever replaced."""
+        """A stuck step answers, degraded, so nothing more than its process is ever replaced, where it has its own."""
         if finding.kind is Kind.STUCK:
-            return REPLACE if finding.model in STEP_BY_NAME else RESTART
+            return REPLACE if finding.model else RESTART
         if finding.kind is Kind.DEAD_STUB and self._ailing <= PATIENCE:
             return REPLACE
         return RESTART if self._ailing >= PATIENCE else ""
@@ -95,6 +95,8 @@ class Watch:
         ports, server = self._site.ports, self._server
         finding = examine(ports[f"{server}_http"], ports[f"{server}_metrics"])
         self._note_start()
+        if finding.kind is Kind.STUCK and not remedies.stubs(self._site, server, finding.model):
+            finding = dataclasses.replace(finding, model="")  # native code: no process of its own to replace
         _HEALTHY.labels(server).set(finding.kind is Kind.HEALTHY)
         _FINDINGS.labels(server, finding.kind.value).inc()
         if finding.kind is not self._last:

@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.logging import RichHandler
 
+from contracts import openapi
 from contracts.artifacts import zones
 from contracts.config import load
 from contracts.errors import TriremeError
@@ -87,14 +88,17 @@ def _replayed(release: Release, address: str | None, natively: bool) -> int:
 
 
 def _configs(check_only: bool) -> dict[str, object]:
-    """Write the configurations, or refuse when a committed one has drifted."""
+    """Write the configurations and the OpenAPI document, or refuse when a committed one has drifted."""
+    document = openapi.file()
     if not check_only:
-        return {"written": model_config.write(REPOSITORY)}
+        document.write_text(openapi.text(), encoding="utf-8")
+        return {"written": [*model_config.write(REPOSITORY), document.name]}
     drifted = model_config.check(REPOSITORY)
+    if not document.is_file() or document.read_text(encoding="utf-8") != openapi.text():
+        drifted.append(document.name)
     if drifted:
-        raise TriremeError(
-            f"{', '.join(drifted)}: not what contracts/tensors.py says; run `python -m ensemble configs` and commit"
-        )
+        names = ", ".join(drifted)
+        raise TriremeError(f"{names}: not what the contracts say; run `python -m ensemble configs` and commit")
     return {"drifted": []}
 
 

@@ -171,7 +171,10 @@ class Budgeted:
         return self._step.run(batch)
 
     def _left_ms(self, batch: Mapping[str, np.ndarray]) -> list[int]:
-        if "requests" in batch:  # the first step: time begins with it
+        # The first step of each way: time begins with it.
+        if "asked" in batch:
+            return [one.request.deadline_ms for one in batch["asked"]]
+        if "requests" in batch:
             return [request.deadline_ms for request in batch["requests"]]
         now = self._clock()
         return [Envelope.from_bytes(data).deadline - now for data in batch["envelope"][:, 0]]

@@ -18,17 +18,19 @@ from contracts.buckets import Bucket
 from contracts.config import FeatureSettings
 from contracts.errors import ArtifactError
 
-_SCAN_COUNT = 1000
 SCHEMA = pa.schema([("bucket", pa.int32()), ("region", pa.string()), ("item_id", pa.string()), ("count", pa.int64())])
 
 
 def add(pipe: Any, shard: str, counts: Mapping[Bucket, int], settings: FeatureSettings) -> None:
     """Put increments into a pipeline; a hash goes when nobody has added to it for as long as it is of use."""
     names = {number: buckets.key(shard, number) for number in {bucket.number for bucket in counts}}
+    totals = Counter[int]()
     for bucket, count in counts.items():
         pipe.hincrby(names[bucket.number], buckets.field(bucket), count)
-    for name in names.values():
-        pipe.expire(name, buckets.keep_seconds(settings))
+        totals[bucket.number] += count
+    for number, total in totals.items():
+        pipe.hincrby(names[number], buckets.TOTAL, total)
+    _index(pipe, names, settings)
 
 
 def put(pipe: Any, shard: str, counts: Mapping[Bucket, int], settings: FeatureSettings) -> None:
@@ -37,13 +39,13 @@ def put(pipe: Any, shard: str, counts: Mapping[Bucket, int], settings: FeatureSe
     for bucket, count in counts.items():
         by_number.setdefault(bucket.number, {})[buckets.field(bucket)] = count
     for number, fields in by_number.items():
-        pipe.hset(buckets.key(shard, number), mapping=fields)
-        pipe.expire(buckets.key(shard, number), buckets.keep_seconds(settings))
+        pipe.hset(buckets.key(shard, number), mapping={**fields, buckets.TOTAL: sum(fields.values())})
+    _index(pipe, {number: buckets.key(shard, number) for number in by_number}, settings)
 
 
 def keys(client: Any) -> list[bytes]:
     """The keys of all hashes."""
-    return list(client.scan_iter(match=buckets.PREFIX + "*", count=_SCAN_COUNT))
+    return list(client.zrange(buckets.INDEX, 0, -1))
 
 
 def visible(client: Any, as_of: int, settings: FeatureSettings) -> Counter[Bucket]:
@@ -53,8 +55,20 @@ def visible(client: Any, as_of: int, settings: FeatureSettings) -> Counter[Bucke
         number = buckets.number_of(name.decode())
         if buckets.is_visible(number, as_of, settings):
             for field, count in client.hgetall(name).items():
-                found[buckets.parse(number, field.decode())] += int(count)
+                if field.decode() != buckets.TOTAL:
+                    found[buckets.parse(number, field.decode())] += int(count)
     return found
+
+
+def _index(pipe: Any, names: Mapping[int, str], settings: FeatureSettings) -> None:
+    """Let hashes be found for as long as they are of use."""
+    if not names:
+        return
+    for name in names.values():
+        pipe.expire(name, buckets.keep_seconds(settings))
+    pipe.zadd(buckets.INDEX, {name: number for number, name in names.items()})
+    oldest = max(names) - buckets.keep_seconds(settings) * 1000 // buckets.bucket_ms(settings)
+    pipe.zremrangebyscore(buckets.INDEX, "-inf", f"({oldest}")
 
 
 def table(counts: Mapping[Bucket, int]) -> pa.Table:

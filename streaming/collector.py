@@ -30,7 +30,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from contracts.errors import EventError
-from contracts.events import Event, validate
+from contracts.events import LIMITS, Event, validate
 from streaming.codec import encode
 from streaming.publisher import Publisher, Record, UnavailableError
 from streaming.settings import StreamSettings
@@ -38,7 +38,6 @@ from streaming.settings import StreamSettings
 log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 64 * 1024
-MAX_EVENTS = 500
 #: Requests that wait for the broker at the same time; the next one is refused rather than queued.
 MAX_WAITING = 64
 RETRY_AFTER_SECONDS = 1
@@ -126,13 +125,13 @@ def parse(body: bytes, now_ms: int) -> list[Event]:
         raise RefusedError(400, "malformed_json", "body", f"expected JSON: {error}") from None
     batch = raw if isinstance(raw, list) else [raw]
     if not batch:
-        raise RefusedError(400, "empty", "body", f"expected an event or a list of 1 to {MAX_EVENTS}, got none")
-    if len(batch) > MAX_EVENTS:
+        raise RefusedError(400, "empty", "body", f"expected an event or a list of 1 to {LIMITS.max_events}, got none")
+    if len(batch) > LIMITS.max_events:
         raise RefusedError(
             413,
             "too_many_events",
             "body",
-            f"expected at most {MAX_EVENTS} events, got {len(batch)}: send them in parts",
+            f"expected at most {LIMITS.max_events} events, got {len(batch)}: send them in parts",
         )
     events = []
     for index, item in enumerate(batch):

@@ -18,7 +18,7 @@ from typing import Any
 import redis
 
 from contracts import folds, item_state, online_layout
-from contracts.buckets import Bucket
+from contracts.buckets import INDEX, Bucket
 from contracts.config import FeatureSettings
 from contracts.events import Event
 from contracts.features import user_behaviour
@@ -209,7 +209,7 @@ class OnlineStore:
         }
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.watch(POSITION)
-            outdated = [] if counts is None else [*buckets.keys(self._redis), item_state.KEY]
+            outdated = [] if counts is None else [*buckets.keys(self._redis), INDEX, item_state.KEY]
             changed = live_items.changed(pipe if counts is None else None, items, self._settings)
             pipe.multi()
             pipe.delete(POSITION, FOLDED, *outdated)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from contracts import openapi
 from deploy.envoy.clusters import INFER_PATH, SIMILAR_INFER_PATH
 
 LUA = "envoy.filters.http.lua"
 LOCAL_RATE_LIMIT = "envoy.filters.http.local_ratelimit"
 SERVICE = "/inference.GRPCInferenceService"
 ROUTE_CONFIG = "main"
+INTERFACE_PATH = "/openapi.json"
 
 
 def route_configuration(events_per_second: int) -> dict[str, Any]:
@@ -18,6 +20,7 @@ def route_configuration(events_per_second: int) -> dict[str, Any]:
         _inference("/v1/recommendations", INFER_PATH),
         _inference("/v1/similar-items", SIMILAR_INFER_PATH),
         _events(events_per_second),
+        _interface(),
         *(_grpc(method, guarded=True) for method in ("ModelInfer", "ModelReady")),
         *(_grpc(method, guarded=False) for method in ("ServerLive", "ServerReady")),
         {
@@ -25,7 +28,7 @@ def route_configuration(events_per_second: int) -> dict[str, Any]:
             "direct_response": {
                 "status": 404,
                 "body": {"inline_string": "no such route; there are POST /v1/recommendations, POST /v1/similar-items, "
-                         f"POST /v1/events, GET /healthz and gRPC {SERVICE[1:]}/ModelInfer"},
+                         f"POST /v1/events, GET /openapi.json, GET /healthz and gRPC {SERVICE[1:]}/ModelInfer"},
             },
         },
     ]  # fmt: skip
@@ -34,6 +37,7 @@ def route_configuration(events_per_second: int) -> dict[str, Any]:
             {
                 "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
                 "name": ROUTE_CONFIG,
+                "max_direct_response_body_size_bytes": len(openapi.text().encode()),
                 "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}],
             }
         ]
@@ -76,6 +80,14 @@ def _events(per_second: int) -> dict[str, Any]:
                 "filter_enforced": always,
             }
         },
+    }
+
+
+def _interface() -> dict[str, Any]:
+    """What there is, for people and for generators of clients; ``_local_replies`` gives it its content type."""
+    return {
+        "match": {"path": INTERFACE_PATH, "headers": [_method("GET")]},
+        "direct_response": {"status": 200, "body": {"inline_string": openapi.text()}},
     }
 
 

@@ -9,9 +9,21 @@ import dataclasses
 import sys
 from collections.abc import Iterable, Iterator
 
-from contracts import blending, features, item_state, online_layout, request_context, request_values, requests, tensors
-from ensemble import budget, live_items, online
-from ensemble.steps import covisits, diversity, popularity, ranker, scores
+from contracts import (
+    blending,
+    buckets,
+    features,
+    impressions,
+    item_state,
+    metrics,
+    online_layout,
+    request_context,
+    request_values,
+    requests,
+    tensors,
+)
+from ensemble import budget, live_buckets, live_items, online
+from ensemble.steps import bucket_log, covisits, diversity, popularity, ranker, scores
 
 #: Name in C++ -> (type, value).
 _NUMBERS: dict[str, tuple[str, float]] = {
@@ -42,16 +54,20 @@ _NUMBERS: dict[str, tuple[str, float]] = {
     "store_pause_seconds": ("double", online._PAUSE_SECONDS),
     "live_items_period_seconds": ("double", live_items.PERIOD_SECONDS),
     "least_length": ("double", diversity.LEAST_LENGTH),
+    "live_buckets_period_seconds": ("double", live_buckets.PERIOD_SECONDS),
     "diversity_pool": ("std::size_t", diversity.POOL),
     "least_probability": ("double", blending._LEAST_PROBABILITY),
     "most_halvings": ("double", blending._MOST_HALVINGS),
     "score_stride": ("std::size_t", scores._STRIDE),
     "least_part": ("double", scores._LEAST_PART),
-    "most_kept": ("std::size_t", popularity._MOST_KEPT),
+    "most_kept": ("std::size_t", bucket_log._MOST_KEPT),
     "least_rate": ("double", popularity._LEAST_RATE),
     "covisit_prior": ("double", covisits._PRIOR),
     "least_share": ("double", covisits._LEAST_SHARE),
     "least_trending": ("double", ranker._LEAST_TRENDING),
+    "impression_version": ("int", impressions.VERSION),
+    "impression_max_bytes": ("std::size_t", impressions.MAX_BYTES),
+    "impression_max_waiting_bytes": ("std::size_t", impressions.MAX_WAITING_BYTES),
 }
 
 
@@ -60,10 +76,27 @@ _WORDS = {
     "store_project": online_layout.PROJECT,
     "item_states_key": item_state.KEY,
     "item_version_key": item_state.VERSION,
+    "bucket_index_key": buckets.INDEX,
+    "bucket_total_field": buckets.TOTAL,
     "attribute_available": item_state.AVAILABLE,
     "attribute_price": item_state.PRICE,
     "said_no": item_state.NO,
-    "hung_threads": tensors.HUNG_THREADS,
+    "probe_request_id": impressions.PROBE_REQUEST_ID,
+}
+#: Name in C++ -> metric.
+_METRICS = {
+    "answers_metric": metrics.ANSWERS,
+    "items_metric": metrics.ITEMS,
+    "skipped_metric": metrics.SKIPPED,
+    "degraded_metric": metrics.DEGRADED,
+    "feature_age_metric": metrics.FEATURE_AGE,
+    "batch_metric": metrics.BATCH,
+    "stage_seconds_metric": metrics.STAGE_SECONDS,
+    "stage_cpu_metric": metrics.STAGE_CPU,
+    "item_state_age_metric": metrics.ITEM_STATE_AGE,
+    "hung_metric": metrics.HUNG,
+    "sent_metric": metrics.SENT,
+    "dropped_metric": metrics.DROPPED,
 }
 #: Name in C++ -> texts.
 _TEXTS: dict[str, Iterable[str]] = {
@@ -73,6 +106,11 @@ _TEXTS: dict[str, Iterable[str]] = {
     "sources": features.SOURCES,
     "proposing": features.PROPOSING,
     "weekdays": request_context.FIXED["weekday"],
+    "impression_drops": impressions.DROPPED,
+    "degraded_starts": metrics.REASONS,
+    "answer_sources": (requests.Source.PERSONAL, requests.Source.SIMILAR, requests.Source.TRENDING),
+    "steps": tensors.STEP_BY_NAME,
+    "degraded_reasons": (*metrics.REASONS.values(), metrics.FAILURE),
 }
 
 
@@ -87,6 +125,17 @@ def header() -> str:
         *(f"inline constexpr {kind} {name} = {value};" for name, (kind, value) in _NUMBERS.items()),
         *(f'inline constexpr const char* {name} = "{text}";' for name, text in _WORDS.items()),
         *(f"inline constexpr const char* {name}[] = {_listed(texts)};" for name, texts in _TEXTS.items()),
+        "\n/// contracts.metrics.Metric.",
+        "struct Measure {\n  const char *name, *doc, *label;\n};",
+        *(
+            f'inline constexpr Measure {name}{{"{metric.name}", "{metric.doc}", "{metric.label}"}};'
+            for name, metric in _METRICS.items()
+        ),
+        *(
+            f"inline constexpr double {name}_bounds[] = {{{', '.join(map(str, metric.bounds))}}};"
+            for name, metric in _METRICS.items()
+            if metric.bounds
+        ),
         "\n/// Code points that Python's str.isprintable refuses.",
         "struct CodePoints {\n  char32_t first, last;\n};",
         f"inline constexpr CodePoints unprintable[] = {{\n    {ranges}}};\n",

@@ -27,20 +27,8 @@ ItemState state_of(const std::string& document) {
 LiveItems::LiveItems(const std::string& address, Shelves& shelves)
     : redis_(address.substr(0, address.rfind(':')), address.substr(address.rfind(':') + 1)),
       shelves_(shelves),
-      looked_(Clock::now()) {}
-
-LiveItems::~LiveItems() {
-  {
-    std::lock_guard lock(mutex_);
-    end_ = true;
-  }
-  ended_.notify_all();
-  if (thread_.joinable()) thread_.join();
-}
-
-void LiveItems::start() {
-  thread_ = std::thread([this] { watch(); });
-}
+      looked_(Clock::now()),
+      periodic_(period, [this] { look(); }) {}
 
 void LiveItems::look() {
   // The version is read first: what is written meanwhile has another, and is read again.
@@ -58,20 +46,6 @@ void LiveItems::look() {
 
 double LiveItems::age_seconds() const {
   return std::chrono::duration<double>(Clock::now() - looked_.load()).count();
-}
-
-void LiveItems::watch() {
-  std::unique_lock lock(mutex_);
-  while (!end_) {
-    lock.unlock();
-    try {
-      look();
-    } catch (const std::exception&) {
-      // The age tells it, once a second, until the store is back.
-    }
-    lock.lock();
-    ended_.wait_for(lock, period, [this] { return end_; });
-  }
 }
 
 }  // namespace trireme

@@ -4,12 +4,10 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <map>
-#include <mutex>
 #include <string>
-#include <thread>
 
+#include "periodic.h"
 #include "redis.h"
 #include "shelf.h"
 
@@ -20,11 +18,9 @@ class LiveItems {
  public:
   /// `address` is host:port; connects at the first look.
   LiveItems(const std::string& address, Shelves& shelves);
-  LiveItems(const LiveItems&) = delete;
-  ~LiveItems();
 
   /// Look from now on, until this ends.
-  void start();
+  void start() { periodic_.start(); }
 
   /// Take the states in if they have changed; a RedisTimeout or RedisError when the store cannot be read.
   void look();
@@ -35,16 +31,11 @@ class LiveItems {
  private:
   using Clock = std::chrono::steady_clock;
 
-  void watch();
-
   Redis redis_;
   Shelves& shelves_;
   std::string version_;
   std::atomic<Clock::time_point> looked_;
-  std::mutex mutex_;
-  std::condition_variable ended_;
-  bool end_ = false;
-  std::thread thread_;
+  Periodic periodic_;
 };
 
 }  // namespace trireme

@@ -2,26 +2,25 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <tuple>
 #include <vector>
 
+#include "bucket_log.h"
 #include "tables.h"
 
 namespace trireme {
-
-/// A vector over the catalogue, row i = code i + 3, shared by whoever still reads it.
-using Vector = std::shared_ptr<const std::vector<double>>;
 
 /// Vectors are kept by bucket, for all instances of a model: they change when a bucket closes.
 class Popularity {
  public:
   /// Of the interactions that buckets count, which outlive this.
   Popularity(const Tables& tables, const Buckets& buckets);
+
+  /// Counts what came after the release's buckets: all of it, at each call. What was made of earlier counts stays with
+  /// them.
+  void take(Buckets newer);
 
   /// Counts of all regions; those of the newest closed bucket weigh 1, and half a half-life earlier.
   Vector counts(std::int64_t as_of, double half_life_hours) const;
@@ -43,29 +42,20 @@ class Popularity {
   Vector trending(std::int64_t as_of, const std::string& region) const;
 
  private:
-  struct Range {
-    const std::vector<std::uint32_t>* order;  ///< rows by time; none: rows are places themselves
-    std::size_t first, last;
-  };
-  /// What is kept: kind, column, bucket, half-life, region.
-  using Key = std::tuple<std::string, std::string, std::int64_t, double, std::int64_t>;
+  using Log = std::shared_ptr<const Counted>;
 
-  Vector counts_at(std::int64_t now, double half_life_hours, std::int64_t region) const;
-  std::vector<double> trending_at(std::int64_t now, std::int64_t region) const;
-  std::vector<double> log_rate_at(std::int64_t now, double half_life_hours, const std::string& item_column) const;
-  Range between(std::int64_t first, std::int64_t last, std::int64_t region) const;
-  std::vector<double> decayed(std::int64_t now, double half_life_hours, Range rows) const;
-  Vector keep(const Key& key, const std::function<std::vector<double>()>& compute) const;
+  Log counted() const;
+  Vector counts_at(const Log& log, std::int64_t now, double half_life_hours, const Region& region) const;
+  std::vector<double> trending_at(const Log& log, std::int64_t now, const Region& region) const;
+  std::vector<double> log_rate_at(const Log& log, std::int64_t now, double half_life_hours,
+                                  const std::string& item_column) const;
 
   const Tables& tables_;
-  const Buckets& buckets_;
   double hours_;  ///< of a bucket
-  std::int64_t buckets_a_day_, first_ = 0;
-  std::vector<std::uint32_t> by_time_;
-  std::vector<std::int64_t> numbers_by_time_, appears_;
-  std::vector<std::size_t> region_starts_;
+  std::int64_t buckets_a_day_;
+  std::shared_ptr<const BucketLog> released_;
   mutable std::mutex mutex_;
-  mutable std::map<Key, Vector> kept_;
+  Log counted_;
 };
 
 }  // namespace trireme

@@ -79,6 +79,16 @@ std::vector<std::pair<std::string, std::string>> Redis::hgetall(const std::strin
   return out;
 }
 
+std::vector<std::string> Redis::zrangebyscore(const std::string& key, const std::string& low, const std::string& high,
+                                              std::chrono::milliseconds timeout) {
+  auto deadline = std::chrono::steady_clock::now() + timeout;
+  std::vector<std::string> out;
+  for (auto& member : asked(command({"ZRANGEBYSCORE", key, low, high}), deadline, &Redis::read_all)) {
+    if (member) out.push_back(std::move(*member));
+  }
+  return out;
+}
+
 /// One command and what is read of its answer.
 template <class Answer>
 Answer Redis::asked(const std::string& command, Deadline deadline, Answer (Redis::*read)(Deadline)) {

@@ -1,4 +1,5 @@
-// A connection to Redis that only reads: many HMGET in one round trip, GET and HGETALL, in time or not at all (RESP2).
+// A connection to Redis that only reads: many HMGET in one round trip, GET, HGETALL and ZRANGEBYSCORE, in time or not
+// at all (RESP2).
 #pragma once
 
 #include <chrono>
@@ -42,6 +43,10 @@ class Redis {
 
   /// Every field of a hash and its value, in no order.
   std::vector<std::pair<std::string, std::string>> hgetall(const std::string& key, std::chrono::milliseconds timeout);
+
+  /// Members of a sorted set by score, the lowest first; what is no text is left out.
+  std::vector<std::string> zrangebyscore(const std::string& key, const std::string& low, const std::string& high,
+                                         std::chrono::milliseconds timeout);
 
  private:
   using Deadline = std::chrono::steady_clock::time_point;

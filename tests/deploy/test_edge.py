@@ -13,6 +13,7 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.grpc import service_pb2
 
+from contracts import openapi
 from deploy.envoy.config import EVENTS_PER_SECOND, MAX_BODY_BYTES
 from deploy.ports import HOST
 from deploy.readiness import http_get
@@ -111,6 +112,16 @@ def test_the_json_that_ends_a_tritonserver_does_not_reach_one(edge):
 )  # fmt: skip
 def test_everything_else_is_404(edge, path):
     assert get_status(edge["public"], path) == 404
+
+
+def test_the_interface_is_told_as_it_is_committed(edge):
+    connection = http.client.HTTPConnection(HOST, edge["public"], timeout=5)
+    connection.request("GET", "/openapi.json")
+    answer = connection.getresponse()
+    told = answer.read()
+    connection.close()
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    assert told.decode() == openapi.file().read_text(encoding="utf-8")
 
 
 def test_health_is_that_of_the_servers_behind(edge):

@@ -71,6 +71,10 @@ def test_a_stage_that_hangs_again_and_again_is_replaced_ever_more_rarely_and_cos
     assert gaps[-1] == MOST_PAUSE_SECONDS[REPLACE]
 
 
+def test_a_server_whose_native_code_hangs_is_started_anew(ward: Ward) -> None:
+    assert ward.decide(Finding(Kind.STUCK)) == RESTART
+
+
 def test_after_a_minute_of_health_a_remedy_is_as_quick_as_ever(ward: Ward, clock: Clock) -> None:
     for _ in range(100):
         ward.decide(STUCK)

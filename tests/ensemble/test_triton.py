@@ -219,9 +219,9 @@ def test_an_excluded_item_stays_out_and_odd_but_lawful_wishes_are_met(server: Se
 def test_answers_are_counted_on_the_metrics_page(server: Server, release: Release) -> None:
     def counted() -> float:
         _, text = server.get(server.metrics, "/metrics")
-        (line,) = [x for x in text.splitlines() if x.startswith("trireme_answers{")]
+        (line,) = [x for x in text.splitlines() if x.startswith("trireme_answers_total{")]
         assert release.id in line
-        assert 'trireme_skipped{stage="ranker"}' in text
+        assert 'trireme_skipped_total{stage="ranker"}' in text
         return float(line.rsplit(" ", 1)[1])
 
     before = counted()

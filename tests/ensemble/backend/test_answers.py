@@ -54,8 +54,13 @@ def some_filter(rng: np.random.Generator, number: int) -> CandidateFilter:
     return CandidateFilter(tuple(names), low, (high, None)[number % 2], available=number % 7 > 0)
 
 
-def assert_equal_answers(core: Core, chain: Chain, world: World, number: int = 48, together: int = 6) -> None:
-    asked = some_requests(world, number)
+def assert_equal_answers(
+    core: Core, chain: Chain, world: World, number: int = 48, together: int = 6, as_of: int | None = None
+) -> None:
+    """Of requests at instants of their own, or all of one."""
+    asked = [
+        (request, row, instant if as_of is None else as_of) for request, row, instant in some_requests(world, number)
+    ]
     for start in range(0, number, together):
         part = asked[start : start + together]
         expected = chain.answer(*map(list, zip(*part)), now_ms=0).answers

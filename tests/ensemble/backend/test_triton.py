@@ -161,11 +161,11 @@ def test_a_hostile_body_is_a_clean_400_and_the_server_lives(server: Server, body
 
 
 def test_answers_are_counted_on_the_metrics_page(server: Server, release: Release) -> None:
-    answered = f'trireme_answers{{release="{release.id}"}}'
-    before, skipped = count(server, answered), count(server, 'trireme_skipped{stage="ranker"}')
+    answered = f'trireme_answers_total{{release="{release.id}"}}'
+    before, skipped = count(server, answered), count(server, 'trireme_skipped_total{stage="ranker"}')
     server.ask(user_id="user-1")
     server.post(b"{")
-    assert (count(server, answered), count(server, 'trireme_skipped{stage="ranker"}')) == (before + 1, skipped)
+    assert (count(server, answered), count(server, 'trireme_skipped_total{stage="ranker"}')) == (before + 1, skipped)
 
 
 def test_the_metrics_page_says_where_the_time_goes(server: Server) -> None:

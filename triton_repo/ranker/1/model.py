@@ -1,6 +1,8 @@
 """``ranker``: a calibrated probability for every candidate."""
 
-from ensemble import triton_io
+from contracts.stack import stack_settings
+from ensemble import triton_io, triton_metrics
+from ensemble.live_buckets import LiveBuckets
 from ensemble.serving import RankerStep
 from ensemble.steps.popularity import Popularity
 from ensemble.steps.ranker import Ranker, RankerFeatures
@@ -14,9 +16,11 @@ class TritonPythonModel:
         """Load the ranker and the tables that its features need."""
         release = triton_io.open_release(args)
         tables = load(release)
-        step = RankerStep(Ranker(RankerFeatures(tables, Popularity(tables)), release, triton_io.graph(args)))
-        self._step = triton_io.budgeted("ranker", step)
+        popularity = Popularity(tables)
+        LiveBuckets(stack_settings().redis, tables, popularity.take).start()
+        step = RankerStep(Ranker(RankerFeatures(tables, popularity), release, triton_io.graph(args)))
+        self._serve = triton_metrics.Measured("ranker", step)
 
     def execute(self, requests):
         """Serve a batch."""
-        return triton_io.execute(requests, "ranker", self._step)
+        return self._serve(requests)
