@@ -1,9 +1,10 @@
-"""The live zone: which records of the topic each file holds.
+"""The live zone: which records of a topic each file holds.
 
 A live file is called ``p<partition>-<incarnation>-<first offset>-<last offset>.parquet`` and appears by a rename, so
 the files themselves say which records are stored: there is no second place that could disagree. They lie under the day
-and hour (UTC) at which they were written, ``raw/live/day=YYYY-MM-DD/hour=HH/``. Records that are no events are missing
-in them, and lie in the quarantine zone under the same name: a live file may even be empty.
+and hour (UTC) at which they were written, ``raw/live/day=YYYY-MM-DD/hour=HH/``. Records that are no event are missing
+in them, and lie in the quarantine zone under the same name: a live file may even be empty. The topic of impressions has
+a folder of its own, ``raw/impressions/``, of the same form.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ import fsspec
 
 from contracts.artifacts import Zones
 
+#: Topics, and the folder of each below the raw zone and below that of quarantine.
+EVENTS, IMPRESSIONS = "events", "impressions"
+FOLDERS = {EVENTS: "live", IMPRESSIONS: "impressions"}
 _NAME = re.compile(r"/p(?P<partition>\d+)-(?P<incarnation>[0-9a-f]{32})-(?P<first>\d+)-(?P<last>\d+)\.parquet$")
 
 
@@ -43,19 +47,19 @@ def live_name(partition: int, incarnation: str, first: int, last: int) -> str:
     return f"p{partition:03d}-{incarnation}-{first:012d}-{last:012d}.parquet"
 
 
-def live_folder(zones: Zones, now: datetime) -> str:
+def live_folder(zones: Zones, now: datetime, topic: str = EVENTS) -> str:
     """Where files are written at an instant (UTC)."""
-    return f"{zones.raw}/live/day={now:%Y-%m-%d}/hour={now:%H}"
+    return f"{zones.raw}/{FOLDERS[topic]}/day={now:%Y-%m-%d}/hour={now:%H}"
 
 
-def live_files(zones: Zones) -> list[LiveFile]:
-    """The live files, in the order of incarnation, partition and offset; every event is in one of them."""
-    return without_parts(all_live_files(zones))
+def live_files(zones: Zones, topic: str = EVENTS) -> list[LiveFile]:
+    """The live files of a topic, in the order of incarnation, partition and offset; every record is in one of them."""
+    return without_parts(all_live_files(zones, topic))
 
 
-def all_live_files(zones: Zones) -> list[LiveFile]:
+def all_live_files(zones: Zones, topic: str = EVENTS) -> list[LiveFile]:
     """``live_files``, and the parts of merged files that are not taken away yet."""
-    return files_below(f"{zones.raw}/live")
+    return files_below(f"{zones.raw}/{FOLDERS[topic]}")
 
 
 def files_below(url: str) -> list[LiveFile]:

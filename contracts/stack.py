@@ -18,6 +18,7 @@ PORT_OFFSETS: Mapping[str, int] = {
     "collector": 10,
     "lake_metrics": 11,
     "processor_metrics": 12,
+    "impressions_metrics": 13,
     "triton_a_http": 20,
     "triton_a_grpc": 21,
     "triton_a_metrics": 22,
@@ -26,6 +27,10 @@ PORT_OFFSETS: Mapping[str, int] = {
     "triton_b_metrics": 26,
     "watchdog_metrics": 30,
 }
+
+
+#: Linux' bound on the path of a Unix socket, bytes.
+MAX_SOCKET_PATH = 107
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +45,7 @@ class StackSettings:
     dask_scheduler: str = ""  # address; empty: a cluster of this machine
     variant: str = ""  # arm of the experiment, as answers name it
     schema_registry: str = ""  # URL; empty: the committed files of contracts/schemas
+    impressions: str = ""  # path of the socket that servers send impressions to; empty: none are logged
     mlflow: str = ""  # URL of the tracking store; empty: sqlite below the data set's root
     serve_by: str = "auto"  # "python": by the python steps, even where the C++ backend was built
     fault: str = ""  # a file that says what shall go wrong, in drills; empty: nothing
@@ -53,9 +59,10 @@ def stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
     """``TRIREME_ROOT`` (default ``var``), ``TRIREME_PORT_BASE`` (20000) and where others than the local stack's serve.
 
     These are ``TRIREME_REDIS`` and ``TRIREME_KAFKA`` (``host:port``), ``TRIREME_DASK_SCHEDULER`` (its address),
-    ``TRIREME_SCHEMA_REGISTRY`` (its URL), ``TRIREME_PARTITIONS`` (4), ``TRIREME_VARIANT`` (none) and
-    ``TRIREME_SERVE_BY`` (auto); by the name that MLflow gives it, ``MLFLOW_TRACKING_URI``; and for drills
-    ``TRIREME_FAULT``, a file (``ensemble/faults.py``). A ``ConfigError`` names every variable that is wrong.
+    ``TRIREME_SCHEMA_REGISTRY`` (its URL), ``TRIREME_PARTITIONS`` (4), ``TRIREME_VARIANT`` (none),
+    ``TRIREME_IMPRESSIONS`` (a socket's path; none), ``TRIREME_SERVE_BY`` (auto); by the name that MLflow gives it,
+    ``MLFLOW_TRACKING_URI``; and for drills ``TRIREME_FAULT``, a file (``ensemble/faults.py``). A ``ConfigError`` names
+    every variable that is wrong.
     """
     problems: list[str] = []
     base = _whole(environ, "TRIREME_PORT_BASE", 20_000, "a port", (1024, 65_000), problems)
@@ -70,6 +77,8 @@ def stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
     registry = environ.get("TRIREME_SCHEMA_REGISTRY", "")
     if registry and not _is_http(registry):
         problems.append("TRIREME_SCHEMA_REGISTRY: expected a URL such as http://host:8081, got something else")
+    if len(environ.get("TRIREME_IMPRESSIONS", "").encode()) > MAX_SOCKET_PATH:
+        problems.append(f"TRIREME_IMPRESSIONS: expected the path of a socket, of at most {MAX_SOCKET_PATH} bytes")
     serve_by = environ.get("TRIREME_SERVE_BY") or "auto"
     if serve_by not in ("auto", "python"):
         problems.append(f"TRIREME_SERVE_BY: expected auto or python, got {serve_by!r}")
@@ -77,7 +86,8 @@ def stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
         raise ConfigError("environment", problems)
     root = environ.get("TRIREME_ROOT") or "var"
     scheduler, variant = environ.get("TRIREME_DASK_SCHEDULER", ""), environ.get("TRIREME_VARIANT", "")
-    others = (scheduler, variant, registry, environ.get("MLFLOW_TRACKING_URI", ""), serve_by)
+    impressions = environ.get("TRIREME_IMPRESSIONS", "")
+    others = (scheduler, variant, registry, impressions, environ.get("MLFLOW_TRACKING_URI", ""), serve_by)
     fault = environ.get("TRIREME_FAULT", "")
     return StackSettings(root, base, addresses["redis"], addresses["kafka"], partitions, *others, fault)
 

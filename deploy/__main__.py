@@ -31,16 +31,19 @@ def main() -> int:
         ("up", "start the stack"),
         ("learn", "see it learn, against the running stack"),
         ("status", "what runs, on which port, since when"),
+        ("memory", "what the parts hold in memory (PSS), at most within --seconds"),
         ("down", "stop all that up started, and only that"),
         ("watchdog", "look after the tritonservers of the running stack (a part of it)"),
         ("doctor", "what this machine lacks, each with the line that installs it"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("config", nargs="?", default=DEFAULT_CONFIG, help="default: %(default)s")
+        if name == "memory":
+            command.add_argument("--seconds", type=float, default=0.0, help="watch for so long (default: now)")
     arguments = parser.parse_args()
     run = {"doctor": lambda config: _doctor(), "watchdog": _watchdog}
     try:
-        return run.get(arguments.command, functools.partial(_command, arguments.command))(arguments.config)
+        return run.get(arguments.command, functools.partial(_command, arguments))(arguments.config)
     except TriremeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -83,10 +86,10 @@ def _console(stderr: bool = False) -> Console:
     return console
 
 
-def _command(command: str, config: str) -> int:
+def _command(arguments: argparse.Namespace, config: str) -> int:
     from rich.logging import RichHandler
 
-    from deploy import learn, pipeline, run, stack, story
+    from deploy import learn, memory, pipeline, run, stack, story
     from deploy.site import open_site
 
     progress, output = _console(stderr=True), _console()
@@ -94,7 +97,7 @@ def _command(command: str, config: str) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
     # While a broker starts, its client reports every refused connection.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    site = open_site(config)
+    command, site = arguments.command, open_site(config)
     started = time.monotonic()
     figures: dict[str, Any] = {}
     if command == "run":
@@ -112,6 +115,11 @@ def _command(command: str, config: str) -> int:
         figures = result.key_figures()
     elif command == "down":
         figures = {"was_up": stack.down(site)}
+    elif command == "memory":
+        held = memory.peak(stack.status(site), arguments.seconds)
+        output.print(memory.table(held))
+        figures = {"pss_mib": {name: round(size / memory.MIB, 1) for name, size in held.items()}}
+        figures["total_mib"] = round(sum(held.values()) / memory.MIB, 1)
     else:
         lines = stack.status(site)
         output.print(stack.table(lines))

@@ -76,6 +76,7 @@ def _streams(site: Site) -> tuple[Part, ...]:
         ("collector", "collector", "collector", "/healthz"),
         ("lake", "lake", "lake_metrics", "/metrics"),
         ("processor", "processor", "processor_metrics", "/metrics"),
+        ("impressions", "impressions", "impressions_metrics", "/metrics"),
     )
     env = {**_environment(site), "TRIREME_CODE": code_version("contracts", "streaming")}
     return tuple(
@@ -118,7 +119,7 @@ def _triton(site: Site, name: str) -> Part:
     told, code = None, code_version("contracts", "ensemble")
     if native.serves(repository):
         stack = stack_settings()
-        told = tritonserver.Native(address(site.ports["redis"]), stack.variant, stack.fault)
+        told = tritonserver.Native(address(site.ports["redis"]), stack.variant, stack.fault, str(site.impressions))
         code = fingerprint(code, tritonserver.NATIVE_LIBRARY)
     launch = tritonserver.launch(
         repository, site.stack / "backends", http=port["http"], grpc=port["grpc"], metrics=port["metrics"], native=told

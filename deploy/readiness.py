@@ -13,6 +13,7 @@ import redis
 
 from contracts.door import OPEN_DOOR, DoorSettings
 from contracts.errors import StackError
+from contracts.impressions import PROBE_REQUEST_ID
 from deploy.ports import HOST, address
 
 Check = Callable[[], bool]
@@ -75,7 +76,7 @@ def envoy_serves(admin_port: int, public_port: int, door: DoorSettings = OPEN_DO
 def _inference(port: int, door: DoorSettings) -> bool:
     connection = http.client.HTTPConnection(door.host, port, timeout=2)
     try:
-        body = b'{"user_id":"readiness","k":1}'
+        body = json.dumps({"user_id": "readiness", "k": 1, "request_id": PROBE_REQUEST_ID})
         connection.request("POST", "/v1/recommendations", body, {"content-type": "application/json", **door.headers()})
         return connection.getresponse().status == 200
     finally:

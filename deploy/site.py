@@ -39,6 +39,11 @@ class Site:
         return Path(self.root) / self.config.name / "stack"
 
     @property
+    def impressions(self) -> Path:
+        """The socket that servers send impressions to."""
+        return self.stack / "impressions.sock"
+
+    @property
     def logs(self) -> Path:
         """The folder of the pipeline's logs."""
         return Path(self.root) / self.config.name / "logs"
@@ -60,6 +65,7 @@ class Site:
             "TRIREME_PORT_BASE": str(self.port_base),
             "TRIREME_REDIS": address(self.ports["redis"]),
             "TRIREME_KAFKA": address(self.ports["kafka"]),
+            "TRIREME_IMPRESSIONS": str(self.impressions),
         }
 
     def release(self) -> str:

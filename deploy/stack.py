@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 #: (``materialize`` applies Feast's definitions itself where that is due).
 PREPARATIONS = ("materialize", "rebuild")
 _STORES = ("redis", "broker")
-_STREAMS = ("collector", "lake", "processor")
+_STREAMS = ("collector", "lake", "processor", "impressions")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,6 +196,7 @@ def _port_names() -> dict[str, tuple[str, ...]]:
         "collector": ("collector",),
         "lake": ("lake_metrics",),
         "processor": ("processor_metrics",),
+        "impressions": ("impressions_metrics",),
         **tritons,
         "envoy": ("public", "envoy_admin"),
         "watchdog": ("watchdog_metrics",),

@@ -47,11 +47,13 @@ class Native:
         redis: the online store, ``host:port``.
         variant: arm of the experiment, as answers name it.
         fault: a file that says what shall go wrong, in drills.
+        impressions: the socket that impressions are sent to; none are without one.
     """
 
     redis: str
     variant: str = ""
     fault: str = ""
+    impressions: str = ""
 
 
 def launch(

@@ -60,12 +60,17 @@ class Core:
         return answer["result"]
 
     def load(self, release: Release, plan: str = PLAN, **fields: Any) -> None:
-        """Load a release; ``fields`` may say ``redis`` (``host:port``) and ``variant``."""
+        """Load a release; ``fields`` may say ``redis`` (``host:port``), ``variant`` and ``fault``."""
         self("load", release=str(release.root), onnxruntime=str(_library()), plan=plan, **fields)
 
     def answer(self, *asked: tuple[bytes, Mapping[str, Any] | None]) -> list[dict[str, Any]]:
         """Answers of one batch to bodies, each with a golden row (``row``, ``as_of``) or none."""
         return self.mixed([(one, False) for one in asked])
+
+    def answer_in_time(self, *asked: tuple[bytes, Mapping[str, Any] | None]) -> tuple[list[dict[str, Any]], dict]:
+        """The same under the budget of the requests, and how many threads of each stage hang."""
+        found = self("answer_in_time", requests=[_request(*one) for one in asked])
+        return found["answers"], found["hung"]
 
     def similar(self, *asked: tuple[bytes, Mapping[str, Any] | None]) -> list[dict[str, Any]]:
         """The same of requests for items like an item."""

@@ -19,6 +19,7 @@ from contracts.features import SOURCES
 from contracts.requests import Answer, SimilarAnswer
 from ensemble import asked
 from ensemble.asked import Asked
+from ensemble.impressions import Passage, passages
 from ensemble.steps.arrays import Candidates, Query
 from ensemble.steps.blend import ColdStart
 from ensemble.steps.envelope import Envelope, skip_overdue
@@ -169,7 +170,7 @@ class RankerStep:
 class ColdStartStep:
     """``cold_start``: the answer, always."""
 
-    def __init__(self, cold_start: ColdStart, answered: Callable[[Answer], None]):
+    def __init__(self, cold_start: ColdStart, answered: Callable[[Passage], None]):
         self._cold_start = cold_start
         self._answered = answered
 
@@ -178,29 +179,33 @@ class ColdStartStep:
         return tensors
 
     def run(self, batch: Tensors) -> Tensors:
-        """Answers and their envelopes, object ``[b]``."""
-        query = Query(*(batch[name] for name in Query._fields))
+        """Passages with their answers, object ``[b]``."""
         candidates = Candidates(*(batch[name] for name in Candidates._fields))
-        return self._answered_by(_unpacked(batch), query, candidates, batch["ranker_scores"])
+        return self._passages(batch, _unpacked(batch), candidates, batch["ranker_scores"])
 
     def degrade(self, batch: Tensors, error: Exception) -> Tensors:
         """Trending, whatever the steps before have found."""
         envelopes = _skipped(batch, "cold_start", error)
         ids = np.zeros_like(batch["candidate_ids"])
         candidates = Candidates(ids, np.full((*ids.shape, len(SOURCES)), -np.inf, np.float32))
+        return self._passages(batch, envelopes, candidates, np.full(ids.shape, np.nan, np.float32))
+
+    def _passages(
+        self, batch: Tensors, envelopes: list[Envelope], candidates: Candidates, ranked: np.ndarray
+    ) -> Tensors:
         query = Query(*(batch[name] for name in Query._fields))
-        return self._answered_by(envelopes, query, candidates, np.full(ids.shape, np.nan))
+        answers = self._cold_start(envelopes, query, candidates, ranked)
+        return {"passages": objects(passages(envelopes, query, candidates, ranked, answers))}
 
     def finish(self, outputs: Tensors) -> Tensors:
         """One Triton request's answers as tensors."""
-        answers, envelopes = list[Answer](outputs["answers"]), list[Envelope](outputs["envelopes"])
-        for answer, envelope in zip(answers, envelopes):
-            if not envelope.refusal:
-                self._answered(answer)
-        return answer_tensors(answers, asked.responses(envelopes, answers))
-
-    def _answered_by(self, envelopes: list[Envelope], *found: Any) -> Tensors:
-        return {"answers": objects(self._cold_start(envelopes, *found)), "envelopes": objects(envelopes)}
+        held: list[Passage] = list(outputs["passages"])
+        answers, envelopes = [passage.answer for passage in held], [passage.envelope for passage in held]
+        made = answer_tensors(answers, asked.responses(envelopes, answers))
+        for passage in held:
+            if not passage.envelope.refusal:
+                self._answered(passage)
+        return made
 
 
 def answer_tensors(answers: Sequence[Answer | SimilarAnswer], responses: list[bytes]) -> Tensors:

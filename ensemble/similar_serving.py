@@ -6,7 +6,7 @@ Where the C++ backend serves, its one model answers these requests too.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from contracts.errors import RequestError
 from contracts.requests import SimilarAnswer, SimilarRequest, check_similar, parse_similar
 from contracts.tensors import SIMILAR_REQUEST, TYPED_SIMILAR
 from ensemble.asked import documents
+from ensemble.impressions import OfItem
 from ensemble.serving import Tensors, answer_tensors, now_ms, objects, reason
 from ensemble.steps.envelope import Envelope
 from ensemble.steps.similar import SimilarItems
@@ -25,7 +26,7 @@ class SimilarStep:
     def __init__(
         self,
         similar: SimilarItems,
-        answered: Callable[[SimilarAnswer], None],
+        answered: Callable[[OfItem], None],
         variant: str = "",
         clock: Callable[[], int] = now_ms,
     ):
@@ -47,21 +48,23 @@ class SimilarStep:
         return {"requests": objects(requests), "as_of": objects(instants)}
 
     def run(self, batch: Tensors) -> Tensors:
-        """Answers, object ``[b]``."""
-        return {"answers": objects(self._similar(*self._under_way(batch)))}
+        """Answers with their envelopes, object ``[b]``."""
+        requests, envelopes = self._under_way(batch)
+        return _passages(envelopes, self._similar(requests, envelopes))
 
     def degrade(self, batch: Tensors, error: Exception) -> Tensors:
         """Trending, whatever is known of the items."""
         requests, envelopes = self._under_way(batch)
         envelopes = [envelope.with_skipped("retrieval", reason(error)) for envelope in envelopes]
-        return {"answers": objects(self._similar(requests, envelopes, only_trending=True))}
+        return _passages(envelopes, self._similar(requests, envelopes, only_trending=True))
 
     def finish(self, outputs: Tensors) -> Tensors:
         """One Triton request's answers as tensors."""
-        answers: list[SimilarAnswer] = list(outputs["answers"])
-        for answer in answers:
-            self._answered(answer)
-        return answer_tensors(answers, [answer.to_json() for answer in answers])
+        answers: list[SimilarAnswer] = [passage.answer for passage in outputs["passages"]]
+        made = answer_tensors(answers, [answer.to_json() for answer in answers])
+        for passage in outputs["passages"]:
+            self._answered(passage)
+        return made
 
     def _under_way(self, batch: Tensors) -> tuple[list[SimilarRequest], list[Envelope]]:
         started = self._clock()
@@ -72,6 +75,10 @@ class SimilarStep:
             for request, instant in zip(batch["requests"], batch["as_of"])
         ]
         return list(batch["requests"]), envelopes
+
+
+def _passages(envelopes: Sequence[Envelope], answers: Sequence[SimilarAnswer]) -> Tensors:
+    return {"passages": objects([OfItem(envelope, answer) for envelope, answer in zip(envelopes, answers)])}
 
 
 def _requests(tensors: Tensors) -> list[SimilarRequest]:

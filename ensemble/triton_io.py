@@ -8,17 +8,18 @@ answered degraded at once.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils  # pyright: ignore[reportMissingImports]
 
+from contracts import metrics
 from contracts.errors import RequestError, StackError
-from contracts.requests import Answer
+from contracts.metrics import Metric
 from contracts.stack import stack_settings
-from contracts.tensors import GRAPH, HUNG_THREADS, OUTPUTS, SIMILAR, STEP_BY_NAME, STEPS
+from contracts.tensors import GRAPH, OUTPUTS, SIMILAR, STEP_BY_NAME, STEPS
 from ensemble.budget import LEAST_MS, LEAST_MS_TO_ANSWER, Budgeted, OverrunError, Step
 from ensemble.faults import Faults
 from ensemble.serving import Tensors
@@ -157,46 +158,42 @@ def _failure(name: str, error: Exception) -> Any:
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, pb_utils.TritonError.INTERNAL))
 
 
-class AnswerMetrics:
-    """Counters on Triton's metrics page: answers, and by stage those that a stage had no part in."""
+class Family:
+    """A metric of ``contracts.metrics`` on Triton's page, by the value of its label."""
 
-    def __init__(self, release: str, item_state_age_seconds: Callable[[], float]):
-        family, counter = pb_utils.MetricFamily, pb_utils.MetricFamily.COUNTER
-        gauge = pb_utils.MetricFamily.GAUGE
-        # The families are kept: a metric whose family was collected as garbage raises at its next use.
-        self._families = (
-            family(name="trireme_answers", description="Requests that were answered.", kind=counter),
-            family(name="trireme_skipped", description="Answers that a stage had no part in.", kind=counter),
-            family(name="trireme_item_state_age_seconds", description="Since items were looked at.", kind=gauge),
-        )
-        self._answers = self._families[0].Metric(labels={"release": release})
-        self._age = item_state_age_seconds
-        self._item_state_age = self._families[2].Metric(labels={"release": release})
-        self._by_stage = {stage: self._families[1].Metric(labels={"stage": stage}) for stage in STEP_BY_NAME}
+    def __init__(self, metric: Metric, values: Iterable[str] = ("",)):
+        kind = getattr(pb_utils.MetricFamily, metric.kind.upper())
+        # The family is kept: a metric whose family was collected as garbage raises at its next use.
+        self._family = pb_utils.MetricFamily(name=metric.name, description=metric.doc, kind=kind)
+        wishes: dict[str, Any] = {"buckets": list(metric.bounds)} if metric.bounds else {}
+        self._metrics = {
+            value: self._family.Metric(labels={metric.label: value} if metric.label else {}, **wishes)
+            for value in values
+        }
 
-    def __call__(self, answer: Answer) -> None:
-        """Count one answer."""
-        self._answers.increment(1)
-        self._item_state_age.set(self._age())
-        for skipped in answer.skipped:
-            self._by_stage[skipped["stage"]].increment(1)
+    def add(self, number: float = 1, value: str = "") -> None:
+        """Count; ``value`` is the label's."""
+        self._metrics[value].increment(number)
+
+    def set(self, number: float, value: str = "") -> None:
+        """Of a gauge."""
+        self._metrics[value].set(number)
+
+    def observe(self, number: float, value: str = "") -> None:
+        """Add to a histogram."""
+        self._metrics[value].observe(number)
 
 
 class HungThreads:
     """A gauge on Triton's metrics page: threads of a step that overran and have not come back."""
 
     def __init__(self, stage: str):
-        self._family = pb_utils.MetricFamily(
-            name=HUNG_THREADS,
-            description="Threads of a stage that took longer than their budget and have not come back.",
-            kind=pb_utils.MetricFamily.GAUGE,
-        )
-        self._gauge = self._family.Metric(labels={"stage": stage})
+        self._gauge, self._stage = Family(metrics.HUNG, (stage,)), stage
         self._told = 0
-        self._gauge.set(0)
+        self._gauge.set(0, stage)
 
     def __call__(self, number: int) -> None:
         """Say how many; cheap where nothing has changed."""
         if number != self._told:
             self._told = number
-            self._gauge.set(number)
+            self._gauge.set(number, self._stage)

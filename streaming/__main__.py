@@ -1,7 +1,7 @@
 """``python -m streaming COMMAND CONFIG``: the processes of the stream, and the online store's batch commands.
 
-Processes (until SIGTERM): ``collector``, ``lake``, ``processor``. Commands: ``topics``, ``apply``, ``materialize``,
-``rebuild``, ``buckets``, ``schemas``; the last line of their standard output is one JSON object.
+Processes (until SIGTERM): ``collector``, ``lake``, ``processor``, ``impressions``. Commands: ``topics``, ``apply``,
+``materialize``, ``rebuild``, ``buckets``, ``schemas``; the last line of their standard output is one JSON object.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -25,6 +26,7 @@ from contracts.errors import StackError, TriremeError
 from streaming.settings import StreamSettings, stream_settings
 
 CONSOLE = Console(stderr=True)
+log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str]) -> int:
@@ -53,12 +55,13 @@ def _collector(options: argparse.Namespace) -> None:
 
 def _lake(options: argparse.Namespace) -> None:
     from streaming import codec, lake_writer
+    from streaming.shown import ImpressionBuffer
 
     _, zone, settings = _loaded(options)
     codec.connect()
     stop = _stop_on_signal()
     with _metrics(settings.lake_port):
-        lake_writer.run(settings, zone, stop, options.flush_seconds)
+        lake_writer.run_all(settings, zone, stop, options.flush_seconds, (lake_writer.Buffer, ImpressionBuffer))
 
 
 def _processor(options: argparse.Namespace) -> None:
@@ -69,6 +72,23 @@ def _processor(options: argparse.Namespace) -> None:
     stop = _stop_on_signal()
     with _metrics(settings.processor_port):
         processor.run(settings, config, zone, stop)
+
+
+def _impressions(options: argparse.Namespace) -> None:
+    from streaming import codec, impressions
+    from streaming.spool import Spool
+
+    config, _, settings = _loaded(options)
+    reader = codec.of_impressions()
+    log.info("impressions are written with schema %d", reader.schema_id)
+    if not settings.impressions:
+        raise StackError("TRIREME_IMPRESSIONS: expected the path of a socket, got none")
+    spool = Spool(Path(settings.root) / config.name / "stack" / "impressions")
+    if spool.damaged:
+        log.error("the spool ended within a record in %d segment(s): those records are gone", spool.damaged)
+    stop = _stop_on_signal()
+    with impressions.listening(settings.impressions) as server, _metrics(settings.impressions_port):
+        impressions.run(settings, reader, spool, server, stop)
 
 
 @contextlib.contextmanager
@@ -91,8 +111,10 @@ def _topics(options: argparse.Namespace) -> dict[str, Any]:
     from streaming import topics
 
     settings = stream_settings()
-    topic = topics.ensure(settings)
-    return {"topic": topics.EVENTS, "partitions": len(topic.partitions), "incarnation": topic.incarnation}
+    found = {name: topics.ensure(settings, name) for name in (topics.EVENTS, topics.IMPRESSIONS)}
+    return {
+        name: {"partitions": len(topic.partitions), "incarnation": topic.incarnation} for name, topic in found.items()
+    }
 
 
 def _apply(options: argparse.Namespace) -> dict[str, Any]:
@@ -140,11 +162,13 @@ def _schemas(options: argparse.Namespace) -> dict[str, Any]:
     from streaming import schemas
 
     written = None
-    if options.check:
-        schemas.check()
-    else:
-        written = schemas.write()
-    return {"versions": schemas.versions(), "written": written.name if written else None}
+    for subject in schemas.SUBJECTS:
+        if options.check:
+            schemas.check(subject=subject)
+        else:
+            written = schemas.write(subject=subject) or written
+    versions = {f"{subject.record}s": schemas.versions(subject=subject) for subject in schemas.SUBJECTS}
+    return {"versions": versions, "written": written.name if written else None}
 
 
 def _loaded(options: argparse.Namespace) -> tuple[Config, Zones, StreamSettings]:
@@ -173,9 +197,10 @@ def _parser() -> argparse.ArgumentParser:
     seconds = {"type": float, "metavar": "SECONDS"}
     collector = add("collector", _collector, "Serve POST /v1/events.")
     collector.add_argument("--ack-seconds", default=2.0, **seconds, help="longest wait for the broker (default 2)")
-    lake = add("lake", _lake, "Write the topic's events to the raw zone.")
+    lake = add("lake", _lake, "Write events and impressions to the raw zone.")
     lake.add_argument("--flush-seconds", default=1.0, **seconds, help="longest time in memory (default 1)")
     add("processor", _processor, "Keep the online store's behaviour rows up to date.")
+    add("impressions", _impressions, "Publish what servers say was shown.")
     add("topics", _topics, "Create the topic where it is missing, and say its incarnation.")
     forceable = (
         ("apply", _apply, "Register the feature views with Feast."),

@@ -1,7 +1,7 @@
-"""Events as bytes: Avro in the Confluent wire format (one zero byte, the schema's id as int32, the record).
+"""Events and impressions as bytes: Avro in the Confluent wire format (a zero byte, the schema's id, the record).
 
-``encode`` writes the schema of the contract. ``decode`` resolves every version that the registry knows: the committed
-files, or a real registry that the environment names; the bytes differ in the id alone.
+What is written is the schema of the contract. What is read is resolved from every version that the registry knows: the
+committed files, or a real registry that the environment names; the bytes differ in the id alone.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import fastavro
 from fastavro.read import SchemaResolutionError
 from fastavro.schema import SchemaParseException
 
-import contracts.events
+from contracts import impressions
 from contracts.events import Event
+from streaming import schemas
 from streaming.registry import Files, Registry, Remote
+from streaming.schemas import Subject
 from streaming.settings import stream_settings
 
 log = logging.getLogger(__name__)
@@ -33,15 +35,15 @@ _BROKEN = (ValueError, TypeError, KeyError, IndexError, EOFError, AttributeError
 
 
 class UndecodableError(ValueError):
-    """Bytes that are no event in a known version: counted and put aside, never retried."""
+    """Bytes that are no record in a known version: counted and put aside, never retried."""
 
 
-class Codec:
-    """Both ways between events and bytes, with the ids of one registry."""
+class Reader:
+    """Bytes to the documents of a subject, with the ids of one registry."""
 
-    def __init__(self, registry: Registry):
+    def __init__(self, registry: Registry, subject: Subject):
         self._registry = registry
-        self._document = contracts.events.avro_schema()
+        self._document = subject.schema()
         self._contract: Any = fastavro.parse_schema(self._document)
         #: Id -> the schema of the record and, where that is another one, the one to read it as.
         self._schemas: dict[int, tuple[Any, Any]] = {}
@@ -57,15 +59,8 @@ class Codec:
         """
         return self._registry.newest()
 
-    def encode(self, event: Event) -> bytes:
-        """An event in the wire format of the newest version; raises what ``schema_id`` raises."""
-        buffer = io.BytesIO()
-        buffer.write(_HEADER.pack(0, self.schema_id))
-        fastavro.schemaless_writer(buffer, self._contract, event.to_dict())
-        return buffer.getvalue()
-
-    def decode(self, data: bytes | None) -> Event:
-        """The inverse of ``encode``, for every version that the registry knows.
+    def document(self, data: bytes | None) -> dict[str, Any]:
+        """A record of any version that the registry knows, as the contract's.
 
         A field that the record's version lacks is None; one that only the record's version has is skipped.
 
@@ -89,7 +84,7 @@ class Codec:
             raise UndecodableError(f"the bytes do not fit schema {schema_id}: {_short(error)}") from None
         if buffer.tell() != len(data):
             raise UndecodableError(f"{len(data) - buffer.tell()} bytes are left over after the record")
-        return Event(**document)
+        return document
 
     def _pair(self, schema_id: int) -> tuple[Any, Any]:
         """The entry in ``_schemas`` of an id that was not met before; asked for once."""
@@ -107,11 +102,73 @@ class Codec:
         raise UndecodableError(f"expected the id of an Avro schema of {self._registry.name}, got {schema_id}")
 
 
+class Codec(Reader):
+    """Both ways between events and bytes."""
+
+    def __init__(self, registry: Registry):
+        super().__init__(registry, schemas.EVENTS)
+
+    def encode(self, event: Event) -> bytes:
+        """An event in the wire format of the newest version; raises what ``schema_id`` raises."""
+        buffer = io.BytesIO()
+        buffer.write(_HEADER.pack(0, self.schema_id))
+        fastavro.schemaless_writer(buffer, self._contract, event.to_dict())
+        return buffer.getvalue()
+
+    def decode(self, data: bytes | None) -> Event:
+        """The inverse of ``encode``, for every version that the registry knows; raises what ``document`` raises."""
+        return Event(**self.document(data))
+
+
+class ImpressionCodec(Reader):
+    """Impressions out of bytes, and the bytes of a server as the topic's: serving knows the committed files alone."""
+
+    def __init__(self, registry: Registry):
+        super().__init__(registry, schemas.IMPRESSIONS)
+        self._files = Reader(Files(subject=schemas.IMPRESSIONS), schemas.IMPRESSIONS)
+
+    def served(self, data: bytes) -> tuple[dict[str, Any], bytes]:
+        """A record as a server sent it, checked, and its bytes for the topic.
+
+        Raises:
+            UndecodableError: saying what was wrong with it.
+        """
+        document = self._checked(self._files.document(data))
+        if data[: _HEADER.size] == _HEADER.pack(0, self._files.schema_id):
+            return document, _HEADER.pack(0, self.schema_id) + data[_HEADER.size :]
+        # Of a server of other code: what it said, in the contract's words.
+        buffer = io.BytesIO()
+        buffer.write(_HEADER.pack(0, self.schema_id))
+        fastavro.schemaless_writer(buffer, self._contract, document)
+        return document, buffer.getvalue()
+
+    def decode(self, data: bytes | None) -> dict[str, Any]:
+        """A record of the topic, checked; raises what ``document`` raises."""
+        return self._checked(self.document(data))
+
+    @staticmethod
+    def _checked(document: dict[str, Any]) -> dict[str, Any]:
+        problem = impressions.problem(document)
+        if problem:
+            raise UndecodableError(problem)
+        return document
+
+
 @functools.cache
 def shared() -> Codec:
     """The codec of this process, with the registry that the environment names."""
+    return Codec(_registry(schemas.EVENTS))
+
+
+@functools.cache
+def of_impressions() -> ImpressionCodec:
+    """The same, of impressions."""
+    return ImpressionCodec(_registry(schemas.IMPRESSIONS))
+
+
+def _registry(subject: Subject) -> Registry:
     url = stream_settings().schema_registry
-    return Codec(Remote(url) if url else Files())
+    return Remote(url, subject) if url else Files(subject=subject)
 
 
 def connect() -> None:

@@ -16,16 +16,17 @@ import pyarrow.parquet as pq
 
 from contracts import live_files
 from contracts.artifacts import Zones
-from contracts.live_files import LiveFile
+from contracts.live_files import EVENTS, LiveFile
 from streaming import lake, quarantine
 
 log = logging.getLogger(__name__)
 
 
-def compact(zones: Zones, now: datetime) -> int:
-    """Merge the files of all hours and days before those of ``now`` (UTC); how many files went."""
-    live = _compact(live_files.all_live_files(zones), live_files.live_folder(zones, now))
-    return live + _compact(live_files.files_below(quarantine.url(zones)), quarantine.folder(zones, now))
+def compact(zones: Zones, now: datetime, topic: str = EVENTS) -> int:
+    """Merge a topic's files of all hours and days before those of ``now`` (UTC); how many files went."""
+    live = _compact(live_files.all_live_files(zones, topic), live_files.live_folder(zones, now, topic))
+    refused = live_files.files_below(quarantine.url(zones, topic))
+    return live + _compact(refused, quarantine.folder(zones, now, topic))
 
 
 def _compact(files: list[LiveFile], current: str) -> int:

@@ -46,10 +46,10 @@ _DWELL = EventType.DWELL.value
 #: Columns of which ``_update`` makes what is folded.
 _FOLDED = ("user_id", "event_time", "event_id", "event_type", "item_id", "region", "value")
 _PLACE = {"partition": pa.int32(), "offset": pa.int64(), "incarnation": pa.string()}
+#: Where a record lay in its topic.
+PLACE_FIELDS = [pa.field(name, kind) for name, kind in _PLACE.items()]
 #: Columns of a live file: the fields of an event, and where the record lay in the topic.
-LIVE_SCHEMA = pa.schema(
-    [pa.field(field.name, _ARROW_TYPES[field.kind]) for field in FIELDS] + list(map(pa.field, _PLACE, _PLACE.values()))
-)
+LIVE_SCHEMA = pa.schema([pa.field(field.name, _ARROW_TYPES[field.kind]) for field in FIELDS] + PLACE_FIELDS)
 
 
 def place(filesystem: Any, path: str, table: pa.Table) -> None:

@@ -1,7 +1,7 @@
-"""Kafka to the lake: every record in exactly one file, whatever is killed in between.
+"""Kafka to the lake: every record of a topic in exactly one file, whatever is killed in between.
 
 Offsets are not stored anywhere: a live file is named by the offsets of its flush and appears whole, and a new start
-goes on after the highest one. Records that are no event of the contract go to the quarantine zone, in a file that is
+goes on after the highest one. Records that break their topic's contract go to the quarantine zone, in a file that is
 written before the live one; where the live one is missing, the next start takes it away and reads those records again.
 Nothing is lost as long as the broker keeps what was not yet written (``flush_seconds`` of it).
 """
@@ -12,6 +12,8 @@ import logging
 import threading
 import time
 from collections import Counter as Counts
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from datetime import datetime, timezone
 from typing import Any
 
@@ -39,17 +41,19 @@ FLUSH_EVENTS = 20_000
 POLL_MS = 200
 RETRY_SECONDS = 0.5
 
-EVENTS = Counter("trireme_lake_events", "Events written to the lake.")
-FILES = Counter("trireme_lake_files", "Files written to the lake.")
-QUARANTINED = Counter("trireme_lake_quarantined", "Records that are no event of the contract, by reason.", ["reason"])
-BUFFERED = Gauge("trireme_lake_buffered_events", "Records read from the broker and not yet written.")
+RECORDS = Counter("trireme_lake_records", "Records written to the lake.", ["topic"])
+FILES = Counter("trireme_lake_files", "Files written to the lake.", ["topic"])
+QUARANTINED = Counter("trireme_lake_quarantined", "Records that break their contract, by reason.", ["topic", "reason"])
+BUFFERED = Gauge("trireme_lake_buffered_records", "Records read from the broker and not yet written.", ["topic"])
 
 #: A live file's columns, with room for integers of too many bits: the contract refuses those before they are written.
 _WIDE = pa.schema([field.with_type(pa.int64()) if field.type == pa.int32() else field for field in lake.LIVE_SCHEMA])
 
 
 class Buffer:
-    """Records of one partition in the order of their offsets, read and not yet written."""
+    """Events of one partition in the order of their offsets, read and not yet written."""
+
+    topic = topics.EVENTS
 
     def __init__(self, partition: int, incarnation: str):
         self.partition = partition
@@ -95,8 +99,8 @@ def write(zones: Zones, buffer: Buffer, now: datetime) -> str:
     events, refused = buffer.split(int(now.timestamp() * 1000))
     name = live_files.live_name(buffer.partition, buffer.incarnation, buffer.offsets[0], buffer.offsets[-1])
     if refused:
-        quarantine.write(zones, name, buffer.partition, buffer.incarnation, refused, now)
-    url = f"{live_files.live_folder(zones, now)}/{name}"
+        quarantine.write(zones, name, buffer.partition, buffer.incarnation, refused, now, buffer.topic)
+    url = f"{live_files.live_folder(zones, now, buffer.topic)}/{name}"
     lake.place(*fsspec.core.url_to_fs(url), events)
     _account(buffer, events.num_rows, refused)
     buffer.clear()
@@ -104,66 +108,87 @@ def write(zones: Zones, buffer: Buffer, now: datetime) -> str:
 
 
 def _account(buffer: Buffer, events: int, refused: list[Refused]) -> None:
-    EVENTS.inc(events)
-    FILES.inc()
+    RECORDS.labels(buffer.topic).inc(events)
+    FILES.labels(buffer.topic).inc()
     for reason, count in Counts(row.reason for row in refused).items():
-        QUARANTINED.labels(reason).inc(count)
+        QUARANTINED.labels(buffer.topic, reason).inc(count)
         log.error(
-            "partition %d: %d of the records %d to %d are in quarantine as %s",
-            *(buffer.partition, count, buffer.offsets[0], buffer.offsets[-1], reason),
+            "%s, partition %d: %d of the records %d to %d are in quarantine as %s",
+            *(buffer.topic, buffer.partition, count, buffer.offsets[0], buffer.offsets[-1], reason),
         )
 
 
-def run(settings: StreamSettings, zones: Zones, stop: threading.Event, flush_seconds: float = FLUSH_SECONDS) -> None:
-    """Drain the topic until ``stop`` is set; then write what is buffered."""
+def run(
+    settings: StreamSettings,
+    zones: Zones,
+    stop: threading.Event,
+    flush_seconds: float = FLUSH_SECONDS,
+    kind: type[Buffer] = Buffer,
+) -> None:
+    """Drain a topic until ``stop`` is set; then write what is buffered."""
     while not stop.is_set():
         try:
-            _drain(settings, zones, stop, flush_seconds)
+            _drain(settings, zones, stop, flush_seconds, kind)
         except (KafkaError, StackError) as error:
-            log.warning("trying again in %s s: %s", RETRY_SECONDS, error)
+            log.warning("%s: trying again in %s s: %s", kind.topic, RETRY_SECONDS, error)
             stop.wait(RETRY_SECONDS)
 
 
-def _drain(settings: StreamSettings, zones: Zones, stop: threading.Event, flush_seconds: float) -> None:
+def run_all(
+    settings: StreamSettings, zones: Zones, stop: threading.Event, flush_seconds: float, kinds: Sequence[type[Buffer]]
+) -> None:
+    """``run`` for several topics, a thread for each; a fault of one that is not met ends all, and is raised."""
+    with ThreadPoolExecutor(len(kinds), "lake") as pool:
+        runs = [pool.submit(run, settings, zones, stop, flush_seconds, kind) for kind in kinds]
+        wait(runs, return_when=FIRST_COMPLETED)
+        stop.set()
+        for each in runs:
+            each.result()
+
+
+def _drain(
+    settings: StreamSettings, zones: Zones, stop: threading.Event, flush_seconds: float, kind: type[Buffer]
+) -> None:
     """One life of a consumer: ends at ``stop``, at an error, or when the broker forgot; always writes its buffers."""
-    topic = topics.ensure(settings)
-    written = live_files.ends(live_files.live_files(zones)).get(topic.incarnation, {})
-    quarantine.drop_unfinished(zones, topic.incarnation, written)
+    topic = topics.ensure(settings, kind.topic)
+    written = live_files.ends(live_files.live_files(zones, kind.topic)).get(topic.incarnation, {})
+    quarantine.drop_unfinished(zones, topic.incarnation, written, kind.topic)
     offsets = {partition: written.get(partition, 0) for partition in topic.partitions}
-    log.info("writing incarnation %s from offsets %s", topic.incarnation, offsets)
-    buffers = {partition: Buffer(partition, topic.incarnation) for partition in topic.partitions}
-    client = topics.consumer(settings, offsets, wait_ms=POLL_MS)
-    due, tidied = time.monotonic() + flush_seconds, ""
+    log.info("writing %s of incarnation %s from offsets %s", kind.topic, topic.incarnation, offsets)
+    buffers = {partition: kind(partition, topic.incarnation) for partition in topic.partitions}
+    client = topics.consumer(settings, offsets, POLL_MS, kind.topic)
+    due, tidied, buffered = time.monotonic() + flush_seconds, "", BUFFERED.labels(kind.topic)
     try:
-        with TopicWatch(settings, topic.incarnation) as watch:
+        with TopicWatch(settings, topic.incarnation, topic=kind.topic) as watch:
             while not stop.is_set() and watch.reason is None:
                 for place, records in client.poll(timeout_ms=POLL_MS).items():
                     for record in records:
                         buffers[place.partition].take(record.offset, record.value)
                 waiting = sum(len(buffer.offsets) for buffer in buffers.values())
-                BUFFERED.set(waiting)
+                buffered.set(waiting)
                 if waiting >= FLUSH_EVENTS or time.monotonic() >= due:
                     _flush(zones, buffers)
+                    buffered.set(0)
                     due = time.monotonic() + flush_seconds
-                    tidied = _tidy(zones, tidied)
+                    tidied = _tidy(zones, tidied, kind.topic)
             if watch.reason:
                 log.warning("starting over: %s", watch.reason)
     finally:
         _flush(zones, buffers)
+        buffered.set(0)
         client.close(autocommit=False, timeout_ms=1000)
 
 
-def _flush(zones: Zones, buffers: dict[int, Buffer]) -> None:
+def _flush(zones: Zones, buffers: Mapping[int, Buffer]) -> None:
     for buffer in buffers.values():
         if buffer.offsets:
             write(zones, buffer, datetime.now(timezone.utc))
-    BUFFERED.set(0)
 
 
-def _tidy(zones: Zones, last: str) -> str:
+def _tidy(zones: Zones, last: str, topic: str) -> str:
     """Merge the files of past hours at the first flush of an hour, and at the start; the hour."""
     now = datetime.now(timezone.utc)
     hour = f"{now:%Y-%m-%d %H}"
     if hour != last:
-        compact(zones, now)
+        compact(zones, now, topic)
     return hour

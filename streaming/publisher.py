@@ -1,7 +1,7 @@
-"""Events to the broker, acknowledged or refused within a bounded time.
+"""Events and impressions to the broker, acknowledged or refused within a bounded time.
 
 A producer that met a dead or restarted broker may never recover (kafka-python 3.0), so it is given up at the first
-failure and built anew. What it still held may arrive all the same: senders repeat an event under its own id, and the
+failure and built anew. What it still held may arrive all the same: senders repeat a record under its own id, and the
 second one is dropped downstream.
 """
 
@@ -41,8 +41,9 @@ class UnavailableError(Exception):
 class Publisher:
     """Publishes batches; safe to call from many threads."""
 
-    def __init__(self, settings: StreamSettings, ack_seconds: float):
+    def __init__(self, settings: StreamSettings, ack_seconds: float, topic: str = topics.EVENTS):
         self._settings = settings
+        self._topic = topic
         self._ack_seconds = ack_seconds
         self._lock = threading.Lock()
         self._producer: KafkaProducer | None = None
@@ -62,7 +63,7 @@ class Publisher:
         deadline = time.monotonic() + self._ack_seconds
         producer = self.connect(deadline)
         try:
-            futures = [producer.send(topics.EVENTS, value=record.value, key=record.key) for record in records]
+            futures = [producer.send(self._topic, value=record.value, key=record.key) for record in records]
             for future in futures:
                 future.get(timeout=max(0.001, deadline - time.monotonic()))
         except KafkaError as error:
@@ -99,8 +100,8 @@ class Publisher:
             self._producer = None
 
     def _build(self) -> KafkaProducer:
-        topic = topics.ensure(self._settings)
-        log.info("publishing to %s, incarnation %s", self._settings.kafka, topic.incarnation)
+        topic = topics.ensure(self._settings, self._topic)
+        log.info("publishing to topic %s of %s, incarnation %s", self._topic, self._settings.kafka, topic.incarnation)
         wait_ms = int(self._ack_seconds * 1000)
         options: dict[str, Any] = {
             "bootstrap_servers": self._settings.kafka,

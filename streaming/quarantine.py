@@ -1,4 +1,4 @@
-"""Records of the topic that are no event of the contract: kept as they came, each with the reason, for people.
+"""Records of a topic that break its contract: kept as they came, each with the reason, for people.
 
 A file is named by all the offsets of a flush, as the live file of that flush is, and is written before it: the live
 file is the word that the flush is done. So for every range of offsets the records read are the rows of both.
@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from contracts import live_files
 from contracts.artifacts import Zones
-from contracts.live_files import LiveFile
-from streaming import lake, topics
+from contracts.live_files import EVENTS, FOLDERS, LiveFile
+from streaming import lake
 
 #: Columns of a quarantine file; ``value`` is the record's bytes, null where it had none.
 SCHEMA = pa.schema(
@@ -31,7 +31,7 @@ SCHEMA = pa.schema(
 
 
 class Refused(NamedTuple):
-    """A record that is no event of the contract.
+    """A record that breaks the contract of its topic.
 
     Attributes:
         offset: where it lay in its partition.
@@ -46,47 +46,56 @@ class Refused(NamedTuple):
     value: bytes | None
 
 
-def folder(zones: Zones, now: datetime) -> str:
+def folder(zones: Zones, now: datetime, topic: str = EVENTS) -> str:
     """Where files are written on the day of an instant (UTC)."""
-    return f"{url(zones)}/day={now:%Y-%m-%d}"
+    return f"{url(zones, topic)}/day={now:%Y-%m-%d}"
 
 
-def url(zones: Zones) -> str:
-    """The live part of the quarantine zone."""
-    return f"{zones.quarantine}/live"
+def url(zones: Zones, topic: str = EVENTS) -> str:
+    """The part of the quarantine zone for a topic's records."""
+    return f"{zones.quarantine}/{FOLDERS[topic]}"
 
 
-def write(zones: Zones, file: str, partition: int, incarnation: str, rows: Sequence[Refused], now: datetime) -> None:
+def write(
+    zones: Zones,
+    file: str,
+    partition: int,
+    incarnation: str,
+    rows: Sequence[Refused],
+    now: datetime,
+    topic: str = EVENTS,
+) -> None:
     """Write one flush's refused records under the name of its live file."""
     columns = {
         "reason": [row.reason for row in rows],
         "rule": [row.rule for row in rows],
-        "source": [f"topic:{topics.EVENTS}/p{partition}/{incarnation}"] * len(rows),
+        "source": [f"topic:{topic}/p{partition}/{incarnation}"] * len(rows),
         "offset": [row.offset for row in rows],
         "value": [row.value for row in rows],
     }
-    lake.place(*fsspec.core.url_to_fs(f"{folder(zones, now)}/{file}"), pa.table(columns, schema=SCHEMA))
+    lake.place(*fsspec.core.url_to_fs(f"{folder(zones, now, topic)}/{file}"), pa.table(columns, schema=SCHEMA))
 
 
-def files(zones: Zones) -> list[LiveFile]:
+def files(zones: Zones, topic: str = EVENTS) -> list[LiveFile]:
     """The files, in the order of incarnation, partition and offset; every refused record is in one of them."""
-    return live_files.without_parts(live_files.files_below(url(zones)))
+    return live_files.without_parts(live_files.files_below(url(zones, topic)))
 
 
-def drop_unfinished(zones: Zones, incarnation: str, written: Mapping[int, int]) -> int:
+def drop_unfinished(zones: Zones, incarnation: str, written: Mapping[int, int], topic: str = EVENTS) -> int:
     """Take away what a killed writer left of a flush whose live file is not there: its records are read again.
 
     Args:
         zones: where the files lie.
         incarnation: of the topic as it is; of one that is gone nothing can be read again.
         written: partition -> first offset beyond its live files.
+        topic: whose they are.
 
     Returns:
         How many files went.
     """
     found = [
         file
-        for file in live_files.files_below(url(zones))
+        for file in live_files.files_below(url(zones, topic))
         if file.incarnation == incarnation and file.last >= written.get(file.partition, 0)
     ]
     for file in found:

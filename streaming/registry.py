@@ -13,11 +13,10 @@ from urllib.parse import urlsplit
 
 import requests
 
-import contracts.events
 from contracts.errors import ArtifactError, StackError
 from streaming import schemas
+from streaming.schemas import Subject
 
-SUBJECT = "events-value"
 #: A registry on the same network answers within milliseconds; a dead one must not hold the stream for longer.
 TIMEOUT_SECONDS = 2.0
 _CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
@@ -54,22 +53,24 @@ class Registry(Protocol):
 class Files:
     """The committed versions."""
 
-    def __init__(self, folder: Path = schemas.FOLDER):
+    def __init__(self, folder: Path = schemas.FOLDER, subject: Subject = schemas.EVENTS):
         self._folder = folder
+        self._subject = subject
         self.name = f"{folder.name}/"
 
     def newest(self) -> int:
         """The number of the newest version."""
-        if not schemas.is_written(self._folder):
+        if not schemas.is_written(self._folder, self._subject):
             raise ArtifactError(
-                f"the newest version in {self._folder} is not the schema of {schemas.CONTRACT}: run `{schemas.COMMAND}`"
+                f"the newest version in {self._folder} is not the schema of {self._subject.contract}: "
+                f"run `{schemas.COMMAND}`"
             )
-        return schemas.versions(self._folder)[-1]
+        return schemas.versions(self._folder, self._subject)[-1]
 
     def schema(self, schema_id: int) -> Any:
         """The document of a version."""
         try:
-            return json.loads(schemas.path(schema_id, self._folder).read_text(encoding="utf-8"))
+            return json.loads(schemas.path(schema_id, self._folder, self._subject).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
 
@@ -77,20 +78,21 @@ class Files:
 class Remote:
     """A registry at a URL, which may hold a user and a password."""
 
-    def __init__(self, url: str):
+    def __init__(self, url: str, subject: Subject = schemas.EVENTS):
+        self._subject = subject
         self._url = url.rstrip("/")
         parts = urlsplit(url)
         self.name = f"the schema registry at {parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
     def newest(self) -> int:
         """Look the contract's schema up, and register it where it is new."""
-        document = {"schema": json.dumps(contracts.events.avro_schema())}
-        found = self._ask("POST", f"/subjects/{SUBJECT}", document)
+        document = {"schema": json.dumps(self._subject.schema())}
+        found = self._ask("POST", f"/subjects/{self._subject.name}", document)
         if found is None:
             self._check(document)
-            found = self._ask("POST", f"/subjects/{SUBJECT}/versions", document)
+            found = self._ask("POST", f"/subjects/{self._subject.name}/versions", document)
         if not isinstance(found, dict) or type(found.get("id")) is not int:
-            raise self._error(f"gave no id for the schema of {schemas.CONTRACT}")
+            raise self._error(f"gave no id for the schema of {self._subject.contract}")
         return found["id"]
 
     def schema(self, schema_id: int) -> Any:
@@ -109,14 +111,18 @@ class Remote:
 
     def _check(self, document: dict[str, str]) -> None:
         """Refuse, with the registry's reasons, a schema that its newest version cannot be followed by."""
-        answer = self._ask("POST", f"/compatibility/subjects/{SUBJECT}/versions/latest?verbose=true", document)
+        answer = self._ask(
+            "POST", f"/compatibility/subjects/{self._subject.name}/versions/latest?verbose=true", document
+        )
         if answer is None:  # no version yet
             return
         if not isinstance(answer, dict) or "is_compatible" not in answer:
-            raise self._error(f"did not say whether the schema of {schemas.CONTRACT} is compatible")
+            raise self._error(f"did not say whether the schema of {self._subject.contract} is compatible")
         if not answer["is_compatible"]:
             reasons = "; ".join(map(str, answer.get("messages", []))) or "no reason given"
-            raise self._error(f"says that the schema of {schemas.CONTRACT} cannot follow its newest one: {reasons}")
+            raise self._error(
+                f"says that the schema of {self._subject.contract} cannot follow its newest one: {reasons}"
+            )
 
     def _ask(self, method: str, path: str, document: dict[str, str] | None = None) -> Any:
         """The answer's document, or None where the registry says that there is none."""

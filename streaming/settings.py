@@ -17,10 +17,12 @@ class StreamSettings:
         root: data root, an fsspec URL.
         kafka: ``host:port`` of the broker.
         redis: ``host:port`` of the online store.
-        partitions: of the topic ``events``, when it is created.
+        partitions: of a topic, when it is created.
         collector_port: HTTP of the collector (events, health, metrics).
         lake_port: metrics of the lake writer.
         processor_port: metrics of the feature processor.
+        impressions_port: metrics of the publisher of impressions.
+        impressions: path of the socket that servers send impressions to; empty where they are not logged.
         schema_registry: URL of the schema registry; empty where the committed files are it.
     """
 
@@ -31,6 +33,8 @@ class StreamSettings:
     collector_port: int
     lake_port: int
     processor_port: int
+    impressions_port: int
+    impressions: str = ""
     schema_registry: str = ""
 
     @property
@@ -55,5 +59,7 @@ def stream_settings(environ: Mapping[str, str] = os.environ) -> StreamSettings:
         collector_port=stack.port("collector"),
         lake_port=stack.port("lake_metrics"),
         processor_port=stack.port("processor_metrics"),
+        impressions_port=stack.port("impressions_metrics"),
+        impressions=stack.impressions,
         schema_registry=stack.schema_registry,
     )

@@ -1,6 +1,6 @@
-"""The topic of events, and how a broker that forgot is noticed.
+"""The topics of events and of impressions, and how a broker that forgot is noticed.
 
-The topic's incarnation is its Kafka topic id (KIP-516: a UUID that the broker gives at creation and never again).
+A topic's incarnation is its Kafka topic id (KIP-516: a UUID that the broker gives at creation and never again).
 Offsets are only good within one incarnation: the embedded broker keeps its topics in memory, and after its restart a
 consumer at offset 500 would wait for 500 new events. Who stores an offset stores the incarnation beside it.
 """
@@ -18,11 +18,13 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 from kafka.structs import TopicPartition
 
 from contracts.errors import StackError
+from contracts.live_files import EVENTS, IMPRESSIONS
 from streaming.settings import StreamSettings
+
+__all__ = ["EVENTS", "IMPRESSIONS", "Topic", "consumer", "current", "ensure"]
 
 log = logging.getLogger(__name__)
 
-EVENTS = "events"
 #: A broker on the same machine or network answers within milliseconds; a frozen one must not hold us longer than this.
 TIMEOUT_MS = 2000
 
@@ -40,34 +42,34 @@ class Topic:
     partitions: tuple[int, ...]
 
 
-def ensure(settings: StreamSettings) -> Topic:
+def ensure(settings: StreamSettings, name: str = EVENTS) -> Topic:
     """The topic, created when the broker has none.
 
     Raises:
         StackError: when the broker does not answer.
     """
     with _admin(settings) as admin:
-        found = _described(admin)
+        found = _described(admin, name)
         if found is None:
             with contextlib.suppress(TopicAlreadyExistsError):  # another process was faster: its topic is as good
-                admin.create_topics({EVENTS: {"num_partitions": settings.partitions, "replication_factor": 1}})
-            found = _described(admin)
+                admin.create_topics({name: {"num_partitions": settings.partitions, "replication_factor": 1}})
+            found = _described(admin, name)
     if found is None:
-        raise StackError(f"the broker at {settings.kafka} says that topic {EVENTS!r} is there, but gives it no id")
+        raise StackError(f"the broker at {settings.kafka} says that topic {name!r} is there, but gives it no id")
     return found
 
 
-def current(settings: StreamSettings) -> Topic | None:
+def current(settings: StreamSettings, name: str = EVENTS) -> Topic | None:
     """The topic as it is, or None when the broker has none; creates nothing.
 
     Raises:
         StackError: when the broker does not answer.
     """
     with _admin(settings) as admin:
-        return _described(admin)
+        return _described(admin, name)
 
 
-def consumer(settings: StreamSettings, offsets: Mapping[int, int], wait_ms: int) -> KafkaConsumer:
+def consumer(settings: StreamSettings, offsets: Mapping[int, int], wait_ms: int, name: str = EVENTS) -> KafkaConsumer:
     """A consumer of the partitions in ``offsets``, standing at these offsets.
 
     Partitions are assigned by hand: a group's join costs half a session timeout (3 s) on the embedded broker, and
@@ -77,6 +79,7 @@ def consumer(settings: StreamSettings, offsets: Mapping[int, int], wait_ms: int)
         settings: where the broker is.
         offsets: partition -> next offset.
         wait_ms: longest the broker may hold a fetch to fill it; 10 gives the freshest features.
+        name: of the topic.
     """
     options: dict[str, Any] = {
         "bootstrap_servers": settings.kafka,
@@ -92,7 +95,7 @@ def consumer(settings: StreamSettings, offsets: Mapping[int, int], wait_ms: int)
         "max_poll_records": 2000,
     }
     client = KafkaConsumer(**options)
-    assigned = {TopicPartition(EVENTS, partition): offset for partition, offset in offsets.items()}
+    assigned = {TopicPartition(name, partition): offset for partition, offset in offsets.items()}
     client.assign(list(assigned))
     for partition, offset in assigned.items():
         client.seek(partition, offset)
@@ -113,8 +116,8 @@ def _admin(settings: StreamSettings) -> Iterator[Any]:
         raise StackError(f"the broker at {settings.kafka} does not answer: {error}; is it up?") from error
 
 
-def _described(admin: Any) -> Topic | None:
-    (found,) = admin.describe_topics([EVENTS])
+def _described(admin: Any, name: str) -> Topic | None:
+    (found,) = admin.describe_topics([name])
     if found["error_code"] or not found["topic_id"]:
         return None
     return Topic(

@@ -25,10 +25,18 @@ class TopicWatch:
         settings: where the broker is.
         incarnation: the topic's id that the session counts on.
         also: called at every look; returns another reason to start over, or None.
+        topic: its name.
     """
 
-    def __init__(self, settings: StreamSettings, incarnation: str, also: Callable[[], str | None] = lambda: None):
+    def __init__(
+        self,
+        settings: StreamSettings,
+        incarnation: str,
+        also: Callable[[], str | None] = lambda: None,
+        topic: str = topics.EVENTS,
+    ):
         self.reason: str | None = None
+        self._name = topic
         self._settings = settings
         self._incarnation = incarnation
         self._also = also
@@ -52,12 +60,12 @@ class TopicWatch:
         if reason is not None:
             return reason
         try:
-            topic = topics.current(self._settings)
+            topic = topics.current(self._settings, self._name)
         except StackError as error:  # an outage ends or the broker comes back empty: both are seen at a later look
             log.warning("%s", error)
             return None
         if topic is None:
-            return "the broker has no topic of events any more"
+            return f"the broker has no topic of {self._name} any more"
         if topic.incarnation != self._incarnation:
             return f"the broker forgot: the topic's incarnation was {self._incarnation} and is {topic.incarnation}"
         return None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
+from contracts.impressions import PROBE_REQUEST_ID
 from deploy.ports import HOST
 
 #: A user of this id is never seen, so the check runs the whole ensemble and touches nobody's features.
-HEALTH_REQUEST = b'{"user_id":"health-check","k":1}'
+HEALTH_REQUEST = json.dumps({"user_id": "health-check", "k": 1, "request_id": PROBE_REQUEST_ID}).encode()
 INFER_PATH = "/v2/models/recommendations_json/infer"
 SIMILAR_INFER_PATH = "/v2/models/similar_items_json/infer"
 

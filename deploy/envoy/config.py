@@ -22,13 +22,17 @@ from deploy.ports import HOST
 MAX_BODY_BYTES = 262_144
 #: Requests (not events: a request may hold many) to ``/v1/events`` per second, for all clients together.
 EVENTS_PER_SECOND = 300
+#: Headers of a request together. Triton closes the connection on more than it likes, and says nothing.
+MAX_HEADERS_KIB = 16
 #: Open connections of clients; more are refused.
 MAX_CONNECTIONS = 4096
 
 _HTTP = "type.googleapis.com/envoy.extensions.filters.http"
 _LOCAL_REPLIES = {
+    400: "expected a well-formed HTTP request",
     401: "expected a token that is known here, as in Authorization: Bearer TOKEN",
     413: f"expected a body of at most {MAX_BODY_BYTES} bytes",
+    431: f"expected headers of at most {MAX_HEADERS_KIB} KiB, and at most 100",
     429: "too many requests; slow down and send again",
     503: "no server can answer now; try again",
     504: "the answer did not come in time; try again",
@@ -111,6 +115,7 @@ def _connection_manager(folder: Path, door: DoorSettings) -> dict[str, Any]:
         "use_remote_address": True,
         "internal_address_config": {"cidr_ranges": [{"address_prefix": "192.0.2.0", "prefix_len": 32}]},
         "normalize_path": True,
+        "max_request_headers_kb": MAX_HEADERS_KIB,
         # Slow clients do not hold connections.
         "stream_idle_timeout": "15s",
         "request_timeout": "5s",

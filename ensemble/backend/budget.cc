@@ -14,22 +14,24 @@
 namespace trireme {
 namespace {
 
-/// What a batch may take, from the deadline of the request in the greatest hurry.
+/// What a batch may take, from the deadline of the request in the greatest hurry; recorded ones have none.
 std::chrono::milliseconds budget(const std::vector<Asked>& asked) {
-  double least = max_deadline_ms;
+  double allowed = budget_recorded_ms;
   for (const Asked& one : asked) {
-    least = std::min<double>(least, one.similar ? one.similar->deadline_ms : one.request.deadline_ms);
+    if (one.golden) continue;
+    double deadline = one.similar ? one.similar->deadline_ms : one.request.deadline_ms;
+    allowed = std::min({allowed, budget_most_ms, std::max(deadline * budget_share, least_ms_to_answer)});
   }
-  return std::chrono::milliseconds(static_cast<long>(std::max(least * budget_share, least_ms_to_answer)));
+  return std::chrono::milliseconds(static_cast<long>(allowed));
 }
 
 }  // namespace
 
 struct Worker::Work {
-  std::vector<Asked> asked;
+  std::shared_ptr<const std::vector<Asked>> asked;
   bool reads_cpu = false;
   std::atomic<const char*> stage = "feature_lookup";
-  std::vector<Answer> answers;
+  Answered answered;
   std::exception_ptr error;
   Spent wall{}, cpu{};
 };
@@ -52,34 +54,34 @@ Worker::~Worker() {
   desk_->changed.notify_all();
 }
 
-std::vector<Answer> Worker::answer(std::vector<Asked> asked, Account& account) {
+Answered Worker::answer(std::shared_ptr<const std::vector<Asked>> asked, Account& account) {
   std::erase_if(left_, [](const std::shared_ptr<Desk>& desk) {
     std::lock_guard lock(desk->mutex);
     return desk->is_done;
   });
   if (left_.size() >= most_left_behind) {
     auto reason = "Error: not begun: " + std::to_string(left_.size()) + " earlier runs hang";
-    return chain_->degraded(asked, "feature_lookup", reason);
+    return chain_->degraded(*asked, stuck_, reason);
   }
   auto work = std::make_shared<Work>();
   work->asked = std::move(asked);
   work->reads_cpu = account.has_cpu();
-  auto allowed = budget(work->asked);
+  auto allowed = budget(*work->asked);
   begin(work);
   std::unique_lock lock(desk_->mutex);
   if (desk_->changed.wait_for(lock, allowed, [this] { return desk_->is_done; })) {
     desk_->work.reset();
     account.absorb(work->wall, work->cpu);
     if (work->error) std::rethrow_exception(work->error);
-    return std::move(work->answers);
+    return std::move(work->answered);
   }
   desk_->is_left = true;
-  std::string stage = work->stage.load();
-  tell_(stage, 1);
+  stuck_ = work->stage.load();
+  tell_(stuck_, 1);
   lock.unlock();
   left_.push_back(std::exchange(desk_, nullptr));
   auto reason = "Error: took longer than its " + std::to_string(allowed.count()) + " ms";
-  return chain_->degraded(work->asked, stage, reason);
+  return chain_->degraded(*work->asked, stuck_, reason);
 }
 
 void Worker::begin(const std::shared_ptr<Work>& work) {
@@ -104,7 +106,7 @@ void Worker::serve(std::shared_ptr<Desk> desk, std::shared_ptr<const Chain> chai
     {
       Account account(work->reads_cpu);
       try {
-        work->answers = chain->answer(work->asked, store, &work->stage);
+        work->answered = chain->answer(*work->asked, store, &work->stage);
       } catch (...) {
         work->error = std::current_exception();
       }

@@ -23,7 +23,7 @@ class Worker {
   ~Worker();
 
   /// Answers of a batch, in its order: by the chain, or in time. What was spent is charged to `account`.
-  std::vector<Answer> answer(std::vector<Asked> asked, Account& account);
+  Answered answer(std::shared_ptr<const std::vector<Asked>> asked, Account& account);
 
  private:
   struct Work;
@@ -37,6 +37,7 @@ class Worker {
   const TellHung tell_;
   std::shared_ptr<Desk> desk_;               ///< of the thread at work; none before the first batch and after a hang
   std::vector<std::shared_ptr<Desk>> left_;  ///< of threads left behind
+  std::string stuck_;                        ///< the stage in which the last of them was
 };
 
 }  // namespace trireme

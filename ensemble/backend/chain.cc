@@ -18,6 +18,15 @@ std::string reason_of(const std::exception& error) {
   return ("Error: " + std::string(error.what())).substr(0, 200);
 }
 
+/// What a record tells of a request for similar items: no user stands behind it.
+Passage of_item(const SimilarRequest& request, std::int64_t as_of) {
+  Passage passage;
+  passage.envelope.region = request.region;
+  passage.envelope.k = request.k;
+  passage.envelope.as_of = as_of;
+  return passage;
+}
+
 void skip(Passage& passage, const std::string& stage, const std::string& reason) {
   passage.envelope.skipped.emplace_back(stage, reason);
 }
@@ -53,6 +62,7 @@ Chain::Chain(const std::string& release, const std::string& onnxruntime, const s
       ranker_(features_, release_, onnx_),
       cold_start_(tables_, popularity_, release_.blend, retrieval_.all_sources().items()),
       similar_(tables_, popularity_, covisits_, retrieval_.all_sources()),
+      impressions_(tables_, features_, release_.derived),
       variant_(std::move(variant)),
       faults_(std::move(fault)) {
   const std::map<std::string, Step> known = {{"retrieval", [this](const Batch& batch) { retrieval_(batch); }},
@@ -70,28 +80,28 @@ Chain::Chain(const std::string& release, const std::string& onnxruntime, const s
   }
 }
 
-std::vector<Answer> Chain::answer(const std::vector<Asked>& asked, OnlineStore& store,
-                                  std::atomic<const char*>* at) const {
+Answered Chain::answer(const std::vector<Asked>& asked, OnlineStore& store, std::atomic<const char*>* at) const {
   auto is_similar = [](const Asked& one) { return one.similar.has_value(); };
   if (std::none_of(asked.begin(), asked.end(), is_similar)) return recommended(asked, store, at);
   std::vector<Asked> users;
   std::remove_copy_if(asked.begin(), asked.end(), std::back_inserter(users), is_similar);
   auto of_users = recommended(users, store, at);
-  auto next = of_users.begin();
-  std::vector<Answer> answers;
+  std::size_t next = 0;
+  Answered out;
   for (const Asked& one : asked) {
     if (!one.similar) {
-      answers.push_back(std::move(*next++));
+      out.answers.push_back(std::move(of_users.answers[next]));
+      out.passages.push_back(std::move(of_users.passages[next++]));
       continue;
     }
     auto as_of = one.golden ? one.golden->as_of : now_ms();
-    answers.push_back(similar_(*one.similar, lookup_, shelves_, as_of, one.golden.has_value(), variant_));
+    out.answers.push_back(similar_(*one.similar, lookup_, shelves_, as_of, one.golden.has_value(), variant_));
+    out.passages.push_back(of_item(*one.similar, as_of));
   }
-  return answers;
+  return out;
 }
 
-std::vector<Answer> Chain::recommended(const std::vector<Asked>& asked, OnlineStore& store,
-                                       std::atomic<const char*>* at) const {
+Answered Chain::recommended(const std::vector<Asked>& asked, OnlineStore& store, std::atomic<const char*>* at) const {
   auto passages = look_up(asked, store);
   Batch batch;
   for (Passage& passage : passages) batch.push_back(&passage);
@@ -103,7 +113,7 @@ std::vector<Answer> Chain::recommended(const std::vector<Asked>& asked, OnlineSt
   if (at) *at = "cold_start";
   std::vector<Answer> answers;
   for (Passage& passage : passages) answers.push_back(answered(passage));
-  return answers;
+  return {std::move(answers), std::move(passages)};
 }
 
 /// Without the online store users are unknown, and the envelope says so.
@@ -173,14 +183,13 @@ Passage Chain::unknown(const Asked& asked, const std::string& stage, const std::
   return passage;
 }
 
-std::vector<Answer> Chain::degraded(const std::vector<Asked>& asked, const std::string& stage,
-                                    const std::string& reason) const {
+Answered Chain::degraded(const std::vector<Asked>& asked, const std::string& stage, const std::string& reason) const {
   auto started = now_ms();
-  std::vector<Answer> answers;
+  Answered out;
   for (const Asked& one : asked) {
     if (!one.similar) {
-      auto passage = unknown(one, stage, reason, started);
-      answers.push_back(answered(passage));
+      out.passages.push_back(unknown(one, stage, reason, started));
+      out.answers.push_back(cold_start_(out.passages.back()));
       continue;
     }
     auto of_nothing = *one.similar;  // an item that is not known is answered by trending
@@ -189,9 +198,10 @@ std::vector<Answer> Chain::degraded(const std::vector<Asked>& asked, const std::
     auto answer = similar_(of_nothing, lookup_, shelves_, as_of, one.golden.has_value(), variant_);
     answer.user_id = one.similar->item_id;
     answer.skipped.emplace_back(stage, reason);
-    answers.push_back(std::move(answer));
+    out.answers.push_back(std::move(answer));
+    out.passages.push_back(of_item(*one.similar, as_of));
   }
-  return answers;
+  return out;
 }
 
 /// A step for those of a batch that have time left; when it fails for all together, for each alone.

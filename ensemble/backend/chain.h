@@ -14,6 +14,7 @@
 #include "cold_start.h"
 #include "covisits.h"
 #include "faults.h"
+#include "impression.h"
 #include "lookup.h"
 #include "popularity.h"
 #include "query.h"
@@ -40,6 +41,12 @@ struct Asked {
   std::vector<std::string> ids() const;
 };
 
+/// A batch's answers and what each was made of, in its order.
+struct Answered {
+  std::vector<Answer> answers;
+  std::vector<Passage> passages;
+};
+
 /// The wall clock, ms.
 std::int64_t now_ms();
 
@@ -58,20 +65,21 @@ class Chain {
   const Tables& tables() const { return tables_; }
   Popularity& popularity() { return popularity_; }
 
-  /// Answers of a batch, in its order.
   /// `at` is told which step is under way.
-  std::vector<Answer> answer(const std::vector<Asked>& asked, OnlineStore& store,
-                             std::atomic<const char*>* at = nullptr) const;
+  Answered answer(const std::vector<Asked>& asked, OnlineStore& store, std::atomic<const char*>* at = nullptr) const;
 
   /// The same by trending alone, because a stage could not do its part in time.
-  std::vector<Answer> degraded(const std::vector<Asked>& asked, const std::string& stage,
-                               const std::string& reason) const;
+  Answered degraded(const std::vector<Asked>& asked, const std::string& stage, const std::string& reason) const;
+
+  /// The record of an answer.
+  std::string impression(const Asked& asked, const Passage& passage, const Answer& answer) const {
+    return asked.similar ? impressions_(*asked.similar, passage, answer) : impressions_(asked.request, passage, answer);
+  }
 
  private:
   using Step = std::function<void(const Batch&)>;
 
-  std::vector<Answer> recommended(const std::vector<Asked>& asked, OnlineStore& store,
-                                  std::atomic<const char*>* at) const;
+  Answered recommended(const std::vector<Asked>& asked, OnlineStore& store, std::atomic<const char*>* at) const;
   Passage unknown(const Asked& asked, const std::string& stage, const std::string& reason, std::int64_t started) const;
   std::vector<Passage> look_up(const std::vector<Asked>& asked, OnlineStore& store) const;
   Passage encoded(const Asked& asked, std::span<const Read> read, std::int64_t started) const;
@@ -91,6 +99,7 @@ class Chain {
   Ranker ranker_;
   ColdStart cold_start_;
   SimilarItems similar_;
+  Impressions impressions_;
   std::string variant_;
   Faults faults_;
   std::vector<std::pair<std::string, Step>> between_;  ///< the plan's steps after the lookup and before the answer

@@ -13,7 +13,9 @@ from contracts import (
     blending,
     buckets,
     features,
+    impressions,
     item_state,
+    metrics,
     online_layout,
     request_context,
     request_values,
@@ -46,6 +48,8 @@ _NUMBERS: dict[str, tuple[str, float]] = {
     "ms_per_day": ("std::int64_t", features.MS_PER_DAY),
     "store_timeout_seconds": ("double", online._TIMEOUT_SECONDS),
     "budget_share": ("double", budget.SHARE),
+    "budget_most_ms": ("double", budget.MOST_MS),
+    "budget_recorded_ms": ("double", budget.RECORDED_MS),
     "least_ms_to_answer": ("double", budget.LEAST_MS_TO_ANSWER),
     "most_left_behind": ("std::size_t", budget.MOST_LEFT_BEHIND),
     "store_patience": ("int", online._PATIENCE),
@@ -63,6 +67,9 @@ _NUMBERS: dict[str, tuple[str, float]] = {
     "covisit_prior": ("double", covisits._PRIOR),
     "least_share": ("double", covisits._LEAST_SHARE),
     "least_trending": ("double", ranker._LEAST_TRENDING),
+    "impression_version": ("int", impressions.VERSION),
+    "impression_max_bytes": ("std::size_t", impressions.MAX_BYTES),
+    "impression_max_waiting_bytes": ("std::size_t", impressions.MAX_WAITING_BYTES),
 }
 
 
@@ -76,7 +83,22 @@ _WORDS = {
     "attribute_available": item_state.AVAILABLE,
     "attribute_price": item_state.PRICE,
     "said_no": item_state.NO,
-    "hung_threads": tensors.HUNG_THREADS,
+    "probe_request_id": impressions.PROBE_REQUEST_ID,
+}
+#: Name in C++ -> metric.
+_METRICS = {
+    "answers_metric": metrics.ANSWERS,
+    "items_metric": metrics.ITEMS,
+    "skipped_metric": metrics.SKIPPED,
+    "degraded_metric": metrics.DEGRADED,
+    "feature_age_metric": metrics.FEATURE_AGE,
+    "batch_metric": metrics.BATCH,
+    "stage_seconds_metric": metrics.STAGE_SECONDS,
+    "stage_cpu_metric": metrics.STAGE_CPU,
+    "item_state_age_metric": metrics.ITEM_STATE_AGE,
+    "hung_metric": metrics.HUNG,
+    "sent_metric": metrics.SENT,
+    "dropped_metric": metrics.DROPPED,
 }
 #: Name in C++ -> texts.
 _TEXTS: dict[str, Iterable[str]] = {
@@ -86,6 +108,11 @@ _TEXTS: dict[str, Iterable[str]] = {
     "sources": features.SOURCES,
     "proposing": features.PROPOSING,
     "weekdays": request_context.FIXED["weekday"],
+    "impression_drops": impressions.DROPPED,
+    "degraded_starts": metrics.REASONS,
+    "answer_sources": (requests.Source.PERSONAL, requests.Source.SIMILAR, requests.Source.TRENDING),
+    "steps": tensors.STEP_BY_NAME,
+    "degraded_reasons": (*metrics.REASONS.values(), metrics.FAILURE),
 }
 
 
@@ -100,6 +127,17 @@ def header() -> str:
         *(f"inline constexpr {kind} {name} = {value};" for name, (kind, value) in _NUMBERS.items()),
         *(f'inline constexpr const char* {name} = "{text}";' for name, text in _WORDS.items()),
         *(f"inline constexpr const char* {name}[] = {_listed(texts)};" for name, texts in _TEXTS.items()),
+        "\n/// contracts.metrics.Metric.",
+        "struct Measure {\n  const char *name, *doc, *label;\n};",
+        *(
+            f'inline constexpr Measure {name}{{"{metric.name}", "{metric.doc}", "{metric.label}"}};'
+            for name, metric in _METRICS.items()
+        ),
+        *(
+            f"inline constexpr double {name}_bounds[] = {{{', '.join(map(str, metric.bounds))}}};"
+            for name, metric in _METRICS.items()
+            if metric.bounds
+        ),
         "\n/// Code points that Python's str.isprintable refuses.",
         "struct CodePoints {\n  char32_t first, last;\n};",
         f"inline constexpr CodePoints unprintable[] = {{\n    {ranges}}};\n",

@@ -40,7 +40,8 @@ LiveBuckets::LiveBuckets(const std::string& address, const Tables& tables, Popul
 
 void LiveBuckets::look(std::int64_t now_ms) {
   auto running = tables_.features.bucket(now_ms);
-  auto names = redis_.zrangebyscore(bucket_index_key, "(" + std::to_string(last_), "(" + std::to_string(running), timeout);
+  auto names =
+      redis_.zrangebyscore(bucket_index_key, "(" + std::to_string(last_), "(" + std::to_string(running), timeout);
   auto totals = redis_.hmget(names, {bucket_total_field}, timeout);
   std::map<std::string, Known> known;
   bool changed = false;

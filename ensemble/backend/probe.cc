@@ -1,7 +1,12 @@
 // The core over standard input, for tests: one JSON document a line in, one out; {"call": NAME, ...}.
+#include <chrono>
 #include <iostream>
+#include <map>
+#include <mutex>
 #include <nlohmann/json.hpp>
+#include <thread>
 
+#include "budget.h"
 #include "chain.h"
 #include "error.h"
 #include "live_buckets.h"
@@ -78,15 +83,20 @@ Json decoded(const Json& asked) {
 /// A release, loaded, and its store.
 struct Loaded {
   explicit Loaded(const Json& asked)
-      : chain(asked.at("release"), asked.at("onnxruntime"), asked.at("plan"), asked.value("variant", "")),
+      : chain(asked.at("release"), asked.at("onnxruntime"), asked.at("plan"), asked.value("variant", ""),
+              asked.value("fault", "")),
         live(asked.value("redis", "127.0.0.1:1"), chain.shelves()),
         live_buckets(asked.value("redis", "127.0.0.1:1"), chain.tables(), chain.popularity()),
-        store(asked.value("redis", "127.0.0.1:1"), chain.release().derived.layout) {}
+        store(asked.value("redis", "127.0.0.1:1"), chain.release().derived.layout),
+        worker({std::shared_ptr<const Chain>(), &chain}, asked.value("redis", "127.0.0.1:1"),
+               [this](const std::string& stage, int change) { hung[stage] += change; }) {}
 
   Chain chain;
   LiveItems live;
   LiveBuckets live_buckets;
   OnlineStore store;
+  std::map<std::string, int> hung;
+  Worker worker;
 };
 
 std::unique_ptr<Loaded> loaded;
@@ -109,9 +119,21 @@ std::vector<Asked> batch_of(const Json& asked) {
 
 Json answered(const Json& asked) {
   Json out = Json::array();
-  for (const Answer& answer : loaded->chain.answer(batch_of(asked), loaded->store)) {
+  for (const Answer& answer : loaded->chain.answer(batch_of(asked), loaded->store).answers) {
     out.push_back(Json::parse(answer.to_json()));
   }
+  return out;
+}
+
+/// Answers as Triton gets them, under the budget of the requests, and how many threads of each stage hang.
+Json answered_in_time(const Json& asked) {
+  Json out = {{"answers", Json::array()}};
+  Account account(false);
+  auto batch = std::make_shared<const std::vector<Asked>>(batch_of(asked));
+  for (const Answer& answer : loaded->worker.answer(batch, account).answers) {
+    out["answers"].push_back(Json::parse(answer.to_json()));
+  }
+  out["hung"] = loaded->hung;
   return out;
 }
 
@@ -120,7 +142,7 @@ Json spent(const Json& asked) {
   auto batch = batch_of(asked);
   Account account(true);
   for (int i = 0; i < asked.at("times"); ++i) {
-    auto answers = loaded->chain.answer(batch, loaded->store);
+    auto answers = loaded->chain.answer(batch, loaded->store).answers;
     During writing(Stage::write);
     for (const Answer& answer : answers) answer.to_json();
   }
@@ -142,6 +164,58 @@ Json merged(const Json& asked) {
   return out;
 }
 
+/// Bytes as one code point each.
+std::string latin_of(const std::string& bytes) {
+  std::string out;
+  for (unsigned char byte : bytes) {
+    if (byte >= 0x80) out += static_cast<char>(0xC0 | byte >> 6);
+    out += static_cast<char>(byte < 0x80 ? byte : 0x80 | (byte & 0x3F));
+  }
+  return out;
+}
+
+/// The records of a batch's answers.
+Json logged(const Json& asked) {
+  auto batch = batch_of(asked);
+  auto [answers, passages] = loaded->chain.answer(batch, loaded->store);
+  Json out = Json::array();
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    out.push_back(latin_of(loaded->chain.impression(batch[i], passages[i], answers[i])));
+  }
+  return out;
+}
+
+/// Seconds that a record of a batch's answers takes, by making each so many times.
+Json record_seconds(const Json& asked) {
+  auto batch = batch_of(asked);
+  auto [answers, passages] = loaded->chain.answer(batch, loaded->store);
+  auto started = std::chrono::steady_clock::now();
+  std::size_t bytes = 0;
+  for (int n = 0; n < asked.at("times"); ++n) {
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      bytes += loaded->chain.impression(batch[i], passages[i], answers[i]).size();
+    }
+  }
+  std::chrono::duration<double> spent = std::chrono::steady_clock::now() - started;
+  double records = static_cast<double>(batch.size()) * asked.at("times").get<double>();
+  return {{"seconds", spent.count() / records}, {"bytes", static_cast<double>(bytes) / records}};
+}
+
+/// Send records by a log to a path, and wait until it has told of all; what became of how many.
+Json sent(const Json& asked) {
+  std::map<std::string, int> counts;
+  std::mutex mutex;
+  {
+    ImpressionLog log(asked.at("path"), [&](const char* what) {
+      std::lock_guard lock(mutex);
+      ++counts[what];
+    });
+    for (const Json& record : asked.at("records")) log(bytes_of(record));
+    std::this_thread::sleep_for(std::chrono::milliseconds(asked.value("wait_ms", 0)));
+  }
+  return counts;
+}
+
 Json called(const Json& asked) {
   const std::string call = asked.at("call");
   if (call == "parse") return parsed(asked);
@@ -149,6 +223,10 @@ Json called(const Json& asked) {
   if (call == "decode") return decoded(asked);
   if (call == "load") return loaded = std::make_unique<Loaded>(asked), true;
   if (call == "answer") return answered(asked);
+  if (call == "impressions") return logged(asked);
+  if (call == "record_seconds") return record_seconds(asked);
+  if (call == "send") return sent(asked);
+  if (call == "answer_in_time") return answered_in_time(asked);
   if (call == "spent") return spent(asked);
   if (call == "look") return loaded->live.look(), true;
   if (call == "merge") return merged(asked);

@@ -65,6 +65,16 @@ struct Candidates {
   std::array<std::vector<float>, signal_count> signals;
 };
 
+/// The numbers that the ranker was given for the candidates of one request, in tiles: [tiles, columns, rows].
+struct RankerInputs {
+  std::vector<float> tiles;  ///< none when ranking was skipped
+  std::size_t rows = 1;
+
+  float at(std::size_t candidate, std::size_t column, std::size_t columns) const {
+    return tiles[(candidate / rows * columns + column) * rows + candidate % rows];
+  }
+};
+
 /// One request on its way through the steps, each of which fills in its part.
 struct Passage {
   Envelope envelope;
@@ -72,6 +82,7 @@ struct Passage {
   Candidates candidates;               ///< none when retrieval was skipped
   std::vector<float> ranked;           ///< calibrated probabilities of the candidates; NaN where ranking was skipped
   std::shared_ptr<const Shelf> shelf;  ///< what may be listed, the same at every step
+  RankerInputs inputs = {};
 };
 
 /// Requests that pass a step together.

@@ -41,13 +41,14 @@ void Ranker::operator()(const Batch& batch) const {
 }
 
 /// By trees, of one passage: more at once would not be faster.
-std::vector<float> Ranker::logits(const Passage& passage) const {
+std::vector<float> Ranker::logits(Passage& passage) const {
   During describing(Stage::ranker_features);
   auto tiles = features_.tiles(passage, Trees::together);
   During ranking(Stage::ranker);
   std::size_t number = tiles.size() / (Trees::together * features_.continuous_width());
   std::vector<float> out(number * Trees::together);
   trees_->sum(tiles.data(), number, out.data());
+  passage.inputs = {std::move(tiles), Trees::together};
   return out;
 }
 
@@ -58,13 +59,14 @@ std::vector<float> Ranker::logits(const Batch& batch, std::size_t number) const 
   std::vector<std::int64_t> codes;
   std::vector<float> numbers(number * width);
   auto row = numbers.begin();
-  for (const Passage* passage : batch) {
+  for (Passage* passage : batch) {
     features_.append_codes(*passage, codes);
     std::size_t rows = passage->candidates.ids.size();
     auto columns = features_.tiles(*passage, std::max<std::size_t>(rows, 1));
     for (std::size_t i = 0; i < rows; ++i) {
       for (std::size_t j = 0; j < width; ++j) *row++ = columns[j * rows + i];
     }
+    passage->inputs = {std::move(columns), rows};
   }
   During ranking(Stage::ranker);
   auto shape = [&](std::size_t columns) {

@@ -23,7 +23,7 @@ class Ranker {
   void operator()(const Batch& batch) const;
 
  private:
-  std::vector<float> logits(const Passage& passage) const;
+  std::vector<float> logits(Passage& passage) const;
   std::vector<float> logits(const Batch& batch, std::size_t number) const;
   void calibrate(Passage& passage, const float* logit) const;
 

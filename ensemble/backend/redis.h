@@ -1,4 +1,5 @@
-// A connection to Redis that only reads: many HMGET in one round trip, GET, HGETALL and ZRANGEBYSCORE, in time or not at all (RESP2).
+// A connection to Redis that only reads: many HMGET in one round trip, GET, HGETALL and ZRANGEBYSCORE, in time or not
+// at all (RESP2).
 #pragma once
 
 #include <chrono>

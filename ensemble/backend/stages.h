@@ -24,12 +24,13 @@ enum class Stage : std::size_t {
   ranker,
   blend,
   write,
+  impressions,
 };
 
 /// As the metrics page calls them, in the order of Stage.
 inline constexpr const char* stage_names[] = {"other",           "parse",      "store",       "lookup", "query_tower",
                                               "dot_products",    "neighbours", "users_alike", "top_k",  "merge",
-                                              "ranker_features", "ranker",     "blend",       "write"};
+                                              "ranker_features", "ranker",     "blend",       "write",  "impressions"};
 inline constexpr std::size_t stage_count = std::size(stage_names);
 
 /// One clock's nanoseconds by stage.

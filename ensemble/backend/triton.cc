@@ -2,6 +2,7 @@
 #include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "budget.h"
 #include "chain.h"
@@ -22,7 +23,7 @@ using Json = nlohmann::json;
 
 /// What `--backend-config=trireme,NAME=VALUE` and config.pbtxt say.
 struct Settings {
-  std::string release, onnxruntime, plan, redis, variant, fault;
+  std::string release, onnxruntime, plan, redis, variant, fault, impressions;
 };
 
 /// The folder of the release that a model's folder lies in, at whatever depth.
@@ -54,6 +55,7 @@ Settings settings_of(TRITONBACKEND_Model* model) {
   out.redis = line.value("redis", "");
   out.variant = line.value("variant", "");
   out.fault = line.value("fault", "");
+  out.impressions = line.value("impressions", "");
   if (out.redis.rfind(':') == out.redis.npos) {
     throw ArtifactError("expected --backend-config=trireme,redis=host:port, got '" + out.redis + "'");
   }
@@ -69,6 +71,9 @@ struct Model {
         live_buckets(settings.redis, chain.tables(), chain.popularity()) {
     live.start();
     live_buckets.start();
+    if (!settings.impressions.empty()) {
+      impressions.emplace(settings.impressions, [this](const char* what) { metrics.count_impression(what); });
+    }
   }
 
   std::string redis;
@@ -78,6 +83,7 @@ struct Model {
   HungThreads hung;
   LiveItems live;
   LiveBuckets live_buckets;
+  mutable std::optional<ImpressionLog> impressions;  ///< none where they are not logged
 };
 
 /// Triton holds one, and so does every thread that still works for it.
@@ -172,18 +178,39 @@ void attempt(Call call) {
   }
 }
 
+/// Whether a record is made of the answer to a request: somebody sees it.
+bool is_logged(const Asked& asked) {
+  return !asked.golden && is_shown(asked.similar ? static_cast<const Wishes&>(*asked.similar) : asked.request);
+}
+
+void log_impressions(const Model& model, const std::vector<Asked>& asked, const Answered& answered) {
+  if (!model.impressions) return;
+  During logging(Stage::impressions);
+  for (std::size_t i = 0; i < answered.answers.size(); ++i) {
+    if (!is_logged(asked[i])) continue;
+    try {
+      (*model.impressions)(model.chain.impression(asked[i], answered.passages[i], answered.answers[i]));
+    } catch (const std::exception&) {
+      model.metrics.count_impression("failed");
+      throw;
+    }
+  }
+}
+
 void execute(TRITONBACKEND_ModelInstance* handle, TRITONBACKEND_Request** requests, std::uint32_t count) {
   auto started = now_ns();
   auto& instance = *state<Instance>(TRITONBACKEND_ModelInstanceState, handle);
   const Model& model = *instance.model;
   Account account(model.stages.reads_cpu());
-  std::vector<Asked> asked;
-  auto received = receive(requests, count, model.chain.release().derived.layout, asked);
+  // Shared with the thread that answers: one that hangs keeps it.
+  auto asked = std::make_shared<std::vector<Asked>>();
+  auto received = receive(requests, count, model.chain.release().derived.layout, *asked);
   auto computing = now_ns();
-  auto rows = asked.size();
-  std::vector<Answer> answers;
+  auto rows = asked->size();
+  Answered answered;
+  const std::vector<Answer>& answers = answered.answers;
   try {
-    if (rows > 0) answers = instance.worker.answer(std::move(asked), account);
+    if (rows > 0) answered = instance.worker.answer(asked, account);
   } catch (const std::exception& error) {
     for (Received& one : received) {
       if (!one.error) one.error = error_of(error);
@@ -205,7 +232,9 @@ void execute(TRITONBACKEND_ModelInstance* handle, TRITONBACKEND_Request** reques
     attempt([&] { checked(TRITONBACKEND_RequestRelease(one.request, TRITONSERVER_REQUEST_RELEASE_ALL)); });
   }
   if (rows == 0) return;
+  attempt([&] { log_impressions(model, *asked, answered); });
   attempt([&] {
+    model.metrics.count_batch(rows);
     account.turn(Stage::other);
     model.stages.observe(account);
   });

@@ -1,91 +1,120 @@
 #include "triton_metrics.h"
 
-#include "contracts.h"
+#include <algorithm>
+
 #include "triton_io.h"
 
 namespace trireme {
 namespace {
 
-/// Upper bounds of a stage's seconds: the share of a millisecond that it takes, and what an outage makes of it.
-constexpr double stage_seconds[] = {.00001, .00002, .00005, .0001, .0002, .0005, .001,
-                                    .002,   .005,   .01,    .02,   .05,   .1,    .5};
-
-MetricFamily family(const char* name, const char* description,
-                    TRITONSERVER_MetricKind kind = TRITONSERVER_METRIC_KIND_COUNTER) {
-  TRITONSERVER_MetricFamily* made = nullptr;
-  checked(TRITONSERVER_MetricFamilyNew(&made, kind, name, description));
-  return {made, TRITONSERVER_MetricFamilyDelete};
+template <class Texts>
+std::vector<std::string> listed(const Texts& texts) {
+  return {std::begin(texts), std::end(texts)};
 }
 
-Metric metric(const MetricFamily& family, const char* label, const std::string& value,
-              const TRITONSERVER_MetricArgs* args = nullptr) {
-  std::unique_ptr<TRITONSERVER_Parameter, void (*)(TRITONSERVER_Parameter*)> labelled(
-      TRITONSERVER_ParameterNew(label, TRITONSERVER_PARAMETER_STRING, value.c_str()), TRITONSERVER_ParameterDelete);
-  const TRITONSERVER_Parameter* labels[] = {labelled.get()};
-  TRITONSERVER_Metric* made = nullptr;
-  checked(TRITONSERVER_MetricNewWithArgs(&made, family.get(), labels, 1, args));
-  return {made, TRITONSERVER_MetricDelete};
+constexpr auto counter = TRITONSERVER_METRIC_KIND_COUNTER, gauge = TRITONSERVER_METRIC_KIND_GAUGE,
+               histogram = TRITONSERVER_METRIC_KIND_HISTOGRAM;
+const std::vector<std::string> unlabelled = {""};
+
+/// contracts.metrics.degraded_by.
+const char* degraded_by(std::string_view reason) {
+  std::size_t i = 0;
+  while (i < std::size(degraded_starts) && !reason.starts_with(degraded_starts[i])) ++i;
+  return degraded_reasons[i];
 }
 
 }  // namespace
 
-AnswerMetrics::AnswerMetrics(const std::string& release)
-    : answers_family_(family("trireme_answers", "Requests that were answered.")),
-      skipped_family_(family("trireme_skipped", "Answers that a stage had no part in.")),
-      age_family_(family("trireme_item_state_age_seconds", "Since states of items were looked at.",
-                         TRITONSERVER_METRIC_KIND_GAUGE)),
-      answers_(metric(answers_family_, "release", release)),
-      age_(metric(age_family_, "release", release)) {
-  for (const char* stage : {"feature_lookup", "retrieval", "ranker", "cold_start"}) {
-    skipped_.emplace(stage, metric(skipped_family_, "stage", stage));
+Labelled::Labelled(const Measure& measure, TRITONSERVER_MetricKind kind, std::span<const std::string> values,
+                   std::span<const double> bounds)
+    : family_(nullptr, TRITONSERVER_MetricFamilyDelete) {
+  TRITONSERVER_MetricFamily* family = nullptr;
+  checked(TRITONSERVER_MetricFamilyNew(&family, kind, measure.name, measure.doc));
+  family_.reset(family);
+  std::unique_ptr<TRITONSERVER_MetricArgs, TRITONSERVER_Error* (*)(TRITONSERVER_MetricArgs*)> args(
+      nullptr, TRITONSERVER_MetricArgsDelete);
+  if (!bounds.empty()) {
+    TRITONSERVER_MetricArgs* made = nullptr;
+    checked(TRITONSERVER_MetricArgsNew(&made));
+    args.reset(made);
+    checked(TRITONSERVER_MetricArgsSetHistogram(made, bounds.data(), bounds.size()));
+  }
+  for (const std::string& value : values) {
+    std::unique_ptr<TRITONSERVER_Parameter, void (*)(TRITONSERVER_Parameter*)> labelled(
+        TRITONSERVER_ParameterNew(measure.label, TRITONSERVER_PARAMETER_STRING, value.c_str()),
+        TRITONSERVER_ParameterDelete);
+    const TRITONSERVER_Parameter* labels[] = {labelled.get()};
+    std::uint64_t number = *measure.label ? 1 : 0;
+    TRITONSERVER_Metric* made = nullptr;
+    checked(TRITONSERVER_MetricNewWithArgs(&made, family, labels, number, args.get()));
+    metrics_.emplace(value, Metric(made, TRITONSERVER_MetricDelete));
   }
 }
+
+void Labelled::add(double number, std::string_view value) const {
+  checked(TRITONSERVER_MetricIncrement(at(value).get(), number));
+}
+
+void Labelled::set(double number, std::string_view value) const {
+  checked(TRITONSERVER_MetricSet(at(value).get(), number));
+}
+
+void Labelled::observe(double number, std::string_view value) const {
+  checked(TRITONSERVER_MetricObserve(at(value).get(), number));
+}
+
+const Metric& Labelled::at(std::string_view value) const {
+  auto found = metrics_.find(value);
+  if (found == metrics_.end()) throw std::logic_error("no such label: " + std::string(value));
+  return found->second;
+}
+
+AnswerMetrics::AnswerMetrics(const std::string& release)
+    : release_(release),
+      answers_(answers_metric, counter, std::span(&release_, 1)),
+      items_(items_metric, counter, listed(answer_sources)),
+      skipped_(skipped_metric, counter, listed(steps)),
+      degraded_(degraded_metric, counter, listed(degraded_reasons)),
+      feature_age_(feature_age_metric, histogram, unlabelled, feature_age_metric_bounds),
+      batch_(batch_metric, histogram, std::span(&model_, 1), batch_metric_bounds),
+      item_state_age_(item_state_age_metric, gauge, std::span(&release_, 1)),
+      sent_(sent_metric, counter, unlabelled),
+      dropped_(dropped_metric, counter, listed(impression_drops)) {}
 
 void AnswerMetrics::count(const Answer& answer) const {
-  checked(TRITONSERVER_MetricIncrement(answers_.get(), 1));
+  answers_.add(1, release_);
+  for (const char* source : answer_sources) {
+    auto number = std::count(answer.sources.begin(), answer.sources.end(), std::string_view(source));
+    if (number > 0) items_.add(static_cast<double>(number), source);
+  }
   for (const auto& [stage, reason] : answer.skipped) {
-    checked(TRITONSERVER_MetricIncrement(skipped_.at(stage).get(), 1));
+    skipped_.add(1, stage);
+    degraded_.add(1, degraded_by(reason));
+  }
+  if (answer.feature_age_ms >= 0) feature_age_.observe(static_cast<double>(answer.feature_age_ms) / 1000);
+}
+
+void AnswerMetrics::count_impression(std::string_view what) const {
+  if (what == "sent") {
+    sent_.add();
+  } else {
+    dropped_.add(1, what);
   }
 }
 
-void AnswerMetrics::set_item_state_age(double seconds) const {
-  checked(TRITONSERVER_MetricSet(age_.get(), seconds));
-}
-
-HungThreads::HungThreads()
-    : family_(family(hung_threads, "Threads of a stage that took longer than their budget and have not come back.",
-                     TRITONSERVER_METRIC_KIND_GAUGE)) {
-  for (const char* stage : {"feature_lookup", "retrieval", "ranker", "cold_start"}) {
-    auto made = by_stage_.emplace(stage, metric(family_, "stage", stage)).first;
-    checked(TRITONSERVER_MetricSet(made->second.get(), 0));
-  }
-}
-
-void HungThreads::change(const std::string& stage, int by) const {
-  checked(TRITONSERVER_MetricIncrement(by_stage_.at(stage).get(), by));
+HungThreads::HungThreads() : hung_(hung_metric, gauge, listed(steps)) {
+  for (const char* stage : steps) hung_.set(0, stage);
 }
 
 StageMetrics::StageMetrics()
-    : seconds_family_(
-          family("trireme_stage_duration_seconds", "Time of a batch in a stage.", TRITONSERVER_METRIC_KIND_HISTOGRAM)),
-      cpu_family_(
-          family("trireme_stage_cpu_seconds_total", "CPU time by stage: of one batch in 16, counted 16 times.")) {
-  TRITONSERVER_MetricArgs* made = nullptr;
-  checked(TRITONSERVER_MetricArgsNew(&made));
-  std::unique_ptr<TRITONSERVER_MetricArgs, TRITONSERVER_Error* (*)(TRITONSERVER_MetricArgs*)> bounds(
-      made, TRITONSERVER_MetricArgsDelete);
-  checked(TRITONSERVER_MetricArgsSetHistogram(bounds.get(), stage_seconds, std::size(stage_seconds)));
-  for (const char* stage : stage_names) {
-    seconds_.push_back(metric(seconds_family_, "stage", stage, bounds.get()));
-    cpu_.push_back(metric(cpu_family_, "stage", stage));
-  }
-}
+    : seconds_(stage_seconds_metric, histogram, listed(stage_names), stage_seconds_metric_bounds),
+      cpu_(stage_cpu_metric, counter, listed(stage_names)) {}
 
 void StageMetrics::observe(const Account& account) const {
   for (std::size_t i = 0; i < stage_count; ++i) {
-    if (account.wall()[i] > 0) checked(TRITONSERVER_MetricObserve(seconds_[i].get(), account.wall()[i] / 1e9));
+    if (account.wall()[i] > 0) seconds_.observe(account.wall()[i] / 1e9, stage_names[i]);
     double cpu = static_cast<double>(account.cpu()[i]) * cpu_every / 1e9;
-    if (account.has_cpu()) checked(TRITONSERVER_MetricIncrement(cpu_[i].get(), cpu));
+    if (account.has_cpu()) cpu_.add(cpu, stage_names[i]);
   }
 }
 

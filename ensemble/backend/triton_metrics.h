@@ -2,14 +2,15 @@
 // and where a batch's time goes.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
-#include <vector>
+#include <string_view>
 
 #include "answer.h"
+#include "contracts.h"
 #include "stages.h"
 #include "triton_api.h"
 
@@ -18,19 +19,40 @@ namespace trireme {
 using MetricFamily = std::unique_ptr<TRITONSERVER_MetricFamily, TRITONSERVER_Error* (*)(TRITONSERVER_MetricFamily*)>;
 using Metric = std::unique_ptr<TRITONSERVER_Metric, TRITONSERVER_Error* (*)(TRITONSERVER_Metric*)>;
 
+/// A metric of contracts.metrics on Triton's page, by the value of its label.
+class Labelled {
+ public:
+  Labelled(const Measure& measure, TRITONSERVER_MetricKind kind, std::span<const std::string> values,
+           std::span<const double> bounds = {});
+
+  void add(double number = 1, std::string_view value = {}) const;
+  void set(double number, std::string_view value = {}) const;
+  void observe(double number, std::string_view value = {}) const;
+
+ private:
+  const Metric& at(std::string_view value) const;
+
+  MetricFamily family_;  ///< outlives its metrics
+  std::map<std::string, Metric, std::less<>> metrics_;
+};
+
+/// What is counted of answers: ensemble/triton_io.py's Answered.
 class AnswerMetrics {
  public:
   explicit AnswerMetrics(const std::string& release);
 
   void count(const Answer& answer) const;
+  void count_batch(std::size_t requests) const { batch_.observe(static_cast<double>(requests), model_); }
+
+  /// What became of an impression.
+  void count_impression(std::string_view what) const;
 
   /// Seconds since states of items were looked at.
-  void set_item_state_age(double seconds) const;
+  void set_item_state_age(double seconds) const { item_state_age_.set(seconds, release_); }
 
  private:
-  MetricFamily answers_family_, skipped_family_, age_family_;  ///< outlive their metrics
-  Metric answers_, age_;
-  std::map<std::string, Metric> skipped_;
+  const std::string release_, model_ = "recommend";
+  Labelled answers_, items_, skipped_, degraded_, feature_age_, batch_, item_state_age_, sent_, dropped_;
 };
 
 /// Threads of a stage that took longer than their budget and have not come back; the watchdog reads it.
@@ -38,11 +60,10 @@ class HungThreads {
  public:
   HungThreads();
 
-  void change(const std::string& stage, int by) const;
+  void change(const std::string& stage, int by) const { hung_.add(by, stage); }
 
  private:
-  MetricFamily family_;
-  std::map<std::string, Metric> by_stage_;
+  Labelled hung_;
 };
 
 /// Seconds by stage: a histogram of each batch's, and the CPU time of one batch in so many, counted as often.
@@ -59,8 +80,7 @@ class StageMetrics {
   /// Reading a thread's CPU time is a system call of some .7 us, dozens a batch.
   static constexpr std::uint64_t cpu_every = 16;
 
-  MetricFamily seconds_family_, cpu_family_;
-  std::vector<Metric> seconds_, cpu_;
+  Labelled seconds_, cpu_;
   mutable std::atomic<std::uint64_t> batches_ = 0;
 };
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from contracts.impressions import PROBE_REQUEST_ID
 from contracts.requests import DEFAULT_DEADLINE_MS, DEFAULT_K
 
 
@@ -30,6 +31,7 @@ class Envelope:
         batch: which body of its Triton request it is an element of; -1 is a body of its own.
         refusal: why it is no request, so that its answer is not sent; "" when it is one.
         skipped: (stage, reason) of every stage that could not do its part.
+        anonymous_id, session_id, device, context: of the request, for its impression.
     """
 
     user_id: str
@@ -52,6 +54,15 @@ class Envelope:
     batch: int = -1
     refusal: str = ""
     skipped: tuple[tuple[str, str], ...] = ()
+    anonymous_id: str = ""
+    session_id: str = ""
+    device: str = ""
+    context: Mapping[str, str | float | bool] = dataclasses.field(default_factory=dict)
+
+    @property
+    def shown(self) -> bool:
+        """Whether somebody sees the answer, so that its impression is logged."""
+        return not self.recorded and self.request_id != PROBE_REQUEST_ID
 
     def with_skipped(self, stage: str, reason: str) -> Envelope:
         """The same, with one more stage that could not do its part."""

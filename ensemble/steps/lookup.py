@@ -68,6 +68,10 @@ class Lookup:
             session_dwell_ms=row["session_dwell_ms"],
             feature_age_ms=max(0, as_of - newest) if newest else -1,
             variant=variant,
+            anonymous_id=request.anonymous_id,
+            session_id=request.session_id,
+            device=request.device,
+            context=request.context,
         )
 
     def wishes(self, request: Request | SimilarRequest) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class SimilarItems:
 
     def __init__(self, tables: Tables, popularity: Popularity, release: Release):
         self._tables = tables
-        self._popularity = popularity
+        self.popularity = popularity
         self._covisits = Covisits(tables, popularity)
         self._lookup = Lookup(tables)
         self._vectors = release.array(ITEM_EMBEDDINGS)
@@ -46,14 +46,14 @@ class SimilarItems:
         self, request: SimilarRequest, as_of: int, started_ms: int, variant: str = "", recorded: bool = False
     ) -> Envelope:
         """The request on its way; ``Lookup.envelope`` of a request without a user. What is asked about is excluded."""
-        item = self._lookup.codes([request.item_id])
+        item = self.codes([request.item_id])
         envelope = Envelope(
             user_id=request.item_id,
             as_of=as_of,
             deadline=deadline(started_ms, request.deadline_ms),
             k=request.k,
             region=request.region,
-            excluded=(*item, *self._lookup.codes(request.exclude_ids)),
+            excluded=(*item, *self.codes(request.exclude_ids)),
             **self._lookup.wishes(request),
             recorded=recorded,
             request_id=request.request_id,
@@ -66,11 +66,15 @@ class SimilarItems:
     ) -> list[SimilarAnswer]:
         """Answers of ``b`` requests; a loop over them."""
         nobody = np.zeros((len(envelopes), self._tables.items), bool)
-        blocked = blocked_items(envelopes, nobody, self._tables, self._popularity)
+        blocked = blocked_items(envelopes, nobody, self._tables, self.popularity)
         return [
-            self._answer(envelope, () if only_trending else self._lookup.codes([request.item_id]), mask)
+            self._answer(envelope, () if only_trending else self.codes([request.item_id]), mask)
             for request, envelope, mask in zip(requests, envelopes, blocked)
         ]
+
+    def codes(self, ids: Sequence[str]) -> tuple[int, ...]:
+        """Codes of those ids that are in the catalogue."""
+        return self._lookup.codes(ids)
 
     def scores(self, code: int, as_of: int) -> np.ndarray:
         """How much each item goes with one, float64 ``[items]``; 0 where nothing speaks for it."""
@@ -101,7 +105,7 @@ class SimilarItems:
 
     def _answer(self, envelope: Envelope, item: Sequence[int], blocked: np.ndarray) -> SimilarAnswer:
         listed = np.zeros(0, np.int64), np.zeros(0), list[str]()
-        trending = np.where(blocked, -np.inf, self._popularity.trending(envelope.as_of, envelope.region))
+        trending = np.where(blocked, -np.inf, self.popularity.trending(envelope.as_of, envelope.region))
         for code in item:
             listed = self._like(envelope, code, blocked)
             category = self._tables.shelves.of(envelope).category

@@ -26,6 +26,7 @@ NAMES = {
     "collector": "collector",
     "lake": "lake_metrics",
     "processor": "processor_metrics",
+    "impressions": "impressions_metrics",
     "triton_a": "triton_a_http",
     "triton_b": "triton_b_http",
     "envoy": "public",

@@ -53,7 +53,7 @@ def malice(seed: int) -> Iterator[Rest | Raw | Grpc]:
     while True:
         draw = chance.random()
         if draw < 0.45:
-            yield Rest("POST", "/v1/recommendations", _body(chance))
+            yield Rest("POST", chance.choice(("/v1/recommendations", "/v1/similar-items")), _body(chance))
         elif draw < 0.52:
             yield _strange_rest(chance)
         elif draw < 0.55:
@@ -78,12 +78,21 @@ def _body(chance: random.Random) -> bytes:
         return f'{{"user_id": "u", "k": {text}}}'.encode()
     if kind == 4:
         return json.dumps({"user_id": "u", _text(chance, 40) + "?": _anything(chance, 1)}).encode()
+    if kind == 5:
+        user = {"user_id": "u"}
+        return json.dumps({"requests": chance.choice(([], 7, {}, "x", [user] * 257, None))}).encode()
     fields = {
         "user_id": (None, 7, -1, "", [], {}, True, "x" * 129, "a\nb", "\u0000", 1e308),
         "k": (0, -1, 101, 2**31, 2**63, 2**64, -(2**63), 10**30, 1.5, "20", None, [], True),
         "region": (7, None, [], {"a": 1}, "r" * 129, "\u202e", False),
         "exclude_ids": (7, "i", {}, None, ["i"] * 501, [7], [None], [""], ["x" * 129], [["i"]]),
         "request_id": (7, None, [], "r" * 129, "\n"),
+        "anonymous_id": (7, [], "x" * 129, "\n", {}),
+        "device": (7, [], "x" * 129, "\n", {}),
+        "session_id": (7, [], "x" * 129, "\n", {}),
+        "context": (7, [], {"a": [1]}, {"a": {}}, {str(i): 1 for i in range(17)}, "x"),
+        "candidate_filter": (7, [], {"category": 7}, {"nothing": 1}, {"price_min": "1"}, {"available": "yes"}),
+        "diversity": (-0.1, 1.1, "1", [], {}, 1e308),
         "deadline_ms": (0, -5, 10_001, 2**40, 0.5, "1", None, [], True),
     }
     field = chance.choice(sorted(fields))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -15,16 +16,20 @@ import urllib.request
 
 import numpy as np
 import psutil
+import pyarrow.parquet as pq
 import pytest
 import tritonclient.grpc as triton
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
+from contracts import live_files
+from contracts.impressions import PROBE_REQUEST_ID
 from contracts.requests import Source
-from deploy import learn
+from deploy import learn, monitoring, readiness
 from deploy.catalogue import read_catalogue, read_histories, shuffled_users
 from deploy.client import Client, now_ms
 from deploy.ports import HOST
-from deploy.site import Site, open_site
+from deploy.site import REPOSITORY, Site, open_site
 from tests.conftest import CONFIG, Platform
 
 pytestmark = [
@@ -109,10 +114,87 @@ def test_rest_and_grpc_give_the_same_answer(site, client):
         assert rest["skipped"] == []
 
 
+def test_an_answer_is_in_the_lake_within_seconds_with_the_features_as_served(site, client):
+    user = shuffled_users(read_histories(site), seed=4)[0]
+    answer = client.recommend(user)
+    found, end = [], time.monotonic() + 20
+    while not found and time.monotonic() < end:
+        time.sleep(0.5)
+        for file in live_files.live_files(site.zones, live_files.IMPRESSIONS):
+            rows = pq.ParquetFile(file.path).read().to_pylist()
+            assert not [row for row in rows if row["request_id"] == PROBE_REQUEST_ID]
+            found += [row for row in rows if row["request_id"] == answer["request_id"]]
+    (row,) = found
+    assert (row["user_id"], row["item_ids"], row["sources"]) == (user, answer["item_ids"], answer["sources"])
+    np.testing.assert_allclose(row["scores"], answer["scores"], rtol=1e-6)
+    width = len(row["continuous_columns"])
+    inputs = np.reshape(row["continuous"], (20, width))
+    asked = ~np.isnan(row["probabilities"])
+    assert asked.any() and not np.isnan(inputs[asked]).any()
+    at = row["continuous_columns"].index("evidence")
+    np.testing.assert_allclose(inputs[asked, at], np.log1p(row["evidence"]), rtol=1e-6)
+
+
+def test_what_is_scraped_is_listed_with_advice(site):
+    page = (REPOSITORY / "docs" / "metrics.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `(trireme_\w+)`", page, re.MULTILINE))
+    scraped = set()
+    for port, path in monitoring.ENDPOINTS.values():
+        status, text = readiness.http_get(site.ports[port], path)
+        assert status == 200
+        for family in text_string_to_metric_families(text.decode()):
+            if family.name.startswith("trireme_") and not family.name.endswith("_created"):
+                scraped.add(family.name + ("_total" if family.type == "counter" else ""))
+    assert scraped <= listed, scraped - listed
+    for name in ("trireme_answers_total", "trireme_impressions_sent_total", "trireme_impressions_published_total"):
+        assert name in scraped
+
+
 def test_what_was_bought_is_not_recommended(site, client):
     histories = read_histories(site)
     for user in shuffled_users(histories, seed=3)[:20]:
         assert not set(client.recommend(user, 100)["item_ids"]) & histories[user][1]
+
+
+def _said_of(item_id: str, **attributes: str) -> dict:
+    event = {"event_id": f"said-{now_ms()}", "event_type": "item_update", "event_time": now_ms(), "item_id": item_id}
+    return {**event, "attributes": attributes}
+
+
+def _wait_for_answers(client, user: str, wanted) -> None:
+    """Until ten answers in a row, so that of every server, are as wanted: a second for the look, one for the way."""
+    end, row = time.monotonic() + 10, 0
+    while row < 10:
+        assert time.monotonic() < end, "the update of an item was not heard of"
+        answer = client.recommend(user)
+        assert len(answer["item_ids"]) == 20
+        row = row + 1 if wanted(answer["item_ids"]) else 0
+
+
+def test_an_item_that_is_gone_is_not_answered_until_it_is_back(client, site):
+    user = f"stranger-{now_ms()}"
+    item = client.recommend(user)["item_ids"][0]
+    client.send(_said_of(item, available="false"))
+    _wait_for_answers(client, user, lambda ids: item not in ids)
+    other = client.recommend(user)["item_ids"][0]
+    status, alike = _post(site, "/v1/similar-items", json.dumps({"item_id": other, "k": 100}).encode())
+    assert status == 200 and item not in alike["item_ids"]
+    client.send(_said_of(item, available="true"))
+    _wait_for_answers(client, user, lambda ids: ids[0] == item)
+
+
+def test_items_like_an_item_by_rest_and_grpc(site):
+    item = next(iter(read_catalogue(site).department_of))
+    status, rest = _post(site, "/v1/similar-items", json.dumps({"item_id": item}).encode())
+    assert (status, rest["item_id"], len(rest["item_ids"])) == (200, item, 20)
+    assert item not in rest["item_ids"] and rest["sources"][0] == Source.SIMILAR
+    tensor = triton.InferInput("item_id", [1, 1], "BYTES")
+    tensor.set_data_from_numpy(np.array([[item]], np.object_))
+    with triton.InferenceServerClient(f"{HOST}:{site.ports['public']}") as client:
+        grpc = client.infer("similar_items", [tensor])
+    assert [name.decode() for name in grpc.as_numpy("item_ids")[0]] == rest["item_ids"]
+    status, refused = _post(site, "/v1/similar-items", b'{"user_id": "u"}')
+    assert (status, refused["error"].split(":")[0]) == (400, "user_id")
 
 
 def test_every_tritonserver_answers_the_golden_requests_as_the_release_recorded_them(running, site):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from contracts.requests import Answer
+from ensemble.impressions import Passage
 from ensemble.serving import ColdStartStep, LookupStep, RankerStep, RetrievalStep
 from ensemble.steps.chain import Chain
 from tests.ensemble.fake_backend import Request, strings
@@ -36,7 +36,7 @@ class Server:
 
     def __init__(self, chain: Chain, store: Rows):
         self.now = NOW
-        self.counted: list[Answer] = []
+        self.counted: list[Passage] = []
         clock = lambda: self.now  # noqa: E731
         self.steps = {
             "feature_lookup": LookupStep(chain.lookup, store, "b", clock),

@@ -25,7 +25,7 @@ def test_a_drifted_and_a_missing_configuration_are_named(tmp_path: Path) -> None
     model_config.write(tmp_path)
     assert model_config.check(tmp_path) == []
     drifted = tmp_path / "ranker" / "config.pbtxt"
-    drifted.write_text(drifted.read_text().replace("max_batch_size: 256", "max_batch_size: 255"))
+    drifted.write_text(drifted.read_text().replace(f"max_batch_size: {MAX_BATCH_SIZE}", "max_batch_size: 65"))
     (tmp_path / "retrieval" / "config.pbtxt").unlink()
     assert [Path(name).parent.name for name in model_config.check(tmp_path)] == ["retrieval", "ranker"]
 

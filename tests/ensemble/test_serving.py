@@ -188,4 +188,4 @@ def test_every_answer_is_counted_with_what_it_went_without(server: Server, store
     server(body(user_id="user-1"), body(user_id=""))
     store.failing = StackError("gone")
     server(body(user_id="user-1"))
-    assert [len(answer.skipped) for answer in server.counted] == [0, 1]
+    assert [len(passage.answer.skipped) for passage in server.counted] == [0, 1]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from contracts.errors import RequestError
 from contracts.features import FIRST_VALUE
 from contracts.requests import CandidateFilter, SimilarAnswer, SimilarRequest, Source
+from ensemble.impressions import OfItem
 from ensemble.similar_serving import SimilarStep
 from ensemble.steps.chain import Chain
 from ensemble.steps.release import Release
@@ -84,7 +85,7 @@ def test_an_unknown_item_is_answered_by_trending_and_says_so(chain: Chain, world
 
 
 def test_what_fails_is_answered_by_trending(chain: Chain, world: World) -> None:
-    counted: list[SimilarAnswer] = []
+    counted: list[OfItem] = []
     step = SimilarStep(chain.similar, counted.append, "b", clock=lambda: CUT)
     batch = step.prepare({"similar_request": strings('{"item_id":"item-3","k":7,"request_id":"r"}')})
     out = step.finish(step.degrade(batch, RuntimeError("planted")))
@@ -92,7 +93,7 @@ def test_what_fails_is_answered_by_trending(chain: Chain, world: World) -> None:
     assert (answer["item_id"], answer["request_id"], answer["variant"]) == ("item-3", "r", "b")
     assert len(answer["item_ids"]) == 7 and {*answer["sources"]} == {Source.TRENDING}
     assert answer["skipped"] == [{"stage": "retrieval", "reason": "RuntimeError: planted"}]
-    assert [one.item_id for one in counted] == ["item-3"]
+    assert [one.answer.item_id for one in counted] == ["item-3"]
 
 
 def test_bodies_and_typed_tensors_ask_the_same(chain: Chain) -> None:

@@ -9,6 +9,7 @@ import pytest
 from contracts import events
 from contracts.errors import ArtifactError
 from contracts.events import Field
+from contracts.impressions import VERSION
 from streaming import schemas
 from streaming.__main__ import main
 
@@ -49,7 +50,10 @@ def test_no_committed_version_was_ever_rewritten():
 
 def test_the_newest_version_is_the_contract(capsys):
     assert main(["schemas", "--check"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"versions": [*DIGESTS], "written": None}
+    assert json.loads(capsys.readouterr().out) == {
+        "versions": {"events": [*DIGESTS], "impressions": [VERSION]},
+        "written": None,
+    }
     assert main(["schemas"]) == 0  # nothing to write
 
 

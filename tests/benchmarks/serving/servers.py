@@ -29,7 +29,7 @@ PEER_PYTHON = REPOSITORY / ".venv-peer/bin/python"
 HOST = "127.0.0.1"
 ROUTE = "/v1/recommendations"
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-_START_SECONDS = 300.0
+_START_SECONDS = 600.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,11 +64,11 @@ class Server:
 
     def skipped(self) -> float:
         """Answers so far that a stage had no part in."""
-        return sum(_counter(port, "trireme_skipped") for port in self.metrics)
+        return sum(_counter(port, "trireme_skipped_total") for port in self.metrics)
 
     def answered(self) -> float:
         """Answers so far, where the server counts them."""
-        return sum(_counter(port, "trireme_answers") for port in self.metrics)
+        return sum(_counter(port, "trireme_answers_total") for port in self.metrics)
 
     def takes(self, body: bytes) -> bool:
         """Whether a body is answered with 200."""

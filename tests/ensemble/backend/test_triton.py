@@ -23,7 +23,7 @@ from ensemble import golden, golden_triton
 from ensemble.steps.release import Release
 from tests.ensemble.backend.conftest import make
 from tests.ensemble.made_up import World
-from tests.ensemble.test_triton import HOSTILE, Server, typed
+from tests.ensemble.test_triton import HOSTILE, Server, assert_items_are_heard_of, typed
 from tests.running import free_port_base, process, wait_until
 
 pytestmark = pytest.mark.integration
@@ -161,11 +161,11 @@ def test_a_hostile_body_is_a_clean_400_and_the_server_lives(server: Server, body
 
 
 def test_answers_are_counted_on_the_metrics_page(server: Server, release: Release) -> None:
-    answered = f'trireme_answers{{release="{release.id}"}}'
-    before, skipped = count(server, answered), count(server, 'trireme_skipped{stage="ranker"}')
+    answered = f'trireme_answers_total{{release="{release.id}"}}'
+    before, skipped = count(server, answered), count(server, 'trireme_skipped_total{stage="ranker"}')
     server.ask(user_id="user-1")
     server.post(b"{")
-    assert (count(server, answered), count(server, 'trireme_skipped{stage="ranker"}')) == (before + 1, skipped)
+    assert (count(server, answered), count(server, 'trireme_skipped_total{stage="ranker"}')) == (before + 1, skipped)
 
 
 def test_the_metrics_page_says_where_the_time_goes(server: Server) -> None:
@@ -218,3 +218,7 @@ def test_256_users_in_one_call_by_grpc(client: grpc.InferenceServerClient) -> No
     assert typed(client, users).as_numpy("item_ids").shape == (256, 20)
     with pytest.raises(InferenceServerException, match="256"):
         typed(client, [*users, b"one-more"])
+
+
+def test_items_are_answered_and_what_is_said_of_them_is_heard(server: Server) -> None:
+    assert_items_are_heard_of(server)

@@ -1,7 +1,7 @@
 """``cold_start``: blends ranking, trending and the running session by what is known of the user, and answers."""
 
 from contracts.stack import stack_settings
-from ensemble import triton_io
+from ensemble import triton_io, triton_metrics
 from ensemble.live_buckets import LiveBuckets
 from ensemble.live_items import LiveItems
 from ensemble.serving import ColdStartStep
@@ -21,10 +21,15 @@ class TritonPythonModel:
         LiveBuckets(stack_settings().redis, tables, popularity.take).start()
         live = LiveItems(stack_settings().redis, tables.shelves.take)
         live.start()
-        step = cold_start(tables, popularity, release)
-        answering = ColdStartStep(step, triton_io.AnswerMetrics(release.id, live.age_seconds))
-        self._step = triton_io.budgeted("cold_start", answering)
+        log = triton_metrics.impression_log(tables, popularity)
+        self._answered = triton_metrics.Answered(release.id, live.age_seconds, log)
+        answering = ColdStartStep(cold_start(tables, popularity, release), self._answered)
+        self._serve = triton_metrics.Measured("cold_start", answering)
 
     def execute(self, requests):
         """Serve a batch."""
-        return triton_io.execute(requests, "cold_start", self._step)
+        return self._serve(requests)
+
+    def finalize(self):
+        """Let what was answered last be logged."""
+        self._answered.close()

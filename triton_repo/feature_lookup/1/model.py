@@ -1,7 +1,7 @@
 """``feature_lookup``: checks the request, reads the user's rows from the online store and encodes them."""
 
 from contracts.stack import stack_settings
-from ensemble import triton_io
+from ensemble import triton_io, triton_metrics
 from ensemble.online import OnlineStore
 from ensemble.serving import LookupStep
 from ensemble.steps.lookup import Lookup
@@ -16,8 +16,9 @@ class TritonPythonModel:
         tables = load(triton_io.open_release(args))
         stack = stack_settings()
         store = OnlineStore(stack.redis, tables.features)
-        self._step = triton_io.budgeted("feature_lookup", LookupStep(Lookup(tables), store, stack.variant))
+        step = LookupStep(Lookup(tables), store, stack.variant)
+        self._serve = triton_metrics.Measured("feature_lookup", step)
 
     def execute(self, requests):
         """Serve a batch."""
-        return triton_io.execute(requests, "feature_lookup", self._step)
+        return self._serve(requests)

@@ -1,7 +1,7 @@
 """``ranker``: a calibrated probability for every candidate."""
 
 from contracts.stack import stack_settings
-from ensemble import triton_io
+from ensemble import triton_io, triton_metrics
 from ensemble.live_buckets import LiveBuckets
 from ensemble.serving import RankerStep
 from ensemble.steps.popularity import Popularity
@@ -19,8 +19,8 @@ class TritonPythonModel:
         popularity = Popularity(tables)
         LiveBuckets(stack_settings().redis, tables, popularity.take).start()
         step = RankerStep(Ranker(RankerFeatures(tables, popularity), release, triton_io.graph(args)))
-        self._step = triton_io.budgeted("ranker", step)
+        self._serve = triton_metrics.Measured("ranker", step)
 
     def execute(self, requests):
         """Serve a batch."""
-        return triton_io.execute(requests, "ranker", self._step)
+        return self._serve(requests)

@@ -1,7 +1,7 @@
 """``retrieval``: two-tower, item-item, trending and session candidates, seen items removed."""
 
 from contracts.stack import stack_settings
-from ensemble import triton_io
+from ensemble import triton_io, triton_metrics
 from ensemble.live_buckets import LiveBuckets
 from ensemble.live_items import LiveItems
 from ensemble.serving import RetrievalStep
@@ -21,8 +21,8 @@ class TritonPythonModel:
         LiveBuckets(stack_settings().redis, tables, popularity.take).start()
         LiveItems(stack_settings().redis, tables.shelves.take).start()
         step = RetrievalStep(Retrieval(tables, popularity, release, triton_io.graph(args)))
-        self._step = triton_io.budgeted("retrieval", step)
+        self._serve = triton_metrics.Measured("retrieval", step)
 
     def execute(self, requests):
         """Serve a batch."""
-        return triton_io.execute(requests, "retrieval", self._step)
+        return self._serve(requests)

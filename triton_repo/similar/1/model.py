@@ -1,7 +1,7 @@
 """``similar``: items that go with an item, for nobody in particular."""
 
 from contracts.stack import stack_settings
-from ensemble import triton_io
+from ensemble import triton_io, triton_metrics
 from ensemble.live_buckets import LiveBuckets
 from ensemble.live_items import LiveItems
 from ensemble.similar_serving import SimilarStep
@@ -21,10 +21,15 @@ class TritonPythonModel:
         LiveBuckets(stack.redis, tables, popularity.take).start()
         live = LiveItems(stack.redis, tables.shelves.take)
         live.start()
-        similar = SimilarItems(tables, popularity, release)
-        answering = SimilarStep(similar, triton_io.AnswerMetrics(release.id, live.age_seconds), stack.variant)
-        self._step = triton_io.budgeted("similar", answering)
+        log = triton_metrics.impression_log(tables, popularity)
+        self._answered = triton_metrics.Answered(release.id, live.age_seconds, log)
+        answering = SimilarStep(SimilarItems(tables, popularity, release), self._answered, stack.variant)
+        self._serve = triton_metrics.Measured("similar", answering)
 
     def execute(self, requests):
         """Serve a batch."""
-        return triton_io.execute(requests, "similar", self._step)
+        return self._serve(requests)
+
+    def finalize(self):
+        """Let what was answered last be logged."""
+        self._answered.close()
