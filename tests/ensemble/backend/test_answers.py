@@ -68,7 +68,8 @@ def assert_equal_answers(
         for one, other in zip(found, expected):
             lists = {name: tuple(one[name]) for name in ("item_ids", "scores", "sources", "skipped")}
             assert_same(Answer(**{**one, **lists}), other)
-            assert np.mean(np.array(one["item_ids"]) == np.array(other.item_ids)) > 0.9, "only ties may swap"
+            swapped = sum(a != b for a, b in zip(one["item_ids"], other.item_ids, strict=True))
+            assert swapped <= 0.1 * len(other.item_ids), "only ties may swap"
 
 
 def test_recorded_requests_are_answered_as_recorded(serving: Core, release: Release) -> None:
