@@ -31,7 +31,7 @@ Json best_products(const Json& asked) {
 
 Json best_sums(const Json& asked) {
   std::size_t items = asked.at("items");
-  Sums<double, 1> sums(items);
+  Sums<1> sums(items);
   Json out = Json::array();
   for (int i = 0; i < 2; ++i) {  // the second time in the place that the first has left
     for (const auto& [place, number] : asked.at("added").get<std::vector<std::pair<std::uint32_t, double>>>()) {

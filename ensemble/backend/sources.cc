@@ -59,7 +59,7 @@ void Neighbours::add(std::span<const std::int64_t> taken, std::span<const float>
   for (std::size_t n = 0; n < taken.size(); ++n) {
     auto first = neighbours_.begin() + (taken[n] - first_value) * width_;
     for (auto one = first; one != first + width_; ++one) {
-      if (one->place < items_) sums.add(one->place, {one->weight, one->weight * fading[n]});
+      if (one->place < items_) sums.add(one->place, {one->weight, double{one->weight} * fading[n]});
     }
   }
 }
@@ -139,8 +139,8 @@ std::vector<float> Scores::of(std::size_t source, std::span<const std::int32_t> 
   std::vector<float> out;
   for (auto code : codes) {
     std::size_t place = code - first_value;
-    out.push_back(source == user_user ? static_cast<float>(sums_->alike.at(place, 0))
-                                      : sums_->similar.at(place, source == similar_recent));
+    double sum = source == user_user ? sums_->alike.at(place, 0) : sums_->similar.at(place, source == similar_recent);
+    out.push_back(static_cast<float>(sum));
   }
   return out;
 }

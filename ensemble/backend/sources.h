@@ -18,7 +18,7 @@
 namespace trireme {
 
 /// By place, what a whole history says and what it says as it fades.
-using Histories = Sums<float, 2>;
+using Histories = Sums<2>;
 
 /// Item-item neighbours: how much each item speaks for others.
 class Neighbours {
@@ -45,7 +45,7 @@ struct Workspace {
   explicit Workspace(std::size_t items) : similar(items), alike(items) {}
 
   Histories similar;
-  Sums<double, 1> alike;  ///< in Python's precision: similarities of few values add up to ties
+  Sums<1> alike;
 };
 
 class Scores;

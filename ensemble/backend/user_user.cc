@@ -32,7 +32,7 @@ Alike::Alike(std::string_view npz, std::size_t items, std::size_t number) : numb
   }
 }
 
-void Alike::add(std::span<const std::int64_t> seen, std::int64_t own, Sums<double, 1>& sums) const {
+void Alike::add(std::span<const std::int64_t> seen, std::int64_t own, Sums<1>& sums) const {
   During adding(Stage::users_alike);
   for (const Near& one : nearest(seen, own)) {
     for (auto i = starts_[one.user]; i < starts_[one.user + 1]; ++i) sums.add(taken_[i], {one.similarity});

@@ -16,7 +16,7 @@ class Alike {
   Alike(std::string_view npz, std::size_t items, std::size_t number);
 
   /// Add the similarities of the most similar users to what they took.
-  void add(std::span<const std::int64_t> seen, std::int64_t own, Sums<double, 1>& sums) const;
+  void add(std::span<const std::int64_t> seen, std::int64_t own, Sums<1>& sums) const;
 
  private:
   struct Near {
