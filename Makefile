@@ -1,6 +1,6 @@
 # Trireme. `make` prints the targets; CONFIG, TRIREME_ROOT and TRIREME_PORT_BASE choose data set, folder and ports.
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor run pipeline backend horovod update etl train export up down mlflow status learn load bench-etl bench-train bench-quality test check format drill-gate drill-serving test-train test-serve
+.PHONY: help setup doctor run pipeline backend horovod update etl train export up down mlflow status learn load bench-etl bench-train bench-quality bench-serving test check format drill-gate drill-serving test-train test-serve
 
 CONFIG ?= configs/completejourney.toml
 SERVE := .venv/bin/python
@@ -81,6 +81,12 @@ bench-train: setup  ## Samples a second against plain Keras, seconds to LightFM'
 
 bench-quality: setup  ## The whole chain and tuned baselines by four protocols, against what is asked: some half an hour
 	@$(SERVE) -m tests.benchmarks.quality $(BENCH)
+
+# After `make pipeline` and `make backend`; BENCH="--quick" and the like make it shorter; see its --help.
+bench-serving: setup  ## tritonserver against FastAPI on the same files: some ten minutes, on an otherwise idle machine
+	@UV_PROJECT_ENVIRONMENT=.venv-load $(UV) sync --quiet --frozen --extra load >&2
+	@UV_PROJECT_ENVIRONMENT=.venv-peer $(UV) sync --quiet --frozen --extra peer >&2
+	@$(SERVE) -m tests.benchmarks.serving $(CONFIG) $(BENCH)
 
 drill-gate: setup  ## Train on shuffled labels, and see the gate refuse the release: minutes, on the smoke data
 	@$(SERVE) -m tests.drills.gate

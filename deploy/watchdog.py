@@ -28,6 +28,8 @@ REPLACE, RESTART = "replace", "restart"
 INTERVAL_SECONDS = 1.0
 #: Looks in a row that find a server silent or failing, until it is started anew.
 PATIENCE = 4
+#: The same for one of which a stage is stuck: at one look its threads may be about to come back.
+STUCK_LOOKS = 2
 #: For so long after a remedy the same one is not tried again; twice as long each time, up to the most.
 PAUSE_SECONDS = {REPLACE: 5.0, RESTART: 60.0}
 MOST_PAUSE_SECONDS = {REPLACE: 60.0, RESTART: 600.0}
@@ -67,16 +69,16 @@ class Ward:
         return remedy
 
     def started(self) -> None:
-        """The server was started, by whomever: until it answers, or the pause is over, it loads its models."""
+        """It was started, or stopped on purpose: until it answers, or the pause is over, it loads its models."""
         self._not_before[RESTART] = self._clock() + PAUSE_SECONDS[RESTART]
 
     def _wanted(self, finding: Finding) -> str:
         """A stuck step answers, degraded, so nothing more than its process is ever replaced, where it has its own."""
-        if finding.kind is Kind.STUCK:
+        if finding.kind is Kind.STUCK and self._ailing >= STUCK_LOOKS:
             return REPLACE if finding.model else RESTART
         if finding.kind is Kind.DEAD_STUB and self._ailing <= PATIENCE:
             return REPLACE
-        return RESTART if self._ailing >= PATIENCE else ""
+        return RESTART if self._ailing >= PATIENCE and finding.kind is not Kind.STUCK else ""
 
 
 class Watch:
@@ -92,8 +94,8 @@ class Watch:
 
     def look(self) -> None:
         """Ask once, and act on what is found."""
-        ports, server = self._site.ports, self._server
-        finding = examine(ports[f"{server}_http"], ports[f"{server}_metrics"])
+        server = self._server
+        finding = self._examine()
         self._note_start()
         if finding.kind is Kind.STUCK and not remedies.stubs(self._site, server, finding.model):
             finding = dataclasses.replace(finding, model="")  # native code: no process of its own to replace
@@ -106,10 +108,16 @@ class Watch:
         if remedy:
             self._mend(remedy, finding)
 
+    def _examine(self) -> Finding:
+        ports, server = self._site.ports, self._server
+        return examine(ports[f"{server}_http"], ports[f"{server}_metrics"])
+
     def _mend(self, remedy: str, finding: Finding) -> None:
         server = self._server
-        _REMEDIES.labels(server, remedy).inc()
         with self._mending:  # one at a time: the other server answers meanwhile
+            if self._examine().kind is Kind.HEALTHY:
+                return  # it has mended itself while the other one was mended
+            _REMEDIES.labels(server, remedy).inc()
             started = time.monotonic()
             log.warning("%s: %s %s", server, remedy, finding.model if remedy == REPLACE else "")
             try:
@@ -124,9 +132,11 @@ class Watch:
         log.warning("%s: %s took %.1f s", server, remedy, time.monotonic() - started)
 
     def _note_start(self) -> None:
-        info = Supervisor(self._site.stack).processes()[self._server]
-        pid = info["pid"] if info["statename"] in RUNNING else None
-        if pid != self._pid and pid is not None:
+        info = Supervisor(self._site.stack).processes().get(self._server)
+        state = info["statename"] if info else "STOPPED"
+        pid = info["pid"] if info and state in RUNNING else None
+        # Whoever has stopped it (`make up`, when it has changed) will start it.
+        if state == "STOPPED" or (pid is not None and pid != self._pid):
             self._ward.started()
         self._pid = pid
 

@@ -19,8 +19,12 @@ from ensemble.steps.envelope import Envelope
 
 Tensors = dict[str, np.ndarray]
 
-#: A step may use this share of what its request has left: whoever comes after a step that hangs has time as well.
+#: A step may use this share of what its request has left: whoever comes after a step that hangs has time as well...
 SHARE = 0.5
+#: ...and no more than this, ms, however patient the request: after a second Envoy asks another server.
+MOST_MS = 500.0
+#: Recorded requests (golden ones) are judged by what they answer; their server may just have started.
+RECORDED_MS = 30_000.0
 #: No step is given less, ms: a request in a hurry must not cost its neighbours in the batch their answers...
 LEAST_MS = 20.0
 #: ...and least of all the step that answers, which has to, however late it is.
@@ -40,7 +44,8 @@ def step_budget_ms(left_ms: list[int], least_ms: float = LEAST_MS) -> float:
         >>> step_budget_ms([1000, 400, -3])
         200.0
     """
-    return max(min((left for left in left_ms if left > 0), default=0) * SHARE, least_ms)
+    least = min((left for left in left_ms if left > 0), default=0)
+    return min(max(least * SHARE, least_ms), MOST_MS)
 
 
 class Worker:
@@ -161,8 +166,10 @@ class Budgeted:
         Raises:
             OverrunError: when the step took longer, or was not begun because earlier runs hang.
         """
+        left = self._left_ms(batch)
+        budget_ms = step_budget_ms(left, self._least_ms) if left else RECORDED_MS
         try:
-            return self._worker.run(lambda: self._struck(batch), step_budget_ms(self._left_ms(batch), self._least_ms))
+            return self._worker.run(lambda: self._struck(batch), budget_ms)
         finally:
             self._report(self._worker.left_behind)
 
@@ -171,10 +178,10 @@ class Budgeted:
         return self._step.run(batch)
 
     def _left_ms(self, batch: Mapping[str, np.ndarray]) -> list[int]:
-        # The first step of each way: time begins with it.
-        if "asked" in batch:
-            return [one.request.deadline_ms for one in batch["asked"]]
+        """Of the requests that were not recorded."""
+        if "asked" in batch:  # a first step: time begins with it
+            return [one.request.deadline_ms for one in batch["asked"] if one.golden is None]
         if "requests" in batch:
-            return [request.deadline_ms for request in batch["requests"]]
-        now = self._clock()
-        return [Envelope.from_bytes(data).deadline - now for data in batch["envelope"][:, 0]]
+            return [one.deadline_ms for one, instant in zip(batch["requests"], batch["as_of"]) if instant is None]
+        now, envelopes = self._clock(), map(Envelope.from_bytes, batch["envelope"][:, 0])
+        return [envelope.deadline - now for envelope in envelopes if not envelope.recorded]

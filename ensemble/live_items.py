@@ -38,8 +38,9 @@ class LiveItems:
             clock: seconds.
         """
         host, _, port = address.rpartition(":")
-        timeouts = {"socket_timeout": _TIMEOUT_SECONDS, "socket_connect_timeout": _TIMEOUT_SECONDS}
-        self._redis: Any = redis.Redis(host, int(port), **timeouts)
+        self._redis: Any = redis.Redis(
+            host, int(port), socket_timeout=_TIMEOUT_SECONDS, socket_connect_timeout=_TIMEOUT_SECONDS
+        )
         self._take = take
         self._clock = clock
         self._version: bytes | None = None

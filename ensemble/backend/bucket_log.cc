@@ -31,7 +31,8 @@ BucketLog::BucketLog(std::shared_ptr<const Buckets> buckets, std::size_t items)
 }
 
 void BucketLog::add_decayed(std::int64_t first, std::int64_t end, double hours, double half_life_hours,
-                            const Region& region, std::vector<double>& counts) const {
+                            const Region& region,
+                            const std::function<void(std::size_t place, double count)>& add) const {
   Range rows = between(first, end, region);
   std::int64_t number = never;
   double weight = 0;
@@ -42,7 +43,7 @@ void BucketLog::add_decayed(std::int64_t first, std::int64_t end, double hours, 
       number = buckets_->number[row];
       weight = decay((end - 1 - number) * hours, half_life_hours);
     }
-    counts[buckets_->item[row] - first_value] += buckets_->count[row] * weight;
+    add(buckets_->item[row] - first_value, buckets_->count[row] * weight);
   }
 }
 
@@ -74,8 +75,33 @@ bool Counted::knows(const std::string& region) const {
 std::vector<double> Counted::decayed(std::int64_t first, std::int64_t end, double hours, double half_life_hours,
                                      const Region& region) const {
   std::vector<double> counts(appears_.size());
-  for (const auto& log : logs_) log->add_decayed(first, end, hours, half_life_hours, region, counts);
+  auto add = [&](std::size_t place, double count) { counts[place] += count; };
+  for (const auto& log : logs_) log->add_decayed(first, end, hours, half_life_hours, region, add);
   return counts;
+}
+
+Demand::Own Counted::own(std::int64_t end, double hours, double half_life_hours, const Region& region) const {
+  std::map<std::uint32_t, double> counts;
+  auto add = [&](std::size_t place, double count) { counts[static_cast<std::uint32_t>(place)] += count; };
+  for (const auto& log : logs_) log->add_decayed(first_, end, hours, half_life_hours, region, add);
+  return {counts.begin(), counts.end()};
+}
+
+std::shared_ptr<const Demand> Counted::keep_demand(std::int64_t bucket, const Region& region,
+                                                   const std::function<Demand()>& compute) const {
+  std::pair key(bucket, region);
+  {
+    std::lock_guard lock(mutex_);
+    if (auto found = demands_.find(key); found != demands_.end()) return found->second;
+  }
+  auto made = std::make_shared<const Demand>(compute());
+  std::lock_guard lock(mutex_);
+  if (demanded_ + made->size() > most_kept) {
+    demands_.clear();
+    demanded_ = 0;
+  }
+  if (demands_.emplace(key, made).second) demanded_ += made->size();
+  return made;
 }
 
 /// Two who miss at once both compute, and agree.

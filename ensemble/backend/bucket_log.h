@@ -11,6 +11,7 @@
 #include <tuple>
 #include <vector>
 
+#include "demand.h"
 #include "tables.h"
 
 namespace trireme {
@@ -33,9 +34,9 @@ class BucketLog {
   /// The first bucket that names an item.
   const std::vector<std::int64_t>& appears() const { return appears_; }
 
-  /// Adds the counts of the buckets [first, end) of `hours` each; those of bucket end - 1 weigh 1.
+  /// Adds the counts of the buckets [first, end) of `hours` each, by place; those of bucket end - 1 weigh 1.
   void add_decayed(std::int64_t first, std::int64_t end, double hours, double half_life_hours, const Region& region,
-                   std::vector<double>& counts) const;
+                   const std::function<void(std::size_t place, double count)>& add) const;
 
  private:
   struct Range {
@@ -66,6 +67,13 @@ class Counted {
   std::vector<double> decayed(std::int64_t first, std::int64_t end, double hours, double half_life_hours,
                               const Region& region) const;
 
+  /// A region's decayed counts before bucket `end` where it has any: few of a large catalogue.
+  Demand::Own own(std::int64_t end, double hours, double half_life_hours, const Region& region) const;
+
+  /// What is in demand in a region in a bucket, as it was made or is made now.
+  std::shared_ptr<const Demand> keep_demand(std::int64_t bucket, const Region& region,
+                                            const std::function<Demand()>& compute) const;
+
   /// What was made under that key, or is made now; for all instances of a model.
   Vector keep(const Key& key, const std::function<std::vector<double>()>& compute) const;
 
@@ -75,6 +83,8 @@ class Counted {
   std::vector<std::int64_t> appears_;
   mutable std::mutex mutex_;
   mutable std::map<Key, Vector> kept_;
+  mutable std::map<std::pair<std::int64_t, Region>, std::shared_ptr<const Demand>> demands_;
+  mutable std::size_t demanded_ = 0;  ///< numbers that they hold
 };
 
 }  // namespace trireme

@@ -14,13 +14,15 @@
 namespace trireme {
 namespace {
 
-/// What a batch may take, from the deadline of the request in the greatest hurry.
+/// What a batch may take, from the deadline of the request in the greatest hurry; recorded ones have none.
 std::chrono::milliseconds budget(const std::vector<Asked>& asked) {
-  double least = max_deadline_ms;
+  double allowed = budget_recorded_ms;
   for (const Asked& one : asked) {
-    least = std::min<double>(least, one.similar ? one.similar->deadline_ms : one.request.deadline_ms);
+    if (one.golden) continue;
+    double deadline = one.similar ? one.similar->deadline_ms : one.request.deadline_ms;
+    allowed = std::min({allowed, budget_most_ms, std::max(deadline * budget_share, least_ms_to_answer)});
   }
-  return std::chrono::milliseconds(static_cast<long>(std::max(least * budget_share, least_ms_to_answer)));
+  return std::chrono::milliseconds(static_cast<long>(allowed));
 }
 
 }  // namespace

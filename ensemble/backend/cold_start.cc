@@ -36,7 +36,7 @@ ColdStart::ColdStart(const Tables& tables, const Popularity& popularity, const B
 
 Answer ColdStart::operator()(const Passage& passage) const {
   const Envelope& envelope = passage.envelope;
-  Vector trending = popularity_.trending(envelope.as_of, envelope.region);
+  auto trending = popularity_.trending(envelope.as_of, envelope.region);
   Listed list = listed(passage, *trending);
   if (list.codes.size() < static_cast<std::size_t>(envelope.k)) {
     fill(list, envelope.k, blocked_items(tables_, popularity_, passage), *trending);
@@ -58,7 +58,7 @@ std::vector<double> ColdStart::personal(const Passage& passage, const Column& tw
   return mixed;
 }
 
-Listed ColdStart::listed(const Passage& passage, const std::vector<double>& trending) const {
+Listed ColdStart::listed(const Passage& passage, const Demand& trending) const {
   const Candidates& found = passage.candidates;
   const ServeSettings& settings = tables_.serve;
   double weight = trust(static_cast<double>(passage.envelope.evidence), blend_.evidence_half);

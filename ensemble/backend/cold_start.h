@@ -26,7 +26,7 @@ class ColdStart {
 
  private:
   std::vector<double> personal(const Passage& passage, const Column& two_tower) const;
-  Listed listed(const Passage& passage, const std::vector<double>& trending) const;
+  Listed listed(const Passage& passage, const Demand& trending) const;
   std::vector<std::uint32_t> best(const Passage& passage, const std::vector<double>& final) const;
 
   const Tables& tables_;

@@ -48,6 +48,8 @@ _NUMBERS: dict[str, tuple[str, float]] = {
     "ms_per_day": ("std::int64_t", features.MS_PER_DAY),
     "store_timeout_seconds": ("double", online._TIMEOUT_SECONDS),
     "budget_share": ("double", budget.SHARE),
+    "budget_most_ms": ("double", budget.MOST_MS),
+    "budget_recorded_ms": ("double", budget.RECORDED_MS),
     "least_ms_to_answer": ("double", budget.LEAST_MS_TO_ANSWER),
     "most_left_behind": ("std::size_t", budget.MOST_LEFT_BEHIND),
     "store_patience": ("int", online._PATIENCE),

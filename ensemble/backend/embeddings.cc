@@ -1,48 +1,19 @@
 #include "embeddings.h"
 
-#include <algorithm>
+#include <numeric>
 
 #include "arrays.h"
 #include "contracts.h"
 #include "error.h"
-#include "lanes.h"
 #include "stages.h"
 
 namespace trireme {
-namespace {
-
-/// Items that stay in the first cache while every query passes over them: 64 rows of 64 floats are 16 KiB.
-constexpr std::size_t block = 64;
-
-/// [queries, items] = queries [number, width] times items [items, width], transposed.
-TRIREME_WIDE void dot_products(const float* queries, std::size_t number, const float* rows, std::size_t items,
-                               std::size_t width, float* out) {
-  for (std::size_t start = 0; start < items; start += block) {
-    std::size_t end = std::min(start + block, items);
-    for (std::size_t q = 0; q < number; ++q) {
-      const float* query = queries + q * width;
-      for (std::size_t item = start; item < end; ++item) {
-        const float* row = rows + item * width;
-        Lanes sums = {};
-        std::size_t i = 0;
-        for (; i + lanes <= width; i += lanes) {
-          sums += *reinterpret_cast<const Lanes*>(query + i) * *reinterpret_cast<const Lanes*>(row + i);
-        }
-        float sum = ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
-        for (; i < width; ++i) sum += query[i] * row[i];
-        out[q * items + item] = sum;
-      }
-    }
-  }
-}
-
-}  // namespace
-
 Embeddings::Embeddings(std::string_view npy, std::size_t items) : items_(items) {
   Array array = read_npy(npy);
   if (array.shape.size() != 2 || array.shape[0] != items) throw ArtifactError("expected a vector for every item");
   width_ = array.shape[1];
   rows_ = array.as<float>();
+  nearest_ = Nearest(rows_, width_);
 }
 
 std::span<const float> Embeddings::row(std::int64_t code) const {
@@ -58,11 +29,27 @@ std::vector<float> Embeddings::sum(std::span<const std::int64_t> codes, std::spa
   return out;
 }
 
-std::vector<float> Embeddings::scores(const std::vector<float>& queries, std::size_t number) const {
+std::vector<float> Embeddings::scores(const std::vector<float>& query) const {
   During multiplying(Stage::dot_products);
-  std::vector<float> out(number * items_);
-  dot_products(queries.data(), number, rows_.data(), items_, width_, out.data());
+  std::vector<std::uint32_t> places(items_);
+  std::iota(places.begin(), places.end(), 0);
+  std::vector<float> out(items_);
+  dot_products(query, rows_.data(), places, out.data());
   return out;
+}
+
+std::vector<float> Embeddings::scores(std::span<const float> query, std::span<const std::int32_t> codes) const {
+  During multiplying(Stage::dot_products);
+  std::vector<std::uint32_t> places;
+  for (auto code : codes) places.push_back(static_cast<std::uint32_t>(code - first_value));
+  std::vector<float> out(places.size());
+  dot_products(query, rows_.data(), places, out.data());
+  return out;
+}
+
+std::vector<std::uint32_t> Embeddings::best(std::span<const float> query, const Mask& blocked, std::size_t k) const {
+  During multiplying(Stage::dot_products);
+  return nearest_.best(query, blocked, k);
 }
 
 }  // namespace trireme

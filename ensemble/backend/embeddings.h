@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "nearest.h"
+
 namespace trireme {
 
 /// Rows of the catalogue's items.
@@ -23,12 +25,19 @@ class Embeddings {
   /// The sum of some items' (codes) vectors, each as often as it counts.
   std::vector<float> sum(std::span<const std::int64_t> codes, std::span<const float> counts) const;
 
-  /// Dot products of `number` queries, [number, items].
-  std::vector<float> scores(const std::vector<float>& queries, std::size_t number) const;
+  /// A query's dot products, of every item.
+  std::vector<float> scores(const std::vector<float>& query) const;
+
+  /// They, of some items (codes).
+  std::vector<float> scores(std::span<const float> query, std::span<const std::int32_t> codes) const;
+
+  /// Places of the k items of the greatest dot products that are not blocked, best first.
+  std::vector<std::uint32_t> best(std::span<const float> query, const Mask& blocked, std::size_t k) const;
 
  private:
   std::size_t items_, width_;
   std::vector<float> rows_;
+  Nearest nearest_;
 };
 
 }  // namespace trireme

@@ -6,12 +6,12 @@
 
 namespace trireme {
 
-void fill(Listed& list, std::size_t k, Mask blocked, std::span<const double> trending) {
+void fill(Listed& list, std::size_t k, Mask blocked, const Demand& trending) {
   if (list.codes.size() >= k) return;
   for (auto code : list.codes) blocked[code - first_value] = 1;
   double last = 1;
   for (double score : list.scores) last = std::min(last, score);
-  for (auto place : top_k(trending, blocked, k - list.codes.size())) {
+  for (auto place : trending.best(blocked, k - list.codes.size())) {
     list.codes.push_back(place + first_value);
     list.scores.push_back(trending[place] * last);
     list.sources.push_back("trending");

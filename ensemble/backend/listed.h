@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "answer.h"
+#include "demand.h"
 #include "query.h"
 #include "scores.h"
 #include "tables.h"
@@ -18,7 +19,7 @@ struct Listed {
 };
 
 /// Make a list that is shorter than `k` up with trending; all of the catalogue that is not blocked, when that is less.
-void fill(Listed& list, std::size_t k, Mask blocked, std::span<const double> trending);
+void fill(Listed& list, std::size_t k, Mask blocked, const Demand& trending);
 
 /// The answer; a std::runtime_error when a score is no number.
 Answer answer_of(Envelope envelope, Listed list, const Tables& tables);

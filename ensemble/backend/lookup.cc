@@ -4,7 +4,6 @@
 #include <cmath>
 #include <limits>
 #include <stdexcept>
-#include <unordered_set>
 
 #include "contracts.h"
 #include "error.h"
@@ -104,11 +103,13 @@ Query Lookup::query(const Envelope& envelope, const Row& row) const {
   }
   encode_recent(out, row, envelope.as_of);
   const Vocabulary& items = tables_.vocabulary("item_id");
-  std::unordered_set<std::int64_t> known;
+  std::vector<bool> known(tables_.item_ids.size());
   auto add_seen = [&](const Texts& ids, std::size_t most) {
     for (std::size_t i = 0; i < std::min(most, ids.size()); ++i) {
       auto code = items.code(ids[i], pad);
-      if (code != pad && known.insert(code).second) out.seen_items.push_back(code);
+      if (code == pad || known[code]) continue;
+      known[code] = true;
+      out.seen_items.push_back(code);
     }
   };
   add_seen(std::get<Texts>(row[at_.recent_item_ids]), tables_.features.recent_items);

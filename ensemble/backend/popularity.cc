@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "contracts.h"
 #include "scores.h"
@@ -11,10 +10,6 @@ namespace trireme {
 namespace {
 
 constexpr auto everywhere = std::nullopt;
-
-double sum(const std::vector<double>& values) {
-  return std::accumulate(values.begin(), values.end(), 0.0);
-}
 
 }  // namespace
 
@@ -83,25 +78,20 @@ Vector Popularity::appeared(std::int64_t as_of) const {
   });
 }
 
-Vector Popularity::trending(std::int64_t as_of, const std::string& region) const {
+std::shared_ptr<const Demand> Popularity::trending(std::int64_t as_of, const std::string& region) const {
   auto log = counted();
-  auto now = tables_.features.bucket(as_of);
-  Region place = log->knows(region) ? Region(region) : everywhere;
-  return log->keep({"trending", "", now, 0, place}, [&] { return trending_at(log, now, place); });
+  return demand_at(log, tables_.features.bucket(as_of), log->knows(region) ? Region(region) : everywhere);
 }
 
 /// A region's own counts are joined by those of all, scaled to `trending_min_count`.
-std::vector<double> Popularity::trending_at(const Log& log, std::int64_t now, const Region& region) const {
+std::shared_ptr<const Demand> Popularity::demand_at(const Log& log, std::int64_t now, const Region& region) const {
   double half_life = tables_.serve.trending_half_life_hours;
-  std::vector<double> total = *counts_at(log, now, half_life, everywhere);
-  if (double whole = sum(total); region && whole > 0) {
-    Vector own = counts_at(log, now, half_life, region);
-    double scale = tables_.serve.trending_min_count / whole;
-    for (std::size_t i = 0; i < total.size(); ++i) total[i] = (*own)[i] + total[i] * scale;
-  }
-  double most = total.empty() ? 0 : *std::max_element(total.begin(), total.end());
-  for (double& demand : total) demand = most > 0 ? demand / most : demand;
-  return total;
+  return log->keep_demand(now, region, [&]() -> Demand {
+    if (!region) return {std::make_shared<const Ranks>(*counts_at(log, now, half_life, everywhere)), {}, 1};
+    auto all = demand_at(log, now, everywhere)->of_all();
+    if (all->whole <= 0) return {all, {}, 1};
+    return {all, log->own(now, hours_, half_life, region), tables_.serve.trending_min_count / all->whole};
+  });
 }
 
 /// Log of the interactions a day: counts over the weight of the days that there are (a geometric series).

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bucket_log.h"
+#include "demand.h"
 #include "tables.h"
 
 namespace trireme {
@@ -39,14 +40,14 @@ class Popularity {
   Vector appeared(std::int64_t as_of) const;
 
   /// What is in demand in a region, from 0 to 1 (the first of the list).
-  Vector trending(std::int64_t as_of, const std::string& region) const;
+  std::shared_ptr<const Demand> trending(std::int64_t as_of, const std::string& region) const;
 
  private:
   using Log = std::shared_ptr<const Counted>;
 
   Log counted() const;
   Vector counts_at(const Log& log, std::int64_t now, double half_life_hours, const Region& region) const;
-  std::vector<double> trending_at(const Log& log, std::int64_t now, const Region& region) const;
+  std::shared_ptr<const Demand> demand_at(const Log& log, std::int64_t now, const Region& region) const;
   std::vector<double> log_rate_at(const Log& log, std::int64_t now, double half_life_hours,
                                   const std::string& item_column) const;
 

@@ -12,22 +12,6 @@ namespace {
 
 constexpr double none = -std::numeric_limits<double>::infinity();
 
-template <class Score>
-void choose(std::span<const Score> scores, const Mask& blocked, std::size_t number, Mask& chosen) {
-  for (auto place : top_k(scores, blocked, number)) chosen[place] = 1;
-}
-
-/// What every source says of the candidates; -inf where it knows nobody.
-void set_scores(Candidates& found, const std::array<SourceScores, std::size(sources)>& scores) {
-  for (std::size_t s = 0; s < scores.size(); ++s) {
-    found.scores[s].clear();
-    for (auto code : found.ids) {
-      auto at = [&](const auto& all) { return all.empty() ? none : static_cast<double>(all[code - first_value]); };
-      found.scores[s].push_back(static_cast<float>(std::visit(at, scores[s])));
-    }
-  }
-}
-
 template <class Number>
 void reorder(std::vector<Number>& numbers, const std::vector<std::size_t>& order) {
   std::vector<Number> out;
@@ -73,56 +57,60 @@ Retrieval::Retrieval(const Tables& tables, const Popularity& popularity, const C
       weights_(Signals::weights(release.blend.signals)) {}
 
 void Retrieval::operator()(const Batch& batch) const {
-  auto scores = sources_(batch);
-  for (std::size_t i = 0; i < batch.size(); ++i) merge(*batch[i], chosen(*batch[i], scores[i]), scores[i]);
+  auto queries = sources_.queries(batch);
+  std::size_t width = sources_.items().width();
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    Scores scores(sources_, batch[i]->query, std::span(queries).subspan(i * width, width));
+    merge(*batch[i], chosen(*batch[i], scores), scores);
+  }
 }
 
-Mask Retrieval::chosen(const Passage& passage, const Scores& scores) const {
+/// Codes in their order.
+std::vector<std::int32_t> Retrieval::chosen(const Passage& passage, const Scores& scores) const {
   During choosing(Stage::top_k);
   const ServeSettings& settings = tables_.serve;
   const Envelope& envelope = passage.envelope;
-  Mask blocked = blocked_items(tables_, popularity_, passage), out(tables_.items);
+  Mask blocked = blocked_items(tables_, popularity_, passage);
+  std::vector<std::int32_t> codes;
+  auto choose = [&](const std::vector<std::uint32_t>& places) {
+    for (auto place : places) codes.push_back(static_cast<std::int32_t>(place) + first_value);
+  };
   for (std::size_t s = 0; s < std::size(proposing); ++s) {
-    std::visit(
-        [&](const auto& held) {
-          if (!held.empty()) choose(std::span(held), blocked, settings.source_candidates[s], out);
-        },
-        scores[s]);
+    choose(scores.best(s, blocked, settings.source_candidates[s]));
   }
-  Vector trending = popularity_.trending(envelope.as_of, envelope.region);
-  choose(std::span(*trending), blocked, settings.trending_candidates, out);
+  auto trending = popularity_.trending(envelope.as_of, envelope.region);
+  choose(trending->best(blocked, settings.trending_candidates));
   if (const auto& half_lives = tables_.features.covisit_half_lives_hours; !half_lives.empty()) {
     std::span newest(passage.query.recent_items.data(), std::min<std::size_t>(1, passage.query.recent_items.size()));
     auto counts = covisits_.counts(envelope.as_of, newest, half_lives.back());
     for (double& count : counts) count = count > 0 ? count : none;
-    choose(std::span<const double>(counts), blocked, settings.covisit_candidates, out);
+    choose(top_k(std::span<const double>(counts), blocked, settings.covisit_candidates));
   }
-  choose_session(passage, blocked, *trending, out);
-  return out;
+  choose(of_session(passage, blocked, *trending));
+  std::sort(codes.begin(), codes.end());
+  codes.erase(std::unique(codes.begin(), codes.end()), codes.end());
+  return codes;
 }
 
-/// Trending items of the running session's categories; most requests have no session and cost nothing.
-void Retrieval::choose_session(const Passage& passage, const Mask& blocked, std::span<const double> trending,
-                               Mask& chosen) const {
+/// Places of trending items of the running session's categories; most requests have no session and cost nothing.
+std::vector<std::uint32_t> Retrieval::of_session(const Passage& passage, const Mask& blocked,
+                                                 const Demand& trending) const {
   auto weights = session_weights(tables_, passage.query);
-  if (std::all_of(weights.begin(), weights.end(), [](double weight) { return weight == 0; })) return;
-  std::vector<double> scores(trending.begin(), trending.end());
-  for (std::size_t i = 0; i < scores.size(); ++i) {
-    scores[i] *= weights[tables_.item_category[i + first_value]];
-    if (!(scores[i] > 0)) scores[i] = none;
-  }
-  choose(std::span<const double>(scores), blocked, tables_.serve.session_candidates, chosen);
+  if (std::all_of(weights.begin(), weights.end(), [](double weight) { return weight == 0; })) return {};
+  auto weighted = [&](std::size_t place, double demand) {
+    return demand * weights[tables_.item_category[place + first_value]];
+  };
+  return trending.best(blocked, tables_.serve.session_candidates, weighted,
+                       *std::max_element(weights.begin(), weights.end()));
 }
 
 /// The chosen items, ordered by the merged score; of equals the smaller code is first.
-void Retrieval::merge(Passage& passage, const Mask& chosen, const Scores& scores) const {
+void Retrieval::merge(Passage& passage, std::vector<std::int32_t> chosen, const Scores& scores) const {
   During merging(Stage::merge);
   Candidates& found = passage.candidates;
   found = {};
-  for (std::size_t i = 0; i < chosen.size(); ++i) {
-    if (chosen[i]) found.ids.push_back(static_cast<std::int32_t>(i) + first_value);
-  }
-  set_scores(found, scores);
+  found.ids = std::move(chosen);
+  for (std::size_t s = 0; s < std::size(sources); ++s) found.scores[s] = scores.of(s, found.ids);
   signals_(passage);
   auto merged = Signals::sum(found, weights_);
   std::vector<std::size_t> order(merged.size());

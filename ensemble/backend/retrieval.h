@@ -34,12 +34,9 @@ class Retrieval {
   const Sources& all_sources() const { return sources_; }
 
  private:
-  using Scores = std::array<SourceScores, std::size(sources)>;
-
-  Mask chosen(const Passage& passage, const Scores& scores) const;
-  void choose_session(const Passage& passage, const Mask& blocked, std::span<const double> trending,
-                      Mask& chosen) const;
-  void merge(Passage& passage, const Mask& chosen, const Scores& scores) const;
+  std::vector<std::int32_t> chosen(const Passage& passage, const Scores& scores) const;
+  std::vector<std::uint32_t> of_session(const Passage& passage, const Mask& blocked, const Demand& trending) const;
+  void merge(Passage& passage, std::vector<std::int32_t> chosen, const Scores& scores) const;
 
   const Tables& tables_;
   const Popularity& popularity_;

@@ -38,8 +38,8 @@ class Signals {
 };
 
 /// A catalogue vector at the candidates, each number changed.
-template <class Change>
-Column at_candidates(const Passage& passage, const Vector& values, Change change) {
+template <class Values, class Change>
+Column at_candidates(const Passage& passage, const std::shared_ptr<const Values>& values, Change change) {
   Column out;
   out.reserve(passage.candidates.ids.size());
   for (auto code : passage.candidates.ids) out.push_back(static_cast<float>(change((*values)[code - first_value])));

@@ -48,7 +48,7 @@ Answer SimilarItems::operator()(const SimilarRequest& request, const Lookup& loo
     envelope.skipped.emplace_back("retrieval", "no item of the release has this id");
   }
   Mask blocked = blocked_items(tables_, popularity_, passage);
-  Vector trending = popularity_.trending(as_of, envelope.region);
+  auto trending = popularity_.trending(as_of, envelope.region);
   Listed list;
   if (known) {
     list = like(passage, item, blocked);
@@ -70,7 +70,7 @@ std::vector<double> SimilarItems::scores(std::int64_t code, std::int64_t as_of) 
   auto place = static_cast<std::size_t>(code - first_value);
   add_parts(sum, sources_.neighbours().of(code), place, serve.similar_item_item);
   auto vector = sources_.items().row(code);
-  auto products = sources_.items().scores({vector.begin(), vector.end()}, 1);
+  auto products = sources_.items().scores({vector.begin(), vector.end()});
   std::vector<double> cosines(products.begin(), products.end());
   for (std::size_t i = 0; i < cosines.size(); ++i) cosines[i] /= lengths_[i];
   add_parts(sum, std::move(cosines), place, serve.similar_two_tower);

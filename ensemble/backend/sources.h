@@ -3,15 +3,16 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
-#include <variant>
 #include <vector>
 
 #include "embeddings.h"
 #include "onnx.h"
 #include "query.h"
 #include "release.h"
+#include "sums.h"
 #include "user_user.h"
 
 namespace trireme {
@@ -24,17 +25,27 @@ class Neighbours {
   /// The weights by which one item (code) names others, of the catalogue.
   std::vector<double> of(std::int64_t code) const;
 
-  /// The sum of the weights by which taken items (codes) name an item, each as often as it counts.
-  std::vector<double> scores(std::span<const std::int64_t> taken, std::span<const float> counts) const;
+  /// Add up the weights by which taken items (codes) name an item: each once, and each as often as it counts by now.
+  void add(std::span<const std::int64_t> taken, std::span<const float> fading, Sums<2>& sums) const;
 
  private:
   std::size_t items_, width_;
-  std::vector<std::uint32_t> neighbours_;  ///< padding is one behind the last item
-  std::vector<float> weights_;
+  struct Neighbour {
+    std::uint32_t place;  ///< padding is one behind the last item
+    float weight;
+  };
+  std::vector<Neighbour> neighbours_;
 };
 
-/// A source's scores of the catalogue, in the precision in which Python computes them; none where it knows nobody.
-using SourceScores = std::variant<std::vector<float>, std::vector<double>>;
+/// Where one request's sums are made; made anew for none, for they are as long as the catalogue.
+struct Workspace {
+  explicit Workspace(std::size_t items) : similar(items), alike(items) {}
+
+  Sums<2> similar;  ///< of the whole history, and of the history that fades
+  Sums<1> alike;
+};
+
+class Scores;
 
 class Sources {
  public:
@@ -43,11 +54,14 @@ class Sources {
   const Embeddings& items() const { return embeddings_; }
   const Neighbours& neighbours() const { return neighbours_; }
 
-  /// Of every request of a batch, by source.
-  std::vector<std::array<SourceScores, std::size(sources)>> operator()(const Batch& batch) const;
+  /// The query tower's vectors of a batch, [batch, width].
+  std::vector<float> queries(const Batch& batch) const;
 
  private:
-  std::vector<float> query_embeddings(const Batch& batch) const;
+  friend class Scores;
+
+  std::unique_ptr<Workspace> take() const;
+  void give_back(std::unique_ptr<Workspace> workspace) const;
 
   std::size_t items_;
   double half_items_;  ///< 0: histories do not fade
@@ -56,6 +70,33 @@ class Sources {
   Neighbours neighbours_;
   std::optional<Embeddings> factors_;
   std::optional<Alike> alike_;
+  mutable std::mutex mutex_;
+  mutable std::vector<std::unique_ptr<Workspace>> free_;
+};
+
+/// What every source says to one request. Only the best are looked for in the whole catalogue.
+class Scores {
+ public:
+  /// `embedding` is the request's of the query tower; all of them outlive this.
+  Scores(const Sources& sources, const Query& query, std::span<const float> embedding);
+  Scores(const Scores&) = delete;
+  ~Scores();
+
+  /// Places of a source's k best that are not blocked, best first; none where it knows nobody.
+  std::vector<std::uint32_t> best(std::size_t source, const Mask& blocked, std::size_t k) const;
+
+  /// A source's scores of some items (codes); -inf where it knows nobody.
+  std::vector<float> of(std::size_t source, std::span<const std::int32_t> codes) const;
+
+ private:
+  bool knows(std::size_t source) const;
+  std::span<const float> vector(std::size_t source) const;
+
+  const Sources& sources_;
+  const Query& query_;
+  std::span<const float> embedding_;
+  std::vector<float> factors_, fading_factors_;  ///< of the user, by ALS
+  std::unique_ptr<Workspace> sums_;
 };
 
 }  // namespace trireme

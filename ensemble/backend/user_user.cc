@@ -11,39 +11,37 @@
 
 namespace trireme {
 
-Alike::Alike(std::string_view npz, std::size_t items, std::size_t number)
-    : items_(items), number_(number), taker_starts_(items + 1) {
+Alike::Alike(std::string_view npz, std::size_t items, std::size_t number) : number_(number), taker_starts_(items + 1) {
   auto arrays = read_npz(npz);
   users_ = arrays["users"].as<std::int64_t>();
   starts_ = arrays["starts"].as<std::int64_t>();
-  taken_ = arrays["items"].as<std::int64_t>();
+  auto taken = arrays["items"].as<std::int64_t>();
   bool whole = starts_.size() == users_.size() + 1 && starts_.front() == 0 &&
                std::is_sorted(starts_.begin(), starts_.end()) &&
-               starts_.back() == static_cast<std::int64_t>(taken_.size());
-  for (auto item : taken_) whole = whole && item >= 0 && item < static_cast<std::int64_t>(items);
+               starts_.back() == static_cast<std::int64_t>(taken.size());
+  for (auto item : taken) whole = whole && item >= 0 && item < static_cast<std::int64_t>(items);
   if (!whole) throw ArtifactError("expected whole histories of users in user_user.npz");
+  taken_.assign(taken.begin(), taken.end());
   for (auto item : taken_) ++taker_starts_[item + 1];
   std::partial_sum(taker_starts_.begin(), taker_starts_.end(), taker_starts_.begin());
   takers_.resize(taken_.size());
   auto next = taker_starts_;
   for (std::size_t user = 0; user < users_.size(); ++user) {
     for (auto i = starts_[user]; i < starts_[user + 1]; ++i)
-      takers_[next[taken_[i]]++] = static_cast<std::int64_t>(user);
+      takers_[next[taken_[i]]++] = static_cast<std::uint32_t>(user);
   }
 }
 
-std::vector<double> Alike::scores(std::span<const std::int64_t> seen, std::int64_t own) const {
+void Alike::add(std::span<const std::int64_t> seen, std::int64_t own, Sums<1>& sums) const {
   During adding(Stage::users_alike);
-  std::vector<double> out(items_);
   for (const Near& one : nearest(seen, own)) {
-    for (auto i = starts_[one.user]; i < starts_[one.user + 1]; ++i) out[taken_[i]] += one.similarity;
+    for (auto i = starts_[one.user]; i < starts_[one.user + 1]; ++i) sums.add(taken_[i], {one.similarity});
   }
-  return out;
 }
 
 /// By cosine; of equals the earlier.
 std::vector<Alike::Near> Alike::nearest(std::span<const std::int64_t> seen, std::int64_t own) const {
-  std::vector<std::int64_t> shared(users_.size());
+  std::vector<std::uint32_t> shared(users_.size());
   for (auto code : seen) {
     auto item = code - first_value;
     for (auto i = taker_starts_[item]; i < taker_starts_[item + 1]; ++i) ++shared[takers_[i]];

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "sums.h"
+
 namespace trireme {
 
 class Alike {
@@ -13,8 +15,8 @@ class Alike {
   /// Of the histories in an .npz file.
   Alike(std::string_view npz, std::size_t items, std::size_t number);
 
-  /// What the most similar users took, by the sum of their similarities, a vector over the catalogue.
-  std::vector<double> scores(std::span<const std::int64_t> seen, std::int64_t own) const;
+  /// Add the similarities of the most similar users to what they took.
+  void add(std::span<const std::int64_t> seen, std::int64_t own, Sums<1>& sums) const;
 
  private:
   struct Near {
@@ -24,9 +26,11 @@ class Alike {
 
   std::vector<Near> nearest(std::span<const std::int64_t> seen, std::int64_t own) const;
 
-  std::size_t items_, number_;
-  std::vector<std::int64_t> users_, starts_, taken_;  ///< the user at u took the places taken_[starts_[u]] on
-  std::vector<std::int64_t> taker_starts_, takers_;   ///< the same by item
+  std::size_t number_;
+  std::vector<std::int64_t> users_, starts_;
+  std::vector<std::uint32_t> taken_;  ///< the user at u took the places taken_[starts_[u]] on
+  std::vector<std::int64_t> taker_starts_;
+  std::vector<std::uint32_t> takers_;  ///< the same by item
 };
 
 }  // namespace trireme

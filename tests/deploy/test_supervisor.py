@@ -122,3 +122,23 @@ def test_a_socket_left_behind_by_a_crash_counts_as_not_running(tmp_path):
     supervisor.socket.touch()
     assert not supervisor.is_running()
     supervisor.shutdown()
+
+
+def test_a_program_that_is_stopped_stays_so_though_it_has_just_died(supervisor):
+    pid = _start(supervisor, Program("one", _SLEEP, {}))["one"]
+    os.kill(pid, signal.SIGKILL)
+    supervisor.stop_program("one")
+    time.sleep(1.5)  # supervisord starts again what has died within a second
+    assert supervisor.processes()["one"]["statename"] == "STOPPED"
+    assert supervisor.start_program("one")
+
+
+def test_the_tokens_of_the_door_are_not_handed_on(supervisor, tmp_path, monkeypatch):
+    monkeypatch.setenv("TRIREME_TOKENS", "x" * 32)
+    monkeypatch.setenv("SOMETHING_ELSE", "passes")
+    out = tmp_path / "environment"
+    code = "import os, sys, pathlib; pathlib.Path(sys.argv[1]).write_text(' '.join(os.environ))"
+    _start(supervisor, Program("one", (sys.executable, "-c", code, str(out)), {}))
+    _wait(lambda: out.exists() and out.read_text(), "the program did not write")
+    assert "SOMETHING_ELSE" in out.read_text().split()
+    assert "TRIREME_TOKENS" not in out.read_text().split()

@@ -6,6 +6,7 @@ import dataclasses
 import http.client
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,7 @@ import redis
 from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
 
+from contracts import item_state
 from contracts.errors import ArtifactError, StackError
 from contracts.features import feature_views
 from contracts.online_layout import PROJECT, encode, row_key
@@ -262,3 +264,33 @@ def test_256_users_in_one_call_by_grpc(client: grpc.InferenceServerClient) -> No
     assert typed(client, users).as_numpy("item_ids").shape == (256, 20)
     with pytest.raises(InferenceServerException, match="256"):
         typed(client, [*users, b"one-more"])
+
+
+def test_items_are_answered_and_what_is_said_of_them_is_heard(server: Server) -> None:
+    assert_items_are_heard_of(server)
+
+
+def assert_items_are_heard_of(server: Server) -> None:
+    """Items like an item, and an item that goes and comes back by its state in the store."""
+    status, data = server.post(b'{"item_id":"item-3","k":7}', "similar_items_json")
+    answer = json.loads(data)
+    assert (status, answer["item_id"], len(answer["item_ids"]), answer["skipped"]) == (200, "item-3", 7, [])
+    assert server.post(b'{"item_id":""}', "similar_items_json")[0] == 400
+    (first,) = server.ask(user_id="nobody", k=1)["item_ids"]
+    with redis.Redis(port=server.redis) as client:
+        client.hset(item_state.KEY, first, item_state.encode({"available": item_state.Said(5, "e", "false")}))
+        client.set(item_state.VERSION, "gone")
+        wait_for(lambda: first not in server.ask(user_id="nobody")["item_ids"])
+        assert len(server.ask(user_id="nobody", k=100)["item_ids"]) == 100
+        client.delete(item_state.KEY)
+        client.set(item_state.VERSION, "back")
+        wait_for(lambda: first in server.ask(user_id="nobody")["item_ids"])
+    ages = [x for x in server.get(server.metrics, "/metrics")[1].splitlines() if "item_state_age_seconds{" in x]
+    assert ages and all(0 <= float(line.rsplit(" ", 1)[1]) < 5 for line in ages)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end, "nothing was heard within 10 s"
+        time.sleep(0.1)

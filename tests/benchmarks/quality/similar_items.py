@@ -1,8 +1,8 @@
 """Which weights make "items like an item" best: what was bought together in window C, found by a fit on window A.
 
-``python -m tests.benchmarks.quality.similar_items CONFIG`` after the pipeline: draws purchases of window C, asks for ten
-items like the one bought, and counts how many of the basket's others are among them. The test window is not looked at.
-The last line on standard output is one JSON object.
+``python -m tests.benchmarks.quality.similar_items CONFIG`` after the pipeline: draws purchases of window C, asks for
+ten items like the one bought, and counts how many of the basket's others are among them. The test window is not looked
+at. The last line on standard output is one JSON object.
 """
 
 from __future__ import annotations
@@ -101,4 +101,4 @@ def _ndcg(scores: np.ndarray, others: frozenset[int], code: int) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(sys.argv[1])))
+    sys.stdout.write(f"{json.dumps(main(sys.argv[1]))}\n")

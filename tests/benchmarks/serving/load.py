@@ -11,7 +11,6 @@ import json
 import resource
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 from contracts.errors import StackError
@@ -122,8 +121,3 @@ def _children() -> float:
     """User and system time of ended children: the generators, of which each is waited for."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def settle(seconds: float = 0.2) -> None:
-    """A pause, in which what a cell left behind is done."""
-    time.sleep(seconds)

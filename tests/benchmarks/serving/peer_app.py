@@ -8,6 +8,7 @@ object are cheaper than FastAPI's way to a pydantic model; the body is read and 
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -57,6 +58,9 @@ class Service:
 def create() -> FastAPI:
     """The application of one worker; where its files lie, the environment says."""
     service = Service(os.environ[_RELEASE], os.environ[_REDIS])
+    # Vocabularies are a hundred thousand objects that live for ever: the collector need not look at them again.
+    gc.collect()
+    gc.freeze()
     app = FastAPI(openapi_url=None)
 
     @app.post("/v1/recommendations")

@@ -15,14 +15,12 @@ made as fast as numpy allows without another language:
 
 from __future__ import annotations
 
-import dataclasses
 import uuid
 from typing import Any
 
 import numpy as np
 
 from contracts.blending import Evidence, by_evidence, calibrated, personal_score, retrieval_score
-from contracts.buckets import bucket_ms
 from contracts.errors import RequestError
 from contracts.features import (
     FIRST_VALUE,
@@ -31,8 +29,6 @@ from contracts.features import (
     SOURCES,
     activity_column,
     count_column,
-    first_takes_column,
-    popularity_column,
     ranker_continuous,
 )
 from contracts.requests import Request, Source
@@ -41,29 +37,13 @@ from ensemble.steps import graphs, sources
 from ensemble.steps.arrays import Query
 from ensemble.steps.envelope import Envelope
 from ensemble.steps.lookup import Lookup, Row
-from ensemble.steps.popularity import Popularity
 from ensemble.steps.release import Release
 from ensemble.steps.retrieval import session_weights
 from ensemble.steps.scores import log_of_greatest, standardised, top_k
 from ensemble.steps.tables import load
+from tests.benchmarks.serving.peer_days import Day, Days
 
 _MS_PER_MINUTE = 60_000
-
-
-@dataclasses.dataclass(frozen=True)
-class Day:
-    """What holds of items until the next bucket closes; row i = code i + 3.
-
-    Attributes:
-        columns: float32 ``[items, named]``, the ranker's columns that depend on nothing else.
-        trend: float64 ``[items]``.
-        trending: by region, what is in demand ``[items]`` and its order, the most wanted first.
-    """
-
-    number: int
-    columns: np.ndarray
-    trend: np.ndarray
-    trending: dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 class Engine:
@@ -74,11 +54,8 @@ class Engine:
         if settings.covisit_half_lives_hours or settings.live_items or settings.bucket_minutes < MINUTES_PER_DAY:
             raise SystemExit(f"the peer was written for catalogues of days, not for {release.document['name']}")
         self._tables = load(release)
-        self._popularity = Popularity(self._tables)
-        self._novelty = Popularity(dataclasses.replace(self._tables, buckets=self._tables.first_takes))
         self._lookup = Lookup(self._tables)
         self._serve, self._features = release.serve, settings
-        self._length = bucket_ms(settings)
         self._items = self._tables.items
         self._tower = graphs.session(release.read(graphs.QUERY_TOWER))
         self._ranker = graphs.session(release.read(graphs.RANKER))
@@ -95,9 +72,9 @@ class Engine:
         self._codes = np.stack([self._tables.item_codes[name] for name in names], axis=1)
         self._widths = [len(self._tables.vocabularies[name]) + FIRST_VALUE for name in names]
         self._columns = {name: i for i, name in enumerate(ranker_continuous(settings))}
+        self._days = Days(self._tables, self._columns)
         self._blend = release.document["blend"]
         self._halves = Evidence(float(self._blend["evidence_half"]), float(self._blend["ranker_evidence_half"]))
-        self._day: Day | None = None
 
     def answer(self, request: Request, row: Row, as_of: int) -> dict[str, Any]:
         """The answer's document, fields as ``contracts.requests.Answer``.
@@ -111,8 +88,8 @@ class Engine:
         query = self._lookup.query([envelope], [row])
         seen = query.seen_items[0]
         seen = seen[seen > 0].astype(np.int64) - FIRST_VALUE
-        day = self._today(as_of)
-        demand, order = self._demand(day, as_of, envelope.region)
+        day = self._days.at(as_of)
+        demand, order = self._days.demand(as_of, envelope.region)
         blocked = self._tables.shelves.now.blocked(envelope)
         if self._serve.exclude_seen:
             blocked[seen] = True
@@ -124,36 +101,6 @@ class Engine:
         at, named = at[best_first], {name: values[best_first] for name, values in named.items()}
         logit = self._rank(envelope, query, seen, at, named, day)
         return self._blended(envelope, query, at, named, logit, demand, blocked)
-
-    def _today(self, as_of: int) -> Day:
-        number = as_of // self._length
-        day = self._day
-        if day is None or day.number != number:
-            popular, fresh, settings = self._popularity, self._novelty, self._features
-            half_lives = settings.popularity_half_lives_hours
-            columns = np.zeros((self._items, len(self._columns)), np.float32)
-            made = {popularity_column(hours): np.log1p(popular.counts(as_of, hours)) for hours in half_lives}
-            made["trend"] = trend = popular.trend(as_of)
-            made |= {f"trend_{name}": popular.trend_of(name, as_of) for name in settings.item_categorical}
-            if settings.first_takes:
-                middle = half_lives[len(half_lives) // 2]
-                made |= {first_takes_column(hours): fresh.log_rate(as_of, hours) for hours in half_lives}
-                for name in settings.item_categorical:
-                    made[f"first_takes_{name}"] = fresh.log_rate(as_of, middle, name)
-            for i, name in enumerate(settings.item_numeric):
-                made[name] = self._tables.item_numeric[FIRST_VALUE:, i]
-            for name, values in made.items():
-                columns[:, self._columns[name]] = values
-            self._day = day = Day(number, columns, trend, {})
-        return day
-
-    def _demand(self, day: Day, as_of: int, region: str) -> tuple[np.ndarray, np.ndarray]:
-        known = day.trending.get(region)
-        if known is None:
-            demand = self._popularity.trending(as_of, region)
-            order = np.argsort(-demand, kind="stable")
-            day.trending[region] = known = demand, order
-        return known
 
     def _candidates(
         self, query: Query, seen: np.ndarray, blocked: np.ndarray, demand: np.ndarray, order: np.ndarray

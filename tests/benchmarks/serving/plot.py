@@ -9,6 +9,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+#: What is drawn; other cells are of other questions.
 COLOURS = {
     "trireme": "#1f6f8b",
     "trireme-envoy": "#5aa9c2",
@@ -21,7 +22,7 @@ COLOURS = {
 
 def main(cells: Path, picture: Path) -> None:
     with cells.open(newline="") as file:
-        lines = [line for line in csv.DictReader(file) if line["batch"] == "1"]
+        lines = [line for line in csv.DictReader(file) if line["batch"] == "1" and line["server"] in COLOURS]
     own = min(int(line["items"]) for line in lines)
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axes, latency in zip(figure.subplots(1, 2), ("p50_ms", "p99_ms")):
@@ -29,7 +30,7 @@ def main(cells: Path, picture: Path) -> None:
             axes.plot(
                 *zip(*points),
                 label=f"{server}, {protocol}",
-                color=COLOURS.get(server),
+                color=COLOURS[server],
                 linestyle="-" if protocol == "rest" else ":",
                 marker="o",
                 markersize=3,

@@ -22,6 +22,9 @@ DIRECT, ENVOY, PYTHON = "trireme", "trireme-envoy", "trireme-python"
 BESIDE, BATCHED = "trireme-beside", "trireme-batch"
 PEERS = (PEER_1, PEER_2)
 
+#: So many times longer than others are cells of batches, which are few, and the one of the stages' shares.
+BATCH_CELL, SHARE_CELL = 3, 4
+
 Say = Callable[[str], None]
 
 
@@ -111,14 +114,18 @@ def _batches(plan: Plan, server: Server, items: int, rounds: int) -> Iterator[Ce
     with (plan.folder / "batch.jsonl").open("rb") as file:
         if not server.takes(file.readline()):
             return
+    longer = dataclasses.replace(plan, seconds=BATCH_CELL * plan.seconds)
     for number in range(1, rounds + 1):
         for batch in (1, plan.batch):
-            yield dataclasses.replace(load.rest(plan, server, items, 1, number, batch), server=BATCHED)
+            yield dataclasses.replace(load.rest(longer, server, items, 1, number, batch), server=BATCHED)
+            # The last batch is still being answered when its client goes; the next cell begins behind it.
+            server.takes(equal.body_of("nobody"))
 
 
 def _shares(plan: Plan, server: Server, items: int) -> dict[str, Any]:
+    """Of one client, whose every request is a batch: the backend reads the CPU's clock for one batch in sixteen."""
     before, used = server.stages(), server.cpu_seconds()[0]
-    load.rest(plan, server, items, 32, 0)
+    load.rest(dataclasses.replace(plan, seconds=SHARE_CELL * plan.seconds), server, items, 1, 0)
     return stages.shares(before, server.stages(), server.cpu_seconds()[0] - used)
 
 

@@ -29,7 +29,7 @@ PEER_PYTHON = REPOSITORY / ".venv-peer/bin/python"
 HOST = "127.0.0.1"
 ROUTE = "/v1/recommendations"
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-_START_SECONDS = 300.0
+_START_SECONDS = 600.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -103,15 +103,14 @@ def _write_retrieval(
         if name in release.document["files"]:
             np.save(folder / name, _perturbed(release.array(name), source, held, generator, keeps_length))
     table = release.arrays(sources.ITEM_ITEM)
-    neighbours = table["neighbours"][source]
-    # Neighbours are item codes: those of copy c lie c catalogues further on; what is beyond the last stays.
-    copy = (np.arange(len(source)) // held)[:, None].astype(neighbours.dtype)
-    moved = neighbours + copy * held
-    is_item = (neighbours >= FIRST_VALUE) & (moved < len(source) + FIRST_VALUE)
-    _save(
-        folder / sources.ITEM_ITEM,
-        {"neighbours": np.where(is_item, moved, neighbours), "weights": table["weights"][source]},
-    )
+    real, items = table["neighbours"], len(source)
+    neighbours = np.empty((items, real.shape[1]), real.dtype)
+    for start in range(0, items, held):
+        # Item codes: a copy's neighbours lie as many catalogues further on; one that would be beyond the last stays.
+        own = real[: items - start]
+        moved = (own >= FIRST_VALUE) & (own + start < items + FIRST_VALUE)
+        neighbours[start : start + held] = np.where(moved, own + start, own)
+    _save(folder / sources.ITEM_ITEM, {"neighbours": neighbours, "weights": table["weights"][source]})
 
 
 def _perturbed(

@@ -57,13 +57,13 @@ def test_a_batch_whose_stage_hangs_is_answered_by_trending_within_its_deadline(
 ) -> None:
     fault.write_text(f"{stage}:hang")
     for runs in (1, 2):
-        answers, hung, took_ms = ask(faulty, world, 3, 2000, rows=stage != "feature_lookup")
+        answers, hung, took_ms = ask(faulty, world, 3, 2000, rows=False)
         assert took_ms < 2000
         assert hung == {stage: runs}
         for answer in answers:
-            assert answer["skipped"] == [{"stage": stage, "reason": "Error: took longer than its 1000 ms"}]
+            assert answer["skipped"] == [{"stage": stage, "reason": "Error: took longer than its 500 ms"}]
             assert set(answer["sources"]) == {"trending"}
             assert len(set(answer["item_ids"])) == 20
     answers, hung, took_ms = ask(faulty, world, 1, 2000)
     assert answers[0]["skipped"] == [{"stage": stage, "reason": "Error: not begun: 2 earlier runs hang"}]
-    assert (hung, took_ms < 1000) == ({stage: 2}, True)
+    assert (hung, took_ms < 500) == ({stage: 2}, True)

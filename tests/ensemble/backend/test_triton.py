@@ -23,7 +23,7 @@ from ensemble import golden, golden_triton
 from ensemble.steps.release import Release
 from tests.ensemble.backend.conftest import make
 from tests.ensemble.made_up import World
-from tests.ensemble.test_triton import HOSTILE, Server, typed
+from tests.ensemble.test_triton import HOSTILE, Server, assert_items_are_heard_of, typed
 from tests.running import free_port_base, process, wait_until
 
 pytestmark = pytest.mark.integration
@@ -218,3 +218,7 @@ def test_256_users_in_one_call_by_grpc(client: grpc.InferenceServerClient) -> No
     assert typed(client, users).as_numpy("item_ids").shape == (256, 20)
     with pytest.raises(InferenceServerException, match="256"):
         typed(client, [*users, b"one-more"])
+
+
+def test_items_are_answered_and_what_is_said_of_them_is_heard(server: Server) -> None:
+    assert_items_are_heard_of(server)
