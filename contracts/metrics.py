@@ -53,14 +53,14 @@ HUNG = Metric(
 SENT = Metric("trireme_impressions_sent_total", COUNTER, "Impressions sent to their publisher.")
 DROPPED = Metric("trireme_impressions_dropped_total", COUNTER, "Impressions that could not be sent, by why.", "reason")
 
-#: How a reason in an answer begins -> the value of ``DEGRADED``'s label; all others are faults.
+#: What a reason in an answer holds -> the value of ``DEGRADED``'s label; all others are faults.
 REASONS = {
-    "deadline": "deadline",
+    "deadline passed": "deadline",
     "online ": "online_store",
-    "OverrunError": "overrun",
-    "Error: took longer": "overrun",
-    "Error: not begun": "overrun",
-    "no item": "unknown_item",
+    "took longer than": "overrun",
+    "not begun": "overrun",
+    "no item of the release": "unknown_item",
+    "may be listed": "few_items",
 }
 FAILURE = "failure"
 
@@ -72,4 +72,4 @@ def degraded_by(reason: str) -> str:
         >>> degraded_by("deadline passed 3 ms before it started"), degraded_by("ValueError: no")
         ('deadline', 'failure')
     """
-    return next((value for start, value in REASONS.items() if reason.startswith(start)), FAILURE)
+    return next((value for words, value in REASONS.items() if words in reason), FAILURE)

@@ -46,7 +46,7 @@ class LiveBuckets:
             clock: seconds since the epoch.
         """
         host, _, port = address.rpartition(":")
-        timeouts = {"socket_timeout": _TIMEOUT_SECONDS, "socket_connect_timeout": _TIMEOUT_SECONDS}
+        timeouts: dict[str, Any] = {"socket_timeout": _TIMEOUT_SECONDS, "socket_connect_timeout": _TIMEOUT_SECONDS}
         self._redis: Any = redis.Redis(host, int(port), **timeouts)
         self._tables = tables
         self._codes = tables.vocabularies["item_id"]

@@ -39,7 +39,7 @@ class Subject:
     record: str
     name: str
     contract: str
-    schema: Callable[[], Mapping[str, Any]]
+    schema: Callable[[], dict[str, Any]]
 
 
 EVENTS = Subject("event", "events-value", "contracts/events.py", lambda: contracts.events.avro_schema())

@@ -109,7 +109,7 @@ _TEXTS: dict[str, Iterable[str]] = {
     "proposing": features.PROPOSING,
     "weekdays": request_context.FIXED["weekday"],
     "impression_drops": impressions.DROPPED,
-    "degraded_starts": metrics.REASONS,
+    "degraded_words": metrics.REASONS,
     "answer_sources": (requests.Source.PERSONAL, requests.Source.SIMILAR, requests.Source.TRENDING),
     "steps": tensors.STEP_BY_NAME,
     "degraded_reasons": (*metrics.REASONS.values(), metrics.FAILURE),

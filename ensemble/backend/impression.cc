@@ -43,11 +43,9 @@ class Writer {
   template <class Number, class Values>
   void table(const Values& values) {
     static_assert(sizeof(Number) == 4);
-    number(static_cast<std::int64_t>(std::size(values) * sizeof(Number)));
-    for (auto value : values) {
-      auto held = static_cast<Number>(value);
-      out_.append(reinterpret_cast<const char*>(&held), sizeof held);
-    }
+    std::vector<Number> held(std::begin(values), std::end(values));
+    number(static_cast<std::int64_t>(held.size() * sizeof(Number)));
+    out_.append(reinterpret_cast<const char*>(held.data()), held.size() * sizeof(Number));
   }
 
   std::string take() { return std::move(out_); }
@@ -105,9 +103,12 @@ std::vector<float> numbers_of(const RankerFeatures& features, const Passage& pas
   std::size_t width = features.continuous_width();
   std::vector<float> out(at.size() * width, std::numeric_limits<float>::quiet_NaN());
   if (passage.inputs.tiles.empty()) return out;
+  const auto& [tiles, rows] = passage.inputs;
   for (std::size_t i = 0; i < at.size(); ++i) {
     if (at[i] < 0) continue;
-    for (std::size_t j = 0; j < width; ++j) out[i * width + j] = passage.inputs.at(at[i], j, width);
+    auto place = static_cast<std::size_t>(at[i]);
+    auto from = tiles.begin() + static_cast<std::ptrdiff_t>(place / rows * width * rows + place % rows);
+    for (std::size_t j = 0; j < width; ++j) out[i * width + j] = from[static_cast<std::ptrdiff_t>(j * rows)];
   }
   return out;
 }

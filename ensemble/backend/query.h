@@ -69,10 +69,6 @@ struct Candidates {
 struct RankerInputs {
   std::vector<float> tiles;  ///< none when ranking was skipped
   std::size_t rows = 1;
-
-  float at(std::size_t candidate, std::size_t column, std::size_t columns) const {
-    return tiles[(candidate / rows * columns + column) * rows + candidate % rows];
-  }
 };
 
 /// One request on its way through the steps, each of which fills in its part.

@@ -19,7 +19,7 @@ const std::vector<std::string> unlabelled = {""};
 /// contracts.metrics.degraded_by.
 const char* degraded_by(std::string_view reason) {
   std::size_t i = 0;
-  while (i < std::size(degraded_starts) && !reason.starts_with(degraded_starts[i])) ++i;
+  while (i < std::size(degraded_words) && reason.find(degraded_words[i]) == reason.npos) ++i;
   return degraded_reasons[i];
 }
 

@@ -80,6 +80,7 @@ def test_rules_watch_listed_figures_and_alerts_are_explained() -> None:
         ("OverrunError: took longer than its 300 ms", "overrun"),
         ("Error: took longer than its 300 ms", "overrun"),
         ("no item of the release has this id", "unknown_item"),
+        ("3 of 20 items: no others may be listed", "few_items"),
         ("KeyError: 'x'", "failure"),
         ("anything \N{SNOWMAN} from outside", "failure"),
     ],
