@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+import uuid
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,28 @@ def test_the_client_gets_answers(url: str) -> None:
     assert (len(answer.item_ids), answer.user_id) == (5, "nobody-yet")
     assert [type(one).__name__ for one in both] == ["Answer", "RequestError"]
     assert len(similar.item_ids) == 3
+
+
+def test_what_was_clicked_under_an_anonymous_id_counts_for_the_user_who_it_turns_out_to_be(url: str) -> None:
+    with Client(url) as client:
+        cookie, user = f"cookie-{uuid.uuid4().hex}", f"user-{uuid.uuid4().hex}"
+        shown = client.recommend(Request("", anonymous_id=cookie, k=3))
+        client.send(
+            [
+                {
+                    "event_id": uuid.uuid4().hex,
+                    "event_type": "click",
+                    "user_id": cookie,
+                    "item_id": item,
+                    "request_id": shown.request_id,
+                }
+                for item in shown.item_ids
+            ]
+        )
+        known = Request(user, anonymous_id=cookie)
+        end = time.monotonic() + 10
+        while client.recommend(known).feature_age_ms < 0:
+            assert time.monotonic() < end, "the clicks are not known after 10 s"
+            time.sleep(0.05)
+        assert client.recommend(Request(user)).feature_age_ms == -1, "who does not name the cookie is a stranger"
+    assert (shown.user_id, shown.feature_age_ms) == (cookie, -1)
