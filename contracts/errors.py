@@ -5,6 +5,7 @@ TriremeError
 ├── ArtifactError     a stage's input is missing, half written or of another data set
 ├── EventError        an event breaks the contract (``code``, ``field``)
 ├── RequestError      a request breaks the contract (``field``)
+├── ClientError       a client got no answer, or none that it can read (``status``)
 ├── TrainError        processes that train together cannot start, or do not agree
 ├── GateError         a release is not good enough to serve
 └── StackError        a part of the local stack cannot start or does not answer
@@ -66,6 +67,14 @@ class RequestError(TriremeError):
     def __init__(self, field: str, message: str):
         self.field = field
         super().__init__(f"{field}: {message}")
+
+
+class ClientError(TriremeError):
+    """No answer can be had, or read; ``status`` is that of the last HTTP answer, 0 without one."""
+
+    def __init__(self, message: str, status: int = 0):
+        self.status = status
+        super().__init__(message)
 
 
 class TrainError(TriremeError):

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from ensemble import trees, twin
 from ensemble.steps import graphs, sources
 from ensemble.steps.release import DOCUMENT
 from ensemble.steps.tables import BUCKETS, COVISITS, FIRST_TAKES, ITEMS, VOCABULARY
+
+log = logging.getLogger(__name__)
 
 #: The packages whose code decides what a release holds and answers.
 CODE = ("contracts", "ensemble", "triton_repo")
@@ -53,6 +56,9 @@ def write_shared(folder: Path, config: Config, zones: Zones) -> None:
     absent = [name for name in columns if name not in encodings]
     if absent:
         raise ArtifactError(f"{zones.features}/encodings.json lacks {', '.join(absent)}: run etl again")
+    for column, listed in (*config.serve.never.items(), *config.serve.only.items()):
+        if unknown := {*listed} - {*encodings[column]}:
+            log.warning("a rule names %s, which no item has as its %s", ", ".join(sorted(unknown)), column)
     _write(folder / VOCABULARY, json.dumps({name: encodings[name] for name in columns}).encode())
     items = read_table(f"{zones.features}/items.parquet").to_pydict()
     if items["item_id"] != encodings["item_id"]:

@@ -54,11 +54,10 @@ def measure(config: Config, settings: StackSettings, concurrencies: Sequence[int
     return {"results": [run(address, requests, table, concurrency) for concurrency, table in tables.items()]}
 
 
-def request_data(users: Sequence[str]) -> dict[str, Any]:
-    """perf_analyzer's input file: a request a user."""
-    return {
-        "data": [{"user_id": {"content": [user], "shape": [1]}, "k": {"content": [K], "shape": [1]}} for user in users]
-    }
+def request_data(users: Sequence[str], **wishes: int) -> dict[str, Any]:
+    """perf_analyzer's input file: a request a user, with further typed tensors by name."""
+    requests = [{"user_id": user, "k": K, **wishes} for user in users]
+    return {"data": [{name: {"content": [value], "shape": [1]} for name, value in asked.items()} for asked in requests]}
 
 
 def _drawn(zones: artifacts.Zones, seed: int) -> list[str]:

@@ -9,9 +9,13 @@
 
 #include "error.h"
 #include "stages.h"
+#include "together.h"
 
 namespace trireme {
 namespace {
+
+/// Rows of a batch that two threads share: what many clients ask at once stays with the threads of their instances.
+constexpr std::size_t two_threads_from = 64;
 
 /// What an answer says of an error: enough to look for it in the log, and never a page of it.
 std::string reason_of(const std::exception& error) {
@@ -103,6 +107,20 @@ Answered Chain::answer(const std::vector<Asked>& asked, OnlineStore& store, std:
 
 Answered Chain::recommended(const std::vector<Asked>& asked, OnlineStore& store, std::atomic<const char*>* at) const {
   auto passages = look_up(asked, store);
+  std::vector<Answer> answers(passages.size());
+  std::span all(passages);
+  std::size_t half = passages.size() / 2;
+  if (passages.size() < two_threads_from) {
+    after_lookup(all, answers.begin(), at);
+  } else {
+    together([&] { after_lookup(all.first(half), answers.begin(), at); },
+             [&] { after_lookup(all.subspan(half), answers.begin() + half, at); });
+  }
+  return {std::move(answers), std::move(passages)};
+}
+
+void Chain::after_lookup(std::span<Passage> passages, std::vector<Answer>::iterator answer,
+                         std::atomic<const char*>* at) const {
   Batch batch;
   for (Passage& passage : passages) batch.push_back(&passage);
   for (const auto& [stage, step] : between_) {
@@ -111,9 +129,7 @@ Answered Chain::recommended(const std::vector<Asked>& asked, OnlineStore& store,
     for (Passage* passage : batch) passage->ranked.resize(passage->candidates.ids.size(), std::nanf(""));
   }
   if (at) *at = "cold_start";
-  std::vector<Answer> answers;
-  for (Passage& passage : passages) answers.push_back(answered(passage));
-  return {std::move(answers), std::move(passages)};
+  for (Passage& passage : passages) *answer++ = answered(passage);
 }
 
 /// Without the online store users are unknown, and the envelope says so.

@@ -80,6 +80,8 @@ class Chain {
   using Step = std::function<void(const Batch&)>;
 
   Answered recommended(const std::vector<Asked>& asked, OnlineStore& store, std::atomic<const char*>* at) const;
+  void after_lookup(std::span<Passage> passages, std::vector<Answer>::iterator answer,
+                    std::atomic<const char*>* at) const;
   Passage unknown(const Asked& asked, const std::string& stage, const std::string& reason, std::int64_t started) const;
   std::vector<Passage> look_up(const std::vector<Asked>& asked, OnlineStore& store) const;
   Passage encoded(const Asked& asked, std::span<const Read> read, std::int64_t started) const;

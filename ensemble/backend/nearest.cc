@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "lanes.h"
+#include "together.h"
 
 namespace trireme {
 namespace {
@@ -11,6 +12,8 @@ namespace {
 constexpr float most_byte = 127;
 /// Rows that are passed over before the bar is raised.
 constexpr std::size_t slice = 1024;
+/// Rows that two threads share: what one would read for milliseconds.
+constexpr std::size_t two_threads_from = 1 << 18;
 
 float greatest(std::span<const float> numbers) {
   float out = 0;
@@ -75,31 +78,46 @@ std::vector<std::uint32_t> Nearest::best(std::span<const float> query, const Mas
   if (k == 0 || !std::all_of(query.begin(), query.end(), [](float number) { return std::isfinite(number); })) return {};
   const Query asked = rounded(query);
   std::vector<Likely> pool;
-  float bar = -std::numeric_limits<float>::infinity();
-  float most[slice];
-  for (std::size_t first = 0; first < scales_.size(); first += slice) {
-    std::size_t last = std::min(first + slice, scales_.size());
-    bound(asked, first, last, most);
-    for (std::size_t i = first; i < last; ++i) {
-      float upper = most[i - first];
-      if (upper >= bar && !blocked[i]) {
-        pool.push_back({upper - 2 * scales_[i] * asked.error, upper, static_cast<std::uint32_t>(i)});
-      }
-    }
-    if (pool.size() >= 2 * k) bar = raise(pool, k);
+  std::size_t end = scales_.size(), half = end / 2;
+  if (end < two_threads_from) {
+    pool = likely(asked, 0, end, blocked, k);
+  } else {
+    std::vector<Likely> other;
+    together([&] { pool = likely(asked, 0, half, blocked, k); }, [&] { other = likely(asked, half, end, blocked, k); });
+    pool.insert(pool.end(), other.begin(), other.end());
+    if (pool.size() > k) raise(pool, k);
   }
-  if (pool.size() > k) raise(pool, k);
   std::vector<std::uint32_t> places;
   for (const Likely& one : pool) places.push_back(one.place);
   std::vector<float> exact(places.size());
   dot_products(query, rows_.data(), places, exact.data());
   std::vector<std::pair<float, std::uint32_t>> order;
   for (std::size_t i = 0; i < places.size(); ++i) order.emplace_back(-exact[i], places[i]);
-  auto end = order.begin() + std::min(k, order.size());
-  std::partial_sort(order.begin(), end, order.end());
+  auto last = order.begin() + std::min(k, order.size());
+  std::partial_sort(order.begin(), last, order.end());
   places.clear();
-  for (auto one = order.begin(); one != end; ++one) places.push_back(one->second);
+  for (auto one = order.begin(); one != last; ++one) places.push_back(one->second);
   return places;
+}
+
+/// All of the places from `first` to before `end` that may be among their k best.
+std::vector<Nearest::Likely> Nearest::likely(const Query& query, std::size_t first, std::size_t end,
+                                             const Mask& blocked, std::size_t k) const {
+  std::vector<Likely> pool;
+  float bar = -std::numeric_limits<float>::infinity(), most[slice];
+  for (; first < end; first += slice) {
+    std::size_t last = std::min(first + slice, end);
+    bound(query, first, last, most);
+    for (std::size_t i = first; i < last; ++i) {
+      float upper = most[i - first];
+      if (upper >= bar && !blocked[i]) {
+        pool.push_back({upper - 2 * scales_[i] * query.error, upper, static_cast<std::uint32_t>(i)});
+      }
+    }
+    if (pool.size() >= 2 * k) bar = raise(pool, k);
+  }
+  if (pool.size() > k) raise(pool, k);
+  return pool;
 }
 
 TRIREME_WIDE void Nearest::bound(const Query& query, std::size_t first, std::size_t last, float* most) const {

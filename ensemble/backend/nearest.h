@@ -34,6 +34,8 @@ class Nearest {
   };
 
   Query rounded(std::span<const float> query) const;
+  std::vector<Likely> likely(const Query& query, std::size_t first, std::size_t end, const Mask& blocked,
+                             std::size_t k) const;
   void bound(const Query& query, std::size_t first, std::size_t last, float* most) const;
 
   std::span<const float> rows_;

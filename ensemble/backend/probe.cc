@@ -12,6 +12,7 @@
 #include "live_buckets.h"
 #include "live_items.h"
 #include "merge.h"
+#include "probe_best.h"
 #include "row_json.h"
 #include "stages.h"
 #include "text.h"
@@ -228,6 +229,9 @@ Json called(const Json& asked) {
   if (call == "send") return sent(asked);
   if (call == "answer_in_time") return answered_in_time(asked);
   if (call == "spent") return spent(asked);
+  if (call == "best_products") return best_products(asked);
+  if (call == "best_sums") return best_sums(asked);
+  if (call == "best_demand") return best_demand(asked);
   if (call == "look") return loaded->live.look(), true;
   if (call == "merge") return merged(asked);
   if (call == "look_at_buckets") return loaded->live_buckets.look(asked.at("now_ms")), true;

@@ -54,7 +54,7 @@ std::vector<double> Neighbours::of(std::int64_t code) const {
   return out;
 }
 
-void Neighbours::add(std::span<const std::int64_t> taken, std::span<const float> fading, Sums<2>& sums) const {
+void Neighbours::add(std::span<const std::int64_t> taken, std::span<const float> fading, Histories& sums) const {
   During adding(Stage::neighbours);
   for (std::size_t n = 0; n < taken.size(); ++n) {
     auto first = neighbours_.begin() + (taken[n] - first_value) * width_;
@@ -139,8 +139,8 @@ std::vector<float> Scores::of(std::size_t source, std::span<const std::int32_t> 
   std::vector<float> out;
   for (auto code : codes) {
     std::size_t place = code - first_value;
-    out.push_back(static_cast<float>(source == user_user ? sums_->alike.at(place, 0)
-                                                         : sums_->similar.at(place, source == similar_recent)));
+    double sum = source == user_user ? sums_->alike.at(place, 0) : sums_->similar.at(place, source == similar_recent);
+    out.push_back(static_cast<float>(sum));
   }
   return out;
 }

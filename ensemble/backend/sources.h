@@ -17,6 +17,9 @@
 
 namespace trireme {
 
+/// By place, what a whole history says and what it says as it fades.
+using Histories = Sums<2>;
+
 /// Item-item neighbours: how much each item speaks for others.
 class Neighbours {
  public:
@@ -26,7 +29,7 @@ class Neighbours {
   std::vector<double> of(std::int64_t code) const;
 
   /// Add up the weights by which taken items (codes) name an item: each once, and each as often as it counts by now.
-  void add(std::span<const std::int64_t> taken, std::span<const float> fading, Sums<2>& sums) const;
+  void add(std::span<const std::int64_t> taken, std::span<const float> fading, Histories& sums) const;
 
  private:
   std::size_t items_, width_;
@@ -41,7 +44,7 @@ class Neighbours {
 struct Workspace {
   explicit Workspace(std::size_t items) : similar(items), alike(items) {}
 
-  Sums<2> similar;  ///< of the whole history, and of the history that fades
+  Histories similar;
   Sums<1> alike;
 };
 

@@ -49,6 +49,10 @@ void Account::absorb(const Spent& wall, const Spent& cpu) {
   }
 }
 
+void Account::add_cpu(const Spent& cpu) {
+  for (std::size_t i = 0; i < stage_count; ++i) cpu_[i] += cpu[i];
+}
+
 Account* Account::open() {
   return at_hand;
 }

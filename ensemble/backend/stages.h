@@ -50,6 +50,9 @@ class Account {
   /// Take over what another thread spent while this one waited for it; the rest of the wait is the stage's at hand.
   void absorb(const Spent& wall, const Spent& cpu);
 
+  /// Take over the CPU time of another thread that worked beside this one.
+  void add_cpu(const Spent& cpu);
+
   /// What was spent until the last turn.
   const Spent& wall() const { return wall_; }
   const Spent& cpu() const { return cpu_; }

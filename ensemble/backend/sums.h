@@ -12,7 +12,7 @@
 
 namespace trireme {
 
-/// `n` sums a place.
+/// `n` sums a place, in the precision of the python steps: what adds up to ties there must do so here.
 template <std::size_t n>
 class Sums {
  public:

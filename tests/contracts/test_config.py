@@ -119,6 +119,8 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
         "train.ranker: 'dlrm' needs a categorical feature",
         (),
     ),
+    "a rule of no feature": ({"serve__never": {"shelf": ["x"]}}, "serve.never: expected columns of", ("'shelf'",)),
+    "a rule of nothing": ({"serve__only": {"brand": []}}, "serve.only.brand: expected at least one value", ()),
     "a half-life twice": ({"features__count_half_lives_hours": [1, 1]}, "features.count_half_lives_hours", ("once",)),
 }
 

@@ -52,7 +52,9 @@ def figures(cells: Sequence[Cell], own: int) -> dict[str, float]:
         own: items of the release as it is.
     """
     found: dict[str, float | None] = {}
-    singles = [cell for cell in cells if cell.batch == 1]
+    # A cell in which nobody was answered has no latency, and no ratio to anything; how many there were is told.
+    answered = [cell for cell in cells if cell.per_second > 0]
+    singles = [cell for cell in answered if cell.batch == 1]
     for clients in (1, 8, 32, 64):
         found[f"throughput_ratio_c{clients}_direct"] = throughput(singles, own, clients, DIRECT)
         found[f"throughput_ratio_c{clients}_envoy"] = throughput(singles, own, clients, ENVOY)
@@ -71,7 +73,7 @@ def figures(cells: Sequence[Cell], own: int) -> dict[str, float]:
     )
     for name, items in (("p50_growth_100k", 100_000), ("p50_growth_1m", 1_000_000)):
         found[name] = growth(singles, items, own)
-    found["batch_256_ratio"] = _batch_ratio(cells, own)
+    found["batch_256_ratio"] = _batch_ratio(answered, own)
     for key, at in (
         ("rest_c32_per_s", (own, "rest", 32, DIRECT)),
         ("rest_c32_envoy_per_s", (own, "rest", 32, ENVOY)),
@@ -80,6 +82,7 @@ def figures(cells: Sequence[Cell], own: int) -> dict[str, float]:
         ("peer_c32_per_s", (own, "rest", 32, PEERS[1])),
     ):
         found[key] = _median(_per_second(cell) for cell in _at(singles, *at))
+    found["silent_cells"] = len(cells) - len(answered)
     found["failed"] = sum(cell.failed for cell in cells)
     found["skipped"] = sum(cell.skipped for cell in cells)
     return {name: round(value, 3) for name, value in found.items() if value is not None}
@@ -111,7 +114,7 @@ def _batch_ratio(cells: Sequence[Cell], own: int) -> float | None:
     """Users a second of one client in batches over those of single calls, in the same round."""
     mine = [cell for cell in cells if (cell.server, cell.items) == (BATCHED, own)]
     singles = {cell.round: cell.per_second for cell in mine if cell.batch == 1}
-    return _median(cell.per_second / singles[cell.round] for cell in mine if cell.batch > 1)
+    return _median(cell.per_second / singles[cell.round] for cell in mine if cell.batch > 1 and cell.round in singles)
 
 
 def _ratio(

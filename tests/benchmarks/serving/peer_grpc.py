@@ -21,6 +21,7 @@ from contracts.tensors import ENSEMBLES
 from tests.benchmarks.serving.peer_app import Service
 
 _SPEC = next(ensemble for ensemble in ENSEMBLES if ensemble.name == "recommendations")
+_INPUTS = [spec for spec in _SPEC.inputs if spec.name in ("user_id", "k", "deadline_ms")]
 
 
 class Kserve(service_pb2_grpc.GRPCInferenceServiceServicer):
@@ -55,14 +56,14 @@ class Kserve(service_pb2_grpc.GRPCInferenceServiceServicer):
             name=_SPEC.name,
             versions=["1"],
             platform="peer",
-            inputs=told(_SPEC.inputs[:2]),
+            inputs=told(_INPUTS),
             outputs=told(_SPEC.outputs[-1:]),
         )
 
     async def ModelConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
         found = messages.ModelConfigResponse()
         found.config.name, found.config.max_batch_size = _SPEC.name, 1
-        for spec in _SPEC.inputs[:2]:
+        for spec in _INPUTS:
             found.config.input.add(name=spec.name, data_type=f"TYPE_{spec.dtype}", dims=spec.dims)
         for spec in _SPEC.outputs[-1:]:
             found.config.output.add(name=spec.name, data_type=f"TYPE_{spec.dtype}", dims=spec.dims)

@@ -73,6 +73,12 @@ def test_users_of_a_batch_are_held_against_single_calls_of_one_client() -> None:
     assert figures.figures(everything(), OWN)["batch_256_ratio"] == 15.0
 
 
+def test_a_cell_in_which_nobody_was_answered_is_in_no_ratio() -> None:
+    silent = cell(PEERS[1], 0.0, p50_ms=0.0, p99_ms=0.0)
+    found = figures.figures([cell(PEERS[0], 100.0), silent, cell(DIRECT, 300.0)], OWN)
+    assert (found["throughput_ratio_c32_direct"], found["p99_ratio_c32"], found["silent_cells"]) == (3.0, 1.0, 1)
+
+
 def test_what_was_not_measured_has_no_figure() -> None:
     found = figures.figures([cell(DIRECT, 1.0)], OWN)
     assert "throughput_ratio_c32_direct" not in found

@@ -63,4 +63,4 @@ def write_requests(folder: Path, users: Sequence[str], batch: int) -> None:
     parts = np.array_split(np.array(users, object), max(1, len(users) // batch))
     lines = [json.dumps({"requests": [body(user) for user in (*part, *users)[:batch]]}) for part in parts]
     (folder / "batch.jsonl").write_text("".join(line + "\n" for line in lines))
-    (folder / "grpc.json").write_text(json.dumps(perf.request_data(users)))
+    (folder / "grpc.json").write_text(json.dumps(perf.request_data(users, deadline_ms=DEADLINE_MS)))
