@@ -193,7 +193,8 @@ def test_a_store_that_hangs_degrades_answers_and_is_left_alone_for_a_while(
         os.kill(store[1], signal.SIGCONT)
     assert [skipped[0]["stage"] for skipped in reasons] == ["feature_lookup"] * 8
     assert reasons[0][0]["reason"] == "online store did not answer within 0.1 s"
-    assert reasons[2][0]["reason"] == "online store timed out a moment ago and was not asked"
+    # Each of the two instances has a connection of its own, and gives up after two timeouts.
+    assert reasons[-1][0]["reason"] == "online store timed out a moment ago and was not asked"
     assert taken < 8 * 0.1 + 0.5
     time.sleep(0.6)
     assert server.ask(user_id="user-1")["item_ids"] == known["item_ids"], "and is asked again"
