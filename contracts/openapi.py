@@ -11,8 +11,10 @@ from pathlib import Path
 from contracts.events import LIMITS
 from contracts.openapi_schemas import Schema, schemas
 
+_TOKEN = "No token that is known here, where tokens are asked for."
 _ROUTE_ERRORS = {
     "400": "The request breaks the contract: the text names the field, what was expected and what came.",
+    "401": _TOKEN,
     "413": "The body is too long.",
     "500": "The recommender could not answer; nothing is wrong with the request.",
     "502": "The recommender answered what this door does not know.",
@@ -49,9 +51,14 @@ def document() -> Schema:
             "/v1/similar-items": {"post": _similar()},
             "/v1/events": {"post": _events()},
             "/healthz": {"get": _get("Whether servers can answer", {"200": _HEALTHY, "503": "Too few of them can."})},
-            "/openapi.json": {"get": _get("This document", {"200": {"type": "object"}})},
+            "/openapi.json": {"get": _get("This document", {"200": {"type": "object"}, "401": _TOKEN})},
         },
-        "components": {"schemas": schemas()},
+        # A stack that listens on loopback asks for no token by default.
+        "security": [{}, {"token": []}],
+        "components": {
+            "schemas": schemas(),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
     }
 
 

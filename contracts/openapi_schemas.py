@@ -23,9 +23,6 @@ def schemas() -> Schema:
     request = _object(requests.Request, _REQUEST)
     named = {"required": ["user_id"], "properties": {"user_id": {"minLength": 1}}}
     unnamed = {"required": ["anonymous_id"], "properties": {"anonymous_id": {"minLength": 1}}}
-    answer = _object(requests.Answer, _ANSWERED)
-    similar = {"item_id" if name == "user_id" else name: held for name, held in answer["properties"].items()}
-    skipped = [part.replace("user_id", "item_id") for part in answer["required"]]
     return {
         "Request": request | {"anyOf": [named, unnamed]},
         "SimilarRequest": _object(requests.SimilarRequest, _REQUEST) | {"required": ["item_id"]},
@@ -44,8 +41,8 @@ def schemas() -> Schema:
                 }
             },
         },
-        "Answer": answer,
-        "SimilarAnswer": {**answer, "properties": similar, "required": skipped},
+        "Answer": _object(requests.Answer, _ANSWERED),
+        "SimilarAnswer": _object(requests.SimilarAnswer, _ANSWERED),
         "Answers": {
             "type": "object",
             "required": ["answers"],
@@ -57,22 +54,21 @@ def schemas() -> Schema:
     }
 
 
-def _object(kind: type, schemas: Schema) -> Schema:
-    """A dataclass: every field by its schema, its description, and its default where it has one."""
-    # What requests of both kinds have in common is described once.
-    said = _attributes(requests.Request) | _attributes(kind) if kind is requests.SimilarRequest else _attributes(kind)
-    properties, required = {}, []
+def _object(kind: type, by_name: Schema) -> Schema:
+    """A dataclass: every field by its schema and its description, and of what is asked by its default too."""
+    # What both kinds of request, and of answer, have in common is described once.
+    said = _attributes(_LIKE[kind]) | _attributes(kind) if kind in _LIKE else _attributes(kind)
+    answer = kind in (requests.Answer, requests.SimilarAnswer)
+    properties: Schema = {}
     for field in dataclasses.fields(kind):
-        held = dict(schemas[field.name])
+        held = dict(by_name[field.name])
         if field.name in said:
             held["description"] = said[field.name]
-        if isinstance(field.default, (str, int, float)) and field.default != "":
+        if isinstance(field.default, (str, int, float)) and field.default != "" and not answer:
             held["default"] = field.default
         properties[field.name] = held
-        if kind is requests.Answer:
-            required.append(field.name)
-    strict = {} if kind is requests.Answer else {"additionalProperties": False}
-    return {"type": "object", **strict, **({"required": required} if required else {}), "properties": properties}
+    strict = {"required": [*properties]} if answer else {"additionalProperties": False}
+    return {"type": "object", **strict, "properties": properties}
 
 
 def _attributes(kind: type) -> dict[str, str]:
@@ -169,9 +165,10 @@ _REQUEST: Schema = {
     "price_max": _PRICE,
     "available": {"type": "boolean"},
 }
+_LIKE = {requests.SimilarRequest: requests.Request, requests.SimilarAnswer: requests.Answer}
 _SOURCES = [value for name, value in vars(requests.Source).items() if name.isupper()]
 _ANSWERED: Schema = {
-    **dict.fromkeys(("request_id", "user_id", "release", "variant"), {"type": "string"}),
+    **dict.fromkeys(("request_id", "user_id", "item_id", "release", "variant"), {"type": "string"}),
     "item_ids": {"type": "array", "maxItems": requests.MAX_K, "uniqueItems": True, "items": {"type": "string"}},
     "scores": {"type": "array", "items": {"type": "number"}},
     "sources": {"type": "array", "items": {"enum": _SOURCES}},

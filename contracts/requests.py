@@ -148,6 +148,7 @@ class SimilarAnswer:
     """What is answered to a ``SimilarRequest``: an ``Answer`` with the item in the place of the user.
 
     Attributes:
+        item_id: to which the items are like.
         feature_age_ms: -1, for no user's features are looked at.
     """
 

@@ -3,8 +3,8 @@
     with Client("http://127.0.0.1:20000") as client:
         answer = client.recommend(Request("1228", k=10, session_id="visit-7"))
 
-A call has one deadline, its request's ``deadline_ms``: at each try servers are told what is left of it. All calls may be
-repeated (asking changes nothing, and of events with the same id the second is dropped), so what passes by itself is
+A call has one deadline, its request's ``deadline_ms``: at each try servers are told what is left of it. All calls may
+be repeated (asking changes nothing, and of events with the same id the second is dropped), so what passes by itself is
 tried again: no connection, one that was lost, 429, 503 and 504. Nothing else is.
 
 It needs ``contracts`` and httpx, nothing of the other stages.

@@ -34,6 +34,8 @@ ACK_SECONDS = 5.0
 RETRY_SECONDS = 0.5
 #: Of one batch: the broker refuses one of more than a megabyte.
 BATCH_RECORDS, BATCH_BYTES = 500, 800_000
+#: Nobody waits for them: what comes within this time goes, and is compressed, together.
+GATHER_SECONDS = 0.25
 _WAIT_SECONDS = 0.2
 #: A fault that repeats is told so often, and counted each time.
 _TELL_SECONDS = 10.0
@@ -55,7 +57,7 @@ def run(
     receiver.start()
     publisher = Publisher(settings, ACK_SECONDS, topics.IMPRESSIONS)
     try:
-        while not stop.is_set():
+        while not stop.wait(GATHER_SECONDS):
             _publish(spool, publisher, stop)
     finally:
         stop.set()

@@ -109,6 +109,8 @@ class Publisher:
             # An idempotent producer is dead for good once the embedded broker restarts; event ids deduplicate anyway.
             "enable_idempotence": False,
             "compression_type": "lz4",
+            # Records of a batch are compressed together: by default two impressions would fill one.
+            "batch_size": 256 * 1024,
             "allow_auto_create_topics": False,
             "max_block_ms": wait_ms,
             "request_timeout_ms": wait_ms,

@@ -37,7 +37,16 @@ def test_every_schema_is_one_and_every_reference_leads_somewhere() -> None:
         assert name.partition('"')[0] in schemas()
 
 
-@pytest.mark.parametrize("kind", [requests.Request, requests.SimilarRequest, requests.CandidateFilter, requests.Answer])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        requests.Request,
+        requests.SimilarRequest,
+        requests.CandidateFilter,
+        requests.Answer,
+        requests.SimilarAnswer,
+    ],
+)
 def test_every_field_is_described(kind: type) -> None:
     told = schemas()[kind.__name__]["properties"]
     assert [*told] == [field.name for field in dataclasses.fields(kind)]
@@ -94,4 +103,7 @@ def test_answers_are_as_they_are_told() -> None:
     answer = requests.Answer("r", "u", ("a",), (0.5,), ("trending",), "release", "", -1, skipped)
     assert allows("Answer", json.loads(answer.to_json()))
     assert allows("Answers", json.loads(requests.batch_json([answer, "k: expected"])))
+    similar = requests.SimilarAnswer("r", "7", ("a",), (0.5,), ("similar",), "release", "")
+    assert allows("SimilarAnswer", json.loads(similar.to_json()))
+    assert not allows("SimilarAnswer", json.loads(answer.to_json()))
     assert not allows("Answer", {**json.loads(answer.to_json()), "sources": ["magic"]})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,8 @@ from ensemble.steps.chain import Chain
 from tests.ensemble.fake_backend import Request, strings
 from tests.ensemble.made_up import CUT, World
 from tests.ensemble.steps_in_a_row import NOW, Rows, Server, body
+
+from ensemble import triton_io  # isort: skip  # after the fake backend, which takes the server's place
 
 
 @pytest.fixture
@@ -91,3 +95,21 @@ def test_typed_tensors_say_whatever_one_value_can_say(server: Server, store: Row
     one, wrong = server(named, Request(user_id=strings("u"), diversity=np.array([[1.5]], np.float32)))
     assert (one["user_id"], one["request_id"]) == ("cookie", "r")
     assert wrong == "INVALID_ARG diversity: expected a number from 0 to 1, got 1.5"
+
+
+def test_bodies_of_both_kinds_in_one_call_are_answered_body_by_body(server: Server) -> None:
+    held = [json.dumps({"user_id": "user-1", "k": 2}), json.dumps({"requests": [{"user_id": "user-2", "k": 2}, {}]})]
+    tensors = {"request": strings(*held, held[0])}
+    for name, step in server.steps.items():
+        (response,) = triton_io.execute([Request(**tensors)], name, step)
+        tensors |= response.tensors
+    one, batch, again = (json.loads(text) for text in tensors["response"][:, 0])
+    assert one["item_ids"] == again["item_ids"]
+    assert [*batch] == ["answers"] and [*batch["answers"][1]] == ["error"]
+
+
+def test_golden_rows_are_one_for_each_request(server: Server) -> None:
+    held = strings(json.dumps({"requests": [{"user_id": "a"}, {"user_id": "b"}]}))
+    asked = Request(request=held, golden_row=strings('{"row": {}, "as_of": 0}'))
+    (response,) = triton_io.execute([asked], "feature_lookup", server.steps["feature_lookup"])
+    assert response.error.message == "golden_row: expected a row for every request"
