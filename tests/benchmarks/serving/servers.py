@@ -101,14 +101,13 @@ class Server:
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:
-    """User and system time of processes and all below them."""
+    """User and system time of processes and all below them, those that have ended meanwhile included."""
     total = 0.0
     for pid in pids:
         parent = psutil.Process(pid)
         for one in (parent, *parent.children(recursive=True)):
             with contextlib.suppress(psutil.NoSuchProcess):
-                times = one.cpu_times()
-                total += times.user + times.system
+                total += sum(one.cpu_times()[:4])  # user, system, and both of children that were waited for
     return total
 
 
