@@ -23,6 +23,8 @@ Tensors = dict[str, np.ndarray]
 SHARE = 0.5
 #: ...and no more than this, ms, however patient the request: after a second Envoy asks another server.
 MOST_MS = 500.0
+#: While one thread hangs, the next run has to show within this, ms, that it does not: those behind it wait as well.
+SUSPECT_MS = 100.0
 #: Recorded requests (golden ones) are judged by what they answer; their server may just have started.
 RECORDED_MS = 30_000.0
 #: No step is given less, ms: a request in a hurry must not cost its neighbours in the batch their answers...
@@ -168,6 +170,8 @@ class Budgeted:
         """
         left = self._left_ms(batch)
         budget_ms = step_budget_ms(left, self._least_ms) if left else RECORDED_MS
+        if self._worker.left_behind:
+            budget_ms = min(budget_ms, SUSPECT_MS)
         try:
             return self._worker.run(lambda: self._struck(batch), budget_ms)
         finally:
