@@ -1,6 +1,6 @@
 # Trireme. `make` prints the targets; CONFIG, TRIREME_ROOT and TRIREME_PORT_BASE choose data set, folder and ports.
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor run pipeline backend horovod update etl train export up down mlflow status learn load bench-etl bench-train bench-quality bench-serving test check format drill-gate drill-serving test-train test-serve
+.PHONY: help setup doctor run pipeline backend backend-if-possible horovod update etl train export up down mlflow status learn load bench-etl bench-train bench-quality bench-serving test check format drill-gate drill-serving test-train test-serve
 
 CONFIG ?= configs/completejourney.toml
 SERVE := .venv/bin/python
@@ -33,7 +33,7 @@ setup: $(SET_UP)  ## Make both environments (.venv-train and .venv) from uv.lock
 doctor:  ## List what this machine lacks, each with the line that installs it
 	@$(PYTHON) -m deploy doctor $(CONFIG)
 
-run: setup  ## Data, training, release, stack, "see it learn": everything; leaves the stack up
+run: setup backend-if-possible  ## Data, training, release, stack, "see it learn": everything; leaves the stack up
 	@$(SERVE) -m deploy run $(CONFIG)
 
 pipeline: setup  ## Raw data to a promoted release
@@ -55,11 +55,16 @@ etl: setup  ## Raw logs to trusted events, features and training rows
 export: setup  ## Models to a release, and the release into triton_repo/
 	@$(SERVE) -m ensemble export $(CONFIG) --fill
 
-# Needs g++; without it the python steps serve, which answer the same.
+# Needs g++; without it the python steps serve, which answer the same at five to six times the CPU.
 backend: setup  ## The C++ backend: the four steps as one model of Triton's
-	@nice $(MAKE) --no-print-directory -C ensemble/backend
+	@nice $(MAKE) --no-print-directory -j2 -C ensemble/backend
 
-up: setup  ## Start the stack
+backend-if-possible: setup
+	@if command -v g++ >/dev/null; then $(MAKE) --no-print-directory backend >&2 \
+	  || echo "the C++ backend could not be built: the python steps serve" >&2; \
+	  else echo "no g++ is at hand: the python steps serve (make doctor)" >&2; fi
+
+up: setup backend-if-possible  ## Start the stack
 	@$(SERVE) -m deploy up $(CONFIG)
 
 learn: setup  ## See it learn, against the running stack
