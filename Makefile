@@ -14,7 +14,7 @@ SET_UP := .venv-train/.set-up .venv/.set-up
 export PYTHONUNBUFFERED := 1
 
 help:  ## Print the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-11s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-20s %s\n", $$1, $$2 }'
 
 setup: $(SET_UP)  ## Make both environments (.venv-train and .venv) from uv.lock
 
@@ -59,7 +59,7 @@ export: setup  ## Models to a release, and the release into triton_repo/
 backend: setup  ## The C++ backend: the four steps as one model of Triton's
 	@nice $(MAKE) --no-print-directory -j2 -C ensemble/backend
 
-backend-if-possible: setup
+backend-if-possible: setup  ## The same where g++ is at hand; says so where it is not
 	@if command -v g++ >/dev/null; then $(MAKE) --no-print-directory backend >&2 \
 	  || echo "the C++ backend could not be built: the python steps serve" >&2; \
 	  else echo "no g++ is at hand: the python steps serve (make doctor)" >&2; fi
