@@ -201,7 +201,7 @@ def test_an_internal_step_cannot_be_called(site):
 def test_prometheus_finds_metrics_at_every_target(running):
     config = yaml.safe_load((running.zone / "stack" / "prometheus.yml").read_text(encoding="utf-8"))
     jobs = {job["job_name"]: job for job in config["scrape_configs"]}
-    assert set(jobs) == {"envoy", "collector", "lake", "processor", "triton_a", "triton_b", "watchdog"}
+    assert set(jobs) == {"envoy", "collector", "lake", "processor", "impressions", "triton_a", "triton_b", "watchdog"}
     expected = {"envoy": "envoy_http_downstream_rq_total", "triton_a": "nv_inference_request_success"}
     for name, job in jobs.items():
         (target,) = job["static_configs"][0]["targets"]
@@ -213,8 +213,8 @@ def test_prometheus_finds_metrics_at_every_target(running):
 
 def test_status_lists_every_part_with_its_port_and_since_when(running):
     parts = {part["name"]: part for part in running.figures("deploy", "status", CONFIG)["parts"]}
-    names = {"redis", "broker", "collector", "lake", "processor", "triton_a", "triton_b", "envoy", "watchdog"}
-    assert set(parts) == names
+    names = {"redis", "broker", "collector", "lake", "processor", "impressions", "triton_a", "triton_b", "envoy"}
+    assert set(parts) == names | {"watchdog"}
     for part in parts.values():
         assert part["state"] == "RUNNING"
         assert part["ports"] and part["since"]
