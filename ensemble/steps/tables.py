@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from contracts.config import FeatureSettings
+from contracts.errors import ArtifactError
 from contracts.features import FIRST_VALUE, NULL, OUT_OF_VOCABULARY
 from contracts.model_settings import ServeSettings
 from contracts.request_context import Clock
@@ -121,6 +122,8 @@ def load(release: Release) -> Tables:
     }
     item_ids = np.array(["", "", "", *values["item_id"]], dtype=object)
     items = release.arrays(ITEMS)
+    if "price" not in items:
+        raise ArtifactError(f"release {release.id} was exported before items had prices: export again")
     raw = release.arrays(BUCKETS)
     order = np.lexsort((raw["bucket"], raw["region"]))
     buckets = Buckets(
