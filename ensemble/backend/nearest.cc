@@ -12,8 +12,6 @@ namespace {
 constexpr float most_byte = 127;
 /// Rows that are passed over before the bar is raised.
 constexpr std::size_t slice = 1024;
-/// Rows that two threads share: what one would read for milliseconds.
-constexpr std::size_t two_threads_from = 1 << 18;
 
 float greatest(std::span<const float> numbers) {
   float out = 0;
@@ -49,7 +47,7 @@ TRIREME_WIDE void dot_products(std::span<const float> query, const float* rows, 
   }
 }
 
-Nearest::Nearest(std::span<const float> rows, std::size_t width)
+Nearest::Nearest(std::span<const float> rows, std::size_t width, std::size_t leading_from)
     : rows_(rows), width_(width), bytes_(rows.size()), scales_(rows.size() / width) {
   for (std::size_t i = 0; i < scales_.size(); ++i) {
     auto row = rows.subspan(i * width, width);
@@ -58,12 +56,13 @@ Nearest::Nearest(std::span<const float> rows, std::size_t width)
       bytes_[i * width + j] = static_cast<std::int8_t>(std::lround(row[j] / scales_[i]));
     }
   }
+  if (scales_.size() >= leading_from) leading_ = Leading(rows, width);
 }
 
 /// A row's numbers are off by half its scale at most, the query's by half of its own.
 Nearest::Query Nearest::rounded(std::span<const float> query) const {
   float steps = std::min(32767.f, std::floor(1e9f / (most_byte * static_cast<float>(width_))));
-  Query out{std::vector<std::int16_t>(width_), greatest(query) / steps, 0};
+  Query out{std::vector<std::int16_t>(width_), greatest(query) / steps, 0, {}};
   float sum = 0;
   for (std::size_t i = 0; i < width_; ++i) {
     sum += std::abs(query[i]);
@@ -71,6 +70,7 @@ Nearest::Query Nearest::rounded(std::span<const float> query) const {
   }
   // A thousandth more than the sum of both: whatever float32 rounds is less than that.
   out.error = 1.001f * .5f * (sum + out.scale * most_byte * static_cast<float>(width_));
+  if (!leading_.empty()) out.leading = leading_.turned(query);
   return out;
 }
 
@@ -79,7 +79,7 @@ std::vector<std::uint32_t> Nearest::best(std::span<const float> query, const Mas
   const Query asked = rounded(query);
   std::vector<Likely> pool;
   std::size_t end = scales_.size(), half = end / 2;
-  if (end < two_threads_from) {
+  if (end < large) {  // what one thread would read for milliseconds two share
     pool = likely(asked, 0, end, blocked, k);
   } else {
     std::vector<Likely> other;
@@ -107,17 +107,33 @@ std::vector<Nearest::Likely> Nearest::likely(const Query& query, std::size_t fir
   float bar = -std::numeric_limits<float>::infinity(), most[slice];
   for (; first < end; first += slice) {
     std::size_t last = std::min(first + slice, end);
-    bound(query, first, last, most);
-    for (std::size_t i = first; i < last; ++i) {
-      float upper = most[i - first];
-      if (upper >= bar && !blocked[i]) {
-        pool.push_back({upper - 2 * scales_[i] * query.error, upper, static_cast<std::uint32_t>(i)});
+    if (leading_.empty()) {
+      bound(query, first, last, most);
+      add_likely(query, first, {most, last - first}, blocked, bar, pool);
+    } else {
+      leading_.bound(query.leading, first, last, most);
+      for (std::size_t i = first; i < last; ++i) {
+        if (!(most[i - first] >= bar) || blocked[i]) continue;
+        float upper;
+        bound(query, i, i + 1, &upper);
+        add_likely(query, i, {&upper, 1}, blocked, bar, pool);
       }
     }
     if (pool.size() >= 2 * k) bar = raise(pool, k);
   }
   if (pool.size() > k) raise(pool, k);
   return pool;
+}
+
+/// Those of the places from `first` on that may reach the bar.
+void Nearest::add_likely(const Query& query, std::size_t first, std::span<const float> most, const Mask& blocked,
+                         float bar, std::vector<Likely>& pool) const {
+  for (std::size_t i = first; i < first + most.size(); ++i) {
+    float upper = most[i - first];
+    if (upper >= bar && !blocked[i]) {
+      pool.push_back({upper - 2 * scales_[i] * query.error, upper, static_cast<std::uint32_t>(i)});
+    }
+  }
 }
 
 TRIREME_WIDE void Nearest::bound(const Query& query, std::size_t first, std::size_t last, float* most) const {

@@ -25,7 +25,7 @@ Json best_products(const Json& asked) {
   for (const Json& row : asked.at("rows")) {
     for (float number : row) rows.push_back(number);
   }
-  Nearest nearest(rows, query.size());
+  Nearest nearest(rows, query.size(), asked.at("leading") ? 0 : Nearest::large);
   return nearest.best(query, blocked_of(asked, rows.size() / query.size()), asked.at("k"));
 }
 

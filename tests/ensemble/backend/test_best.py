@@ -17,15 +17,17 @@ def expected(scores: np.ndarray, blocked: list[int], k: int) -> list[int]:
     return places[places >= 0].tolist()
 
 
+@pytest.mark.parametrize("leading", [False, True])
 @pytest.mark.parametrize(("items", "width", "k"), [(3000, 64, 100), (1500, 13, 40), (50, 8, 100), (2000, 64, 1)])
-def test_products_by_way_of_bytes_are_the_exact_best(core: Core, items: int, width: int, k: int) -> None:
+def test_products_by_way_of_bytes_are_the_exact_best(core: Core, items: int, width: int, k: int, leading: bool) -> None:
     rng = np.random.default_rng(items)
     rows = (rng.normal(size=(items, width)) * rng.gamma(1.0, 1.0, (items, 1))).astype(np.float32)
     rows[::7] = rows[0]  # equals, of which the smaller places come first
     rows[1] = 0
     blocked = rng.choice(items, items // 5, replace=False).tolist()
     for query in (rng.normal(size=width).astype(np.float32), np.zeros(width, np.float32), 1e4 * rows[3]):
-        found = core("best_products", rows=rows.tolist(), query=query.tolist(), blocked=blocked, k=k)
+        asked = {"rows": rows.tolist(), "query": query.tolist(), "blocked": blocked, "k": k}
+        found = core("best_products", **asked, leading=leading)
         want = expected(rows.astype(np.float64) @ query, blocked, k)
         products = rows.astype(np.float64) @ query
         assert len(found) == len(set(found)) == len(want)
@@ -36,7 +38,7 @@ def test_products_by_way_of_bytes_are_the_exact_best(core: Core, items: int, wid
 
 def test_a_query_that_is_no_number_finds_nothing(core: Core) -> None:
     rows = np.ones((10, 4)).tolist()
-    assert core("best_products", rows=rows, query=[1e39, 0, 0, 0], blocked=[], k=3) == []
+    assert core("best_products", rows=rows, query=[1e39, 0, 0, 0], blocked=[], k=3, leading=True) == []
 
 
 @pytest.mark.parametrize(("items", "added", "k"), [(5000, 40_000, 100), (5000, 60, 100), (130, 400, 20), (64, 0, 5)])
