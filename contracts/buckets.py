@@ -79,11 +79,6 @@ def is_visible(number: int, as_of: int, settings: FeatureSettings) -> bool:
     return (number + 1) * bucket_ms(settings) + settings.lateness_hours * MS_PER_HOUR <= as_of
 
 
-def is_over(number: int, as_of: int, settings: FeatureSettings) -> bool:
-    """Whether a bucket has ended as of an instant (ms): from there on it counts, and late events correct it."""
-    return (number + 1) * bucket_ms(settings) <= as_of
-
-
 def keep_seconds(settings: FeatureSettings) -> int:
     """How long a bucket is of use: until visible, then four half-lives of the slowest popularity (a 16th is left)."""
     until_visible_ms = bucket_ms(settings) + settings.lateness_hours * MS_PER_HOUR

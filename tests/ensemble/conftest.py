@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from contracts.artifacts import Zones
 from ensemble import export
 from ensemble.steps.chain import Chain
 from ensemble.steps.release import Release
 from tests.ensemble.made_up import World
+from tests.running import free_port_base
+from tests.streaming.services import Process, redis_server, running
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +48,18 @@ def damaged(release: Release, tmp_path: Path) -> Iterator[Path]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes((release.root / name).read_bytes())
     yield tmp_path
+
+
+@pytest.fixture(scope="session")
+def online_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """A Redis for all tests that look at live state; each begins with it empty (``online``)."""
+    process = redis_server(free_port_base(), tmp_path_factory.mktemp("redis") / "log")
+    with running(process):
+        yield process
+
+
+@pytest.fixture
+def online(online_store: Process) -> Iterator[redis.Redis]:
+    with redis.Redis(port=online_store.port) as client:
+        client.flushall()
+        yield client

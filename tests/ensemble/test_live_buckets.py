@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,39 +12,16 @@ import redis
 
 from contracts.buckets import Bucket
 from contracts.features import FIRST_VALUE, MS_PER_DAY
-from deploy.parts import redis_argv
 from ensemble.live_buckets import LiveBuckets
 from ensemble.steps.chain import Chain
 from ensemble.steps.popularity import Popularity
 from ensemble.steps.tables import Buckets, Tables
 from streaming import buckets
 from tests.ensemble.made_up import CUT
-from tests.running import free_port_base, process, wait_until
+from tests.running import free_port_base
+from tests.streaming.services import Process
 
 DAY = CUT // MS_PER_DAY
-
-
-@pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    folder, port = tmp_path_factory.mktemp("redis"), free_port_base()
-    with process(redis_argv(port, folder), folder / "log"):
-        wait_until(lambda: _answers(port), "redis", folder / "log")
-        yield port
-
-
-def _answers(port: int) -> bool:
-    try:
-        return bool(redis.Redis(port=port).ping())
-    except redis.ConnectionError:
-        return False
-
-
-@pytest.fixture
-def store(port: int) -> Iterator[redis.Redis]:
-    client = redis.Redis(port=port)
-    client.flushall()
-    yield client
-    client.close()
 
 
 def halves(tables: Tables, day: int) -> tuple[Tables, Counter[Bucket]]:
@@ -64,17 +40,17 @@ def halves(tables: Tables, day: int) -> tuple[Tables, Counter[Bucket]]:
 
 
 def test_half_a_log_and_the_streams_counts_of_the_rest_are_the_whole_log(
-    chain: Chain, store: redis.Redis, port: int
+    chain: Chain, online: redis.Redis, online_store: Process
 ) -> None:
     tables, counted = halves(chain.tables, DAY - 3)
     for shard, part in (("0", 0), ("1", 1)):
-        pipe = store.pipeline()
+        pipe = online.pipeline()
         mine = Counter({bucket: count for bucket, count in counted.items() if hash(bucket.item_id) % 2 == part})
         buckets.add(pipe, shard, mine, tables.features)
         pipe.execute()
     popularity, as_of = Popularity(tables), CUT
     before = popularity.trending(as_of, "region-1")
-    assert LiveBuckets(f"127.0.0.1:{port}", tables, popularity.take, lambda: as_of / 1000).look()
+    assert LiveBuckets(f"127.0.0.1:{online_store.port}", tables, popularity.take, lambda: as_of / 1000).look()
     for made, whole in (
         (popularity.trending(as_of, "region-1"), chain.popularity.trending(as_of, "region-1")),
         (popularity.trend(as_of), chain.popularity.trend(as_of)),
@@ -88,15 +64,15 @@ def test_half_a_log_and_the_streams_counts_of_the_rest_are_the_whole_log(
 
 
 def test_a_bucket_counts_when_it_is_over_and_late_events_correct_it(
-    chain: Chain, store: redis.Redis, port: int
+    chain: Chain, online: redis.Redis, online_store: Process
 ) -> None:
     tables, _ = halves(chain.tables, DAY)
     item, clock = FIRST_VALUE + 5, [CUT / 1000]
     popularity = Popularity(tables)
-    live = LiveBuckets(f"127.0.0.1:{port}", tables, popularity.take, lambda: clock[0])
+    live = LiveBuckets(f"127.0.0.1:{online_store.port}", tables, popularity.take, lambda: clock[0])
 
     def count(times: int) -> None:
-        pipe = store.pipeline()
+        pipe = online.pipeline()
         buckets.add(pipe, "0", {Bucket(DAY, "", tables.item_ids[item]): times}, tables.features)
         pipe.execute()
 
@@ -114,15 +90,15 @@ def test_a_bucket_counts_when_it_is_over_and_late_events_correct_it(
 
 
 def test_what_the_release_counts_already_and_what_it_does_not_know_is_left_out(
-    chain: Chain, store: redis.Redis, port: int
+    chain: Chain, online: redis.Redis, online_store: Process
 ) -> None:
     tables, taken = chain.tables, list[Buckets]()
     last = int(tables.buckets.number.max())
-    pipe = store.pipeline()
+    pipe = online.pipeline()
     counts = {Bucket(last, "", tables.item_ids[9]): 4, Bucket(last + 1, "", "nobody knows it"): 4}
     buckets.add(pipe, "0", counts, tables.features)
     pipe.execute()
-    live = LiveBuckets(f"127.0.0.1:{port}", tables, taken.append, lambda: (last + 3) * MS_PER_DAY / 1000)
+    live = LiveBuckets(f"127.0.0.1:{online_store.port}", tables, taken.append, lambda: (last + 3) * MS_PER_DAY / 1000)
     assert live.look()
     assert [len(rows.number) for rows in taken] == [0]
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-import pytest
 import redis
 
 from contracts.events import Event
@@ -13,23 +12,9 @@ from ensemble.live_items import LiveItems
 from streaming import live_items
 from tests.ensemble.made_up import config
 from tests.running import free_port_base
-from tests.streaming.services import Process, redis_server, running
+from tests.streaming.services import Process
 
 SETTINGS = config().features
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    process = redis_server(free_port_base(), tmp_path_factory.mktemp("redis") / "log")
-    with running(process):
-        yield process
-
-
-@pytest.fixture
-def client(server: Process) -> Iterator[redis.Redis]:
-    with redis.Redis(port=server.port) as client:
-        yield client
-        client.flushall()
 
 
 def update(client: redis.Redis, item: str, time: int, anew: bool = False, **said: str) -> None:
@@ -41,29 +26,29 @@ def update(client: redis.Redis, item: str, time: int, anew: bool = False, **said
         pipe.execute()
 
 
-def test_what_an_update_says_is_taken_once(client: redis.Redis, server: Process) -> None:
+def test_what_an_update_says_is_taken_once(online: redis.Redis, online_store: Process) -> None:
     taken: list[Mapping] = []
-    live = LiveItems(f"127.0.0.1:{server.port}", taken.append)
+    live = LiveItems(f"127.0.0.1:{online_store.port}", taken.append)
     assert live.look() and taken == [], "a store in which nothing was ever said changes nothing"
-    update(client, "item-1", 5, available="false", price="2.5", colour="red")
+    update(online, "item-1", 5, available="false", price="2.5", colour="red")
     assert live.look() and live.look()
     assert taken == [{"item-1": {"available": "false", "price": "2.5"}}]
-    update(client, "item-1", 4, available="true")
-    update(client, "item-2", 9, department="dep-1")
+    update(online, "item-1", 4, available="true")
+    update(online, "item-2", 9, department="dep-1")
     assert live.look() and len(taken) == 2, "an older word changes nothing"
     assert taken[-1] == {"item-1": {"available": "false", "price": "2.5"}, "item-2": {"department": "dep-1"}}
 
 
-def test_a_document_that_cannot_be_read_harms_no_other(client: redis.Redis, server: Process) -> None:
+def test_a_document_that_cannot_be_read_harms_no_other(online: redis.Redis, online_store: Process) -> None:
     taken: list[Mapping] = []
-    update(client, "item-1", 5, available="false")
-    client.hset(KEY, "item-2", b"nonsense")
-    client.set(VERSION, "another")
-    assert LiveItems(f"127.0.0.1:{server.port}", taken.append).look()
+    update(online, "item-1", 5, available="false")
+    online.hset(KEY, "item-2", b"nonsense")
+    online.set(VERSION, "another")
+    assert LiveItems(f"127.0.0.1:{online_store.port}", taken.append).look()
     assert taken == [{"item-1": {"available": "false"}}]
 
 
-def test_without_the_store_the_last_known_stays_and_grows_old(server: Process) -> None:
+def test_without_the_store_the_last_known_stays_and_grows_old(online_store: Process) -> None:
     taken: list[Mapping] = []
     now = [100.0]
     live = LiveItems(f"127.0.0.1:{free_port_base()}", taken.append, clock=lambda: now[0])

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-import pytest
 import redis
 
 from contracts.buckets import Bucket
 from contracts.features import FIRST_VALUE, MS_PER_DAY
-from deploy.parts import redis_argv
 from ensemble.live_buckets import LiveBuckets
 from ensemble.native import Core
 from ensemble.steps.chain import Chain
@@ -18,39 +14,22 @@ from ensemble.steps.release import Release
 from streaming import buckets
 from tests.ensemble.backend.test_answers import assert_equal_answers
 from tests.ensemble.made_up import CUT, ITEMS, World
-from tests.running import free_port_base, process, wait_until
+from tests.streaming.services import Process
 
 DAY = CUT // MS_PER_DAY
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[redis.Redis, str]]:
-    folder, port = tmp_path_factory.mktemp("redis"), free_port_base()
-    client = redis.Redis(port=port)
-
-    def answers() -> bool:
-        try:
-            return bool(client.ping())
-        except redis.ConnectionError:
-            return False
-
-    with process(redis_argv(port, folder), folder / "log"):
-        wait_until(answers, "redis", folder / "log")
-        yield client, f"127.0.0.1:{port}"
-    client.close()
-
-
 def test_newer_buckets_change_answers_alike(
-    core: Core, release: Release, world: World, store: tuple[redis.Redis, str]
+    core: Core, release: Release, world: World, online: redis.Redis, online_store: Process
 ) -> None:
-    client, address = store
+    address = f"127.0.0.1:{online_store.port}"
     chain = Chain(release)
     rng, last = np.random.default_rng(3), int(chain.tables.buckets.number.max())
     counts = {
         Bucket(last + 1 + i % 5, ("", "region-1", "a new region")[i % 3], chain.tables.item_ids[FIRST_VALUE + item]): 40
         for i, item in enumerate(rng.permutation(ITEMS)[:30])
     }
-    pipe = client.pipeline()
+    pipe = online.pipeline()
     buckets.add(pipe, "0", {**counts, Bucket(last + 1, "", "in no catalogue"): 9}, chain.tables.features)
     pipe.execute()
     now_ms = (last + 4) * MS_PER_DAY + 5

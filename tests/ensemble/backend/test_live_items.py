@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 import redis
@@ -16,22 +15,7 @@ from ensemble.steps.envelope import Envelope
 from ensemble.steps.release import Release
 from tests.ensemble.made_up import CUT, World
 from tests.ensemble.test_live_items import update
-from tests.running import free_port_base
-from tests.streaming.services import Process, redis_server, running
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    process = redis_server(free_port_base(), tmp_path_factory.mktemp("redis") / "log")
-    with running(process):
-        yield process
-
-
-@pytest.fixture
-def client(server: Process) -> Iterator[redis.Redis]:
-    with redis.Redis(port=server.port) as client:
-        yield client
-        client.flushall()
+from tests.streaming.services import Process
 
 
 def live(core: Core, item_filter: dict, k: int = 100) -> list[str]:
@@ -41,9 +25,9 @@ def live(core: Core, item_filter: dict, k: int = 100) -> list[str]:
 
 
 def test_what_is_said_of_items_is_heard_by_both(
-    core: Core, release: Release, world: World, server: Process, client: redis.Redis
+    core: Core, release: Release, world: World, online_store: Process, online: redis.Redis
 ) -> None:
-    address = f"127.0.0.1:{server.port}"
+    address = f"127.0.0.1:{online_store.port}"
     core.load(release, redis=address)
     chain, row = Chain(release), {"row": world.row(1, CUT), "as_of": CUT}
     (recorded,) = core.answer((b'{"user_id":"user-1","k":100}', row))
@@ -56,9 +40,9 @@ def test_what_is_said_of_items_is_heard_by_both(
     before = live(core, {})
     gone, moved = before[:3], before[3]
     for item in gone:
-        update(client, item, 5, available="false")
-    update(client, moved, 6, department="dep-7", price="1000.5", brand="no such brand")
-    client.hset(KEY, "item-9", b"nonsense")
+        update(online, item, 5, available="false")
+    update(online, moved, 6, department="dep-7", price="1000.5", brand="no such brand")
+    online.hset(KEY, "item-9", b"nonsense")
     assert live(core, {}) == before, "nobody looked yet"
     core("look")
     assert LiveItems(address, chain.tables.shelves.take).look()
@@ -70,23 +54,23 @@ def test_what_is_said_of_items_is_heard_by_both(
         recorded
     ]
     for item in gone:
-        update(client, item, 7, available="true")
+        update(online, item, 7, available="true")
     core("look")
     assert {*gone} <= {*live(core, {})}
 
 
 def test_a_store_that_is_gone_or_answers_nonsense_leaves_the_last_known(
-    core: Core, release: Release, server: Process, client: redis.Redis
+    core: Core, release: Release, online_store: Process, online: redis.Redis
 ) -> None:
-    core.load(release, redis=f"127.0.0.1:{server.port}")
+    core.load(release, redis=f"127.0.0.1:{online_store.port}")
     gone = live(core, {})[0]
-    update(client, gone, 5, available="false")
+    update(online, gone, 5, available="false")
     core("look")
-    client.delete(VERSION)
-    client.hset(VERSION, "a", "hash")
+    online.delete(VERSION)
+    online.hset(VERSION, "a", "hash")
     with pytest.raises(RefusedError, match="WRONGTYPE"):
         core("look")
     assert gone not in live(core, {})
-    client.flushall()
+    online.flushall()
     core("look")
     assert gone in live(core, {}), "an empty store says nothing of any item"
