@@ -89,10 +89,8 @@ class LiveBuckets:
             if item in self._codes
         ]
         # By region, then bucket, as a release's lie.
-        number, region, item, count = np.array(sorted(rows, key=lambda row: row[1::-1]), np.int64).reshape(-1, 4).T
-        return Buckets(
-            number.astype(np.int32), region.astype(np.int32), item, count.astype(np.float64), regions=regions
-        )
+        number, region, item, count = np.array(sorted(rows, key=lambda row: row[1::-1]), np.int32).reshape(-1, 4).T
+        return Buckets(number, region, item, count, regions)
 
     def _watch(self) -> None:
         while True:

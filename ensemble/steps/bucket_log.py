@@ -26,8 +26,9 @@ class BucketLog:
         self._buckets = buckets
         self._items = items
         self._region_starts = np.searchsorted(buckets.region, np.arange(len(buckets.regions) + 1))
-        self._by_time = np.argsort(buckets.number, kind="stable")
-        self._numbers_by_time = buckets.number[self._by_time]
+        self._by_time = np.argsort(buckets.number, kind="stable").astype(np.int32)
+        self._numbers, rows = np.unique(buckets.number, return_counts=True)
+        self._number_starts = np.r_[0, np.cumsum(rows)]
 
     def decayed(self, first: int, end: int, hours: float, half_life_hours: float, region: str | None) -> np.ndarray:
         """Counts of the buckets ``[first, end)`` of ``hours`` each, float64; those of bucket ``end - 1`` weigh 1."""
@@ -42,7 +43,7 @@ class BucketLog:
     def _between(self, first: int, end: int, region: str | None) -> slice | np.ndarray:
         """Rows of the buckets ``[first, end)``."""
         if region is None:
-            low, high = np.searchsorted(self._numbers_by_time, (first, end))
+            low, high = self._number_starts[np.searchsorted(self._numbers, (first, end))]
             return self._by_time[low:high]
         place = self.regions.get(region)
         if place is None:

@@ -6,13 +6,16 @@ Where a server runs them as models of its own (``ensemble/gpu_repository.py``), 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 
 from contracts.errors import ArtifactError
 from contracts.features import ranker_categorical, ranker_continuous
 from ensemble.steps.release import Release
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 QUERY_TOWER = "retrieval/1/query_tower.onnx"
 ITEM_EMBEDDINGS = "retrieval/1/item_embeddings.npy"
@@ -28,6 +31,9 @@ def session(model: bytes) -> onnxruntime.InferenceSession:
     Servers share few cores and scale by instances: with two threads that spin, a ranker was 5 to 6 times slower on a
     contended machine.
     """
+    # Here, because most steps are processes that run no graph: it is 15 MiB of each.
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

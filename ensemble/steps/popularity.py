@@ -127,4 +127,7 @@ class Popularity:
             fresh = counted.decayed(midnight, now, self._hours, half_life_hours, region)
             return known * np.exp2(-(now - midnight) * self._hours / half_life_hours) + fresh
 
+        if region is not EVERYWHERE and (now != midnight or self._buckets_a_day == 1):
+            # Asked for once, to make the region's trending list, which is kept.
+            return compute()
         return counted.keep(("counts", now, half_life_hours, region), compute)

@@ -24,6 +24,8 @@ BUCKETS = "feature_lookup/1/buckets.npz"
 COVISITS = "feature_lookup/1/covisits.npz"
 FIRST_TAKES = "feature_lookup/1/first_takes.npz"
 
+_NOTHING = np.zeros(0, np.int32)
+
 
 @dataclasses.dataclass(frozen=True)
 class Buckets:
@@ -32,8 +34,8 @@ class Buckets:
     Attributes:
         number: int32, which bucket of time (``contracts/buckets.py``).
         region: int32, index into ``regions``.
-        item: int64, item code.
-        count: float64.
+        item: int32, item code.
+        count: int32.
     """
 
     number: np.ndarray
@@ -51,7 +53,7 @@ class Covisits:
         number: int32, which bucket of time.
         item: int32, code of the earlier.
         following: int32, code of the later.
-        count: float64.
+        count: int32.
     """
 
     number: np.ndarray
@@ -114,8 +116,13 @@ class Tables:
         return self.vocabularies[column].get(value, OUT_OF_VOCABULARY) if value else NULL
 
 
-def load(release: Release) -> Tables:
-    """The shared tables of a release."""
+def load(release: Release, counted: bool = True) -> Tables:
+    """The shared tables of a release.
+
+    Args:
+        release: whose.
+        counted: with what was counted by bucket; where nobody asks for it, it need not lie in memory.
+    """
     values = release.json(VOCABULARY)
     vocabularies = {
         name: {value: code for code, value in enumerate(listed, FIRST_VALUE)} for name, listed in values.items()
@@ -124,15 +131,6 @@ def load(release: Release) -> Tables:
     items = release.arrays(ITEMS)
     if "price" not in items:
         raise ArtifactError(f"release {release.id} was exported before items had prices: export again")
-    raw = release.arrays(BUCKETS)
-    order = np.lexsort((raw["bucket"], raw["region"]))
-    buckets = Buckets(
-        number=raw["bucket"][order],
-        region=raw["region"][order],
-        item=raw["item_code"][order].astype(np.int64),
-        count=raw["count"][order].astype(np.float64),
-        regions={str(name): index for index, name in enumerate(raw["regions"])},
-    )
     item_codes = {name: items["codes"][:, i] for i, name in enumerate(release.features.item_categorical)}
     return Tables(
         release=release.id,
@@ -144,28 +142,29 @@ def load(release: Release) -> Tables:
         item_numeric=items["numeric"],
         item_price=items["price"],
         shelves=Shelves(release.features, release.serve, vocabularies, item_codes, items["price"]),
-        buckets=buckets,
-        first_takes=_first_takes(release),
-        covisits=_covisits(release),
+        buckets=_buckets(release) if counted else _everywhere({}),
+        first_takes=_everywhere(release.arrays(FIRST_TAKES) if counted and release.features.first_takes else {}),
+        covisits=_covisits(release.arrays(COVISITS) if counted and release.features.covisit_half_lives_hours else {}),
         recent_half_life_hours=float(release.document["recent_half_life_hours"]),
         clock=Clock(release.features.timezone, release.document["shift_ms"]),
     )
 
 
-def _first_takes(release: Release) -> Buckets:
-    """Users who took an item for the first time, of all regions together; none where that is not counted."""
-    none = dict.fromkeys(("bucket", "item_code", "count"), np.zeros(0, np.int32))
-    raw = release.arrays(FIRST_TAKES) if release.features.first_takes else none
-    everywhere = np.zeros(len(raw["bucket"]), np.int32)
-    return Buckets(
-        raw["bucket"], everywhere, raw["item_code"].astype(np.int64), raw["count"].astype(np.float64), {"": 0}
-    )
+def _buckets(release: Release) -> Buckets:
+    raw = release.arrays(BUCKETS)
+    order = np.lexsort((raw["bucket"], raw["region"]))
+    regions = {str(name): index for index, name in enumerate(raw["regions"])}
+    # Of the types that they have in the file: a log of a million rows lies in every process that counts.
+    number, region, item, count = (raw[name][order] for name in ("bucket", "region", "item_code", "count"))
+    return Buckets(number, region, item, count, regions)
 
 
-def _covisits(release: Release) -> Covisits:
-    """None at all where the release does not count them."""
-    if not release.features.covisit_half_lives_hours:
-        none = np.zeros(0, np.int32)
-        return Covisits(none, none, none, np.zeros(0))
-    raw = release.arrays(COVISITS)
-    return Covisits(raw["bucket"], raw["item_code"], raw["next_code"], raw["count"].astype(np.float64))
+def _everywhere(raw: Mapping[str, np.ndarray]) -> Buckets:
+    """Counts of all regions together, such as users who took an item for the first time; none where none are given."""
+    number, item, count = (raw.get(name, _NOTHING) for name in ("bucket", "item_code", "count"))
+    return Buckets(number, np.zeros(len(number), np.int32), item, count, {"": 0})
+
+
+def _covisits(raw: Mapping[str, np.ndarray]) -> Covisits:
+    """None at all where none are given."""
+    return Covisits(*(raw.get(name, _NOTHING) for name in ("bucket", "item_code", "next_code", "count")))

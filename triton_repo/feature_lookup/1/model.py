@@ -13,7 +13,7 @@ class TritonPythonModel:
 
     def initialize(self, args):
         """Load the release's tables; Redis is first asked by the first request."""
-        tables = load(triton_io.open_release(args))
+        tables = load(triton_io.open_release(args), counted=False)
         stack = stack_settings()
         store = OnlineStore(stack.redis, tables.features)
         step = LookupStep(Lookup(tables), store, stack.variant)
