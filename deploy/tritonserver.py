@@ -23,6 +23,14 @@ from deploy.ports import HOST
 #: What `make backend` builds.
 NATIVE_LIBRARY = Path(__file__).resolve().parent.parent / "ensemble" / "backend" / "build" / "libtriton_trireme.so"
 
+#: How the C library hands out memory to the python steps. It raises the size from which an array is a mapping of its
+#: own to that of the largest one that was freed: after a release is read, each array lies on the heap, and holes stay
+#: between them. Fixed, what is freed goes back; and threads share one heap, for only one of them runs at a time.
+_ALLOCATION = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(16 << 20),
+}
 #: Seconds that a stopping server waits for requests in flight.
 EXIT_TIMEOUT_SECONDS = 5
 
@@ -99,7 +107,7 @@ def launch(
         *(f"--backend-config=trireme,{name}={value}" for name, value in _told(native)),
         f"--exit-timeout-secs={EXIT_TIMEOUT_SECONDS}",
     )
-    return Launch(argv, _environment(wheel))
+    return Launch(argv, _environment(wheel) | ({} if native else _ALLOCATION))
 
 
 def assemble_backends(folder: Path) -> None:
