@@ -7,6 +7,8 @@ import hashlib
 import io
 import json
 import logging
+import struct
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,11 @@ log = logging.getLogger(__name__)
 
 #: The packages whose code decides what a release holds and answers.
 CODE = ("contracts", "ensemble", "triton_repo")
+
+#: Of arrays within a file, bytes: what the npy format has for its own header.
+_ALIGNMENT = 64
+#: The kind of extra field that Android's zipalign uses for the same.
+_EXTRA = 0xD935
 
 
 def read_table(url: str, columns: list[str] | None = None) -> pa.Table:
@@ -67,7 +74,9 @@ def write_shared(folder: Path, config: Config, zones: Zones) -> None:
     buckets = read_table(f"{zones.features}/buckets.parquet")
     regions, region = np.unique(buckets["region"].fill_null("").to_numpy().astype(str), return_inverse=True)
     numbers = {name: buckets[name].to_numpy().astype(np.int32) for name in ("bucket", "item_code", "count")}
-    _write_arrays(folder / BUCKETS, region=region.astype(np.int32), regions=regions, **numbers)
+    numbers["region"] = region.astype(np.int32)
+    order = np.lexsort((numbers["bucket"], numbers["region"]))
+    _write_arrays(folder / BUCKETS, regions=regions, **{name: column[order] for name, column in numbers.items()})
     if config.features.covisit_half_lives_hours:
         pairs = read_table(f"{zones.features}/covisits.parquet")
         columns = ("bucket", "item_code", "next_code", "count")
@@ -83,7 +92,12 @@ def write_retrieval(folder: Path, source: str) -> None:
     for name in (graphs.QUERY_TOWER, graphs.ITEM_EMBEDDINGS, sources.ITEM_ITEM, sources.ALS, sources.USER_USER):
         url = f"{source}/{Path(name).name}"
         if name not in (sources.ALS, sources.USER_USER) or exists(url):
-            _write(folder / name, _read(url))
+            data = _read(url)
+            if name.endswith(".npz"):
+                with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                    _write_arrays(folder / name, **arrays)
+            else:
+                _write(folder / name, data)
 
 
 def write_ranker(folder: Path, source: str) -> None:
@@ -154,6 +168,14 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _write_arrays(path: Path, **arrays: np.ndarray) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    _write(path, buffer.getvalue())
+    """An ``npz`` file as ``np.savez`` makes it, but for one thing: its arrays can be used where they lie in the file."""
+    archived = io.BytesIO()
+    with zipfile.ZipFile(archived, "w") as archive:
+        for name, array in arrays.items():
+            data, member = io.BytesIO(), zipfile.ZipInfo(f"{name}.npy")
+            np.lib.format.write_array(data, array, version=(1, 0), allow_pickle=False)
+            # To a multiple of 64 bytes by an extra field, which readers skip; before it lie a header of 30 and the name.
+            room = -(archived.tell() + 30 + len(member.filename) + 4) % _ALIGNMENT
+            member.extra = struct.pack("<HH", _EXTRA, room) + bytes(room)
+            archive.writestr(member, data.getvalue())
+    _write(path, archived.getvalue())

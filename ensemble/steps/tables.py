@@ -152,17 +152,20 @@ def load(release: Release, counted: bool = True) -> Tables:
 
 def _buckets(release: Release) -> Buckets:
     raw = release.arrays(BUCKETS)
-    order = np.lexsort((raw["bucket"], raw["region"]))
     regions = {str(name): index for index, name in enumerate(raw["regions"])}
-    # Of the types that they have in the file: a log of a million rows lies in every process that counts.
-    number, region, item, count = (raw[name][order] for name in ("bucket", "region", "item_code", "count"))
-    return Buckets(number, region, item, count, regions)
+    columns = number, region, *_ = [raw[name] for name in ("bucket", "region", "item_code", "count")]
+    same = region[1:] == region[:-1]
+    if not np.all((region[1:] > region[:-1]) | (same & (number[1:] >= number[:-1]))):
+        # Of an earlier export: sorted here, it lies in every process once more.
+        order = np.lexsort((number, region))
+        columns = [column[order] for column in columns]
+    return Buckets(*columns, regions)
 
 
 def _everywhere(raw: Mapping[str, np.ndarray]) -> Buckets:
     """Counts of all regions together, such as users who took an item for the first time; none where none are given."""
     number, item, count = (raw.get(name, _NOTHING) for name in ("bucket", "item_code", "count"))
-    return Buckets(number, np.zeros(len(number), np.int32), item, count, {"": 0})
+    return Buckets(number, np.broadcast_to(np.int32(0), len(number)), item, count, {"": 0})
 
 
 def _covisits(raw: Mapping[str, np.ndarray]) -> Covisits:
