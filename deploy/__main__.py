@@ -116,7 +116,7 @@ def _command(arguments: argparse.Namespace, config: str) -> int:
     elif command == "down":
         figures = {"was_up": stack.down(site)}
     elif command == "memory":
-        held = memory.peak(stack.status(site), arguments.seconds)
+        held = memory.peak(functools.partial(stack.status, site), arguments.seconds)
         output.print(memory.table(held))
         figures = {"pss_mib": {name: round(size / memory.MIB, 1) for name, size in held.items()}}
         figures["total_mib"] = round(sum(held.values()) / memory.MIB, 1)

@@ -23,13 +23,14 @@ from deploy.ports import HOST
 #: What `make backend` builds.
 NATIVE_LIBRARY = Path(__file__).resolve().parent.parent / "ensemble" / "backend" / "build" / "libtriton_trireme.so"
 
-#: How the C library hands out memory to the python steps. It raises the size from which an array is a mapping of its
-#: own to that of the largest one that was freed: after a release is read, each array lies on the heap, and holes stay
-#: between them. Fixed, what is freed goes back; and threads share one heap, for only one of them runs at a time.
+#: How the C library hands out memory to the python steps. By itself it raises the size from which an array is a mapping
+#: of its own to that of the largest one that was freed, so that all arrays come to lie on the heap with holes between
+#: them. Fixed, what is freed goes back, but for what a batch of 64 rows needs again at once; and threads share one heap,
+#: for one of them runs at a time.
 _ALLOCATION = {
     "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(16 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(8 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
 #: Seconds that a stopping server waits for requests in flight.
 EXIT_TIMEOUT_SECONDS = 5

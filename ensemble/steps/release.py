@@ -11,7 +11,7 @@ import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from contracts.model_settings import ServeSettings
 
 DOCUMENT = "release.json"
 
-Data = TypeVar("Data", bytes, mmap.mmap)
+Data = bytes | mmap.mmap
 
 
 class Release:
@@ -57,7 +57,7 @@ class Release:
         Raises:
             ArtifactError: when the file is not part of the release, is missing, or is not what was exported.
         """
-        return self._checked(name, Path.read_bytes)
+        return bytes(self._checked(name, Path.read_bytes))
 
     def _checked(self, name: str, held: Callable[[Path], Data]) -> Data:
         expected = self.document["files"].get(name)
@@ -107,23 +107,23 @@ def _tuples(document: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in document.items()}
 
 
-def _mapped(path: Path) -> mmap.mmap:
+def _mapped(path: Path) -> Data:
     """A file's bytes without a copy of one's own: what several processes hold of a release lies in memory once.
 
     A file that is cut short afterwards kills who reads it, so releases are never written in place.
     """
     with path.open("rb") as file:
-        # Of an empty file there is no mapping; one byte of nothing is not what was exported either.
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else mmap.mmap(-1, 1)
+        # Of an empty file there is no mapping.
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
 
 
-def _start(data: mmap.mmap, member: zipfile.ZipInfo) -> int:
+def _start(data: Data, member: zipfile.ZipInfo) -> int:
     """Where a member's bytes begin: after its header of 30 bytes, its name and its extra field."""
     name, extra = struct.unpack_from("<HH", data, member.header_offset + 26)
     return member.header_offset + 30 + name + extra
 
 
-def _array(data: mmap.mmap, start: int) -> np.ndarray:
+def _array(data: Data, start: int) -> np.ndarray:
     """An array of the npy format that begins at a place; numbers that lie athwart are copied, for numpy would each time.
 
     Raises:
