@@ -1,7 +1,7 @@
 """Faults on purpose, for drills only: ``TRIREME_FAULT`` names a file, and what stands in it happens to a step.
 
-The file holds ``STAGE:raise``, ``STAGE:hang`` or ``STAGE:slow``; empty or absent, nothing happens. Where the variable is
-not set, which is the rule, no file is looked at.
+The file holds ``STAGE:raise``, ``STAGE:hang`` or ``STAGE:slow``; empty or absent, nothing happens. Where the variable
+is not set, which is the rule, no file is looked at.
 """
 
 from __future__ import annotations

@@ -40,6 +40,7 @@ def test_every_page_is_scraped_and_rules_are_evaluated(site, tmp_path):
 
     log = tmp_path / "prometheus.log"
     argv = [sys.executable, "-m", "deploy", "prometheus", CONFIG]
+
     def healthy() -> set[str]:
         targets = asked("targets")["activeTargets"]
         return {target["labels"]["job"] for target in targets if target["health"] == "up"}
