@@ -24,9 +24,9 @@ from deploy.ports import HOST
 NATIVE_LIBRARY = Path(__file__).resolve().parent.parent / "ensemble" / "backend" / "build" / "libtriton_trireme.so"
 
 #: How the C library hands out memory to the python steps. By itself it raises the size from which an array is a mapping
-#: of its own to that of the largest one that was freed, so that all arrays come to lie on the heap with holes between
-#: them. Fixed, what is freed goes back, but for what a batch of 64 rows needs again at once; and threads share one heap,
-#: for one of them runs at a time.
+#: of its own to that of the largest one that was freed, so that all come to lie on the heap with holes between them.
+#: Fixed, what is freed goes back, but for what a batch of 64 rows needs again at once; and threads share one heap, for
+#: one of them runs at a time.
 _ALLOCATION = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(8 << 20),

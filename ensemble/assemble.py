@@ -168,13 +168,13 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _write_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """An ``npz`` file as ``np.savez`` makes it, but for one thing: its arrays can be used where they lie in the file."""
+    """An ``npz`` file as ``np.savez`` makes it, but that its arrays can be used where they lie in the file."""
     archived = io.BytesIO()
     with zipfile.ZipFile(archived, "w") as archive:
         for name, array in arrays.items():
             data, member = io.BytesIO(), zipfile.ZipInfo(f"{name}.npy")
             np.lib.format.write_array(data, array, version=(1, 0), allow_pickle=False)
-            # To a multiple of 64 bytes by an extra field, which readers skip; before it lie a header of 30 and the name.
+            # To its place by an extra field, which readers skip: after a header of 30 bytes and the name.
             room = -(archived.tell() + 30 + len(member.filename) + 4) % _ALIGNMENT
             member.extra = struct.pack("<HH", _EXTRA, room) + bytes(room)
             archive.writestr(member, data.getvalue())

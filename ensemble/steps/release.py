@@ -85,8 +85,8 @@ class Release:
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         """The same of the members of an ``npz`` file."""
-        data = self._checked(name, _mapped)
-        with zipfile.ZipFile(self.root / name) as archive:
+        data: Any = self._checked(name, _mapped)  # a mapping is a file too
+        with zipfile.ZipFile(data) as archive:
             members = archive.infolist()
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
             raise ArtifactError(f"release {self.id}: {name} is compressed; export the release again")
@@ -124,14 +124,15 @@ def _start(data: Data, member: zipfile.ZipInfo) -> int:
 
 
 def _array(data: Data, start: int) -> np.ndarray:
-    """An array of the npy format that begins at a place; numbers that lie athwart are copied, for numpy would each time.
+    """The array of the npy format that begins at a place.
 
     Raises:
-        ValueError: when there is none.
+        ValueError: when there is none, or one of Python's objects.
     """
     header = io.BytesIO(data[start : start + (1 << 16)])
     if np.lib.format.read_magic(header) != (1, 0):
         raise ValueError("expected an array in version 1.0 of the npy format")
     shape, by_column, dtype = np.lib.format.read_array_header_1_0(header)
     held = np.frombuffer(data, dtype, math.prod(shape), start + header.tell())
+    # What lies athwart is copied once: numpy would at every use.
     return (held if held.flags.aligned else held.copy()).reshape(shape, order="F" if by_column else "C")

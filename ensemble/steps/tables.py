@@ -153,13 +153,13 @@ def load(release: Release, counted: bool = True) -> Tables:
 def _buckets(release: Release) -> Buckets:
     raw = release.arrays(BUCKETS)
     regions = {str(name): index for index, name in enumerate(raw["regions"])}
-    columns = number, region, *_ = [raw[name] for name in ("bucket", "region", "item_code", "count")]
+    number, region, item, count = (raw[name] for name in ("bucket", "region", "item_code", "count"))
     same = region[1:] == region[:-1]
     if not np.all((region[1:] > region[:-1]) | (same & (number[1:] >= number[:-1]))):
         # Of an earlier export: sorted here, it lies in every process once more.
         order = np.lexsort((number, region))
-        columns = [column[order] for column in columns]
-    return Buckets(*columns, regions)
+        number, region, item, count = number[order], region[order], item[order], count[order]
+    return Buckets(number, region, item, count, regions)
 
 
 def _everywhere(raw: Mapping[str, np.ndarray]) -> Buckets:

@@ -36,3 +36,14 @@ def test_a_launch_over_the_native_repository_tells_the_backend_where_redis_is(
     laid = {path.name for path in (tmp_path / "backends" / "trireme").iterdir()}
     assert laid == {library.name, "libonnxruntime.so.1"}
     assert not [text for text in launch(tmp_path / "r", tmp_path / "backends", **ports).argv if "trireme,redis" in text]
+
+
+def test_only_the_python_steps_are_told_how_to_allocate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = tmp_path / "libtriton_trireme.so"
+    library.write_bytes(b"code")
+    monkeypatch.setattr(tritonserver, "NATIVE_LIBRARY", library)
+    ports = {"http": 1, "grpc": 2, "metrics": 3}
+    python = launch(tmp_path / "r", tmp_path / "backends", **ports).env
+    assert int(python["MALLOC_MMAP_THRESHOLD_"]) == 8 << 20, "glibc knows no units"
+    native = launch(tmp_path / "r", tmp_path / "backends", **ports, native=Native("127.0.0.1:7")).env
+    assert python.keys() - native.keys() == {name for name in python if name.startswith("MALLOC_")}
