@@ -9,8 +9,8 @@ import numpy as np
 from contracts.features import FIRST_VALUE
 from ensemble.steps.tables import Buckets
 
-#: Most numbers kept, 8 bytes each: 64 MiB of every step that counts; a vector is as long as the catalogue.
-_MOST_KEPT = 1 << 23
+#: Most numbers kept, 8 bytes each: 128 MiB; a vector is as long as the catalogue.
+_MOST_KEPT = 1 << 24
 #: In place of a region: all of them together.
 EVERYWHERE = None
 
