@@ -1,8 +1,8 @@
 """What the stack holds in memory: the proportional set size (PSS) of its processes, by part.
 
 PSS counts a page that several processes share by their shares, so that parts may be added up. It is read from
-``/proc/PID/smaps_rollup``; a part's children (Triton's stubs, Redis' rewriting copy) are its own. A look at all parts of a
-stack of 1.3 GiB costs 40 ms of processor time, for the kernel walks their pages: twice a second, 8 % of a core.
+``/proc/PID/smaps_rollup``; a part's children (Triton's stubs, Redis' rewriting copy) are its own. A look at a stack of
+1.3 GiB costs 40 ms of processor time, for the kernel walks its pages: twice a second, 8 % of a core.
 """
 
 from __future__ import annotations
