@@ -65,6 +65,9 @@ class Chain {
   const Tables& tables() const { return tables_; }
   Popularity& popularity() { return popularity_; }
 
+  /// Of all that is kept.
+  Lookups& lookups() const { return lookups_; }
+
   /// `at` is told which step is under way.
   Answered answer(const std::vector<Asked>& asked, OnlineStore& store, std::atomic<const char*>* at = nullptr) const;
 
@@ -91,6 +94,7 @@ class Chain {
   Release release_;
   Tables tables_;
   Shelves shelves_;
+  mutable Lookups lookups_;
   Popularity popularity_, novelty_;
   Covisits covisits_;
   Lookup lookup_;

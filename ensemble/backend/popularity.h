@@ -16,8 +16,9 @@ namespace trireme {
 /// Vectors are kept by bucket, for all instances of a model: they change when a bucket closes.
 class Popularity {
  public:
-  /// Of the interactions that buckets count, which outlive this.
-  Popularity(const Tables& tables, const Buckets& buckets);
+  /// Of the interactions that buckets count, which outlive this, as `lookups` does: by it looks for what is kept are
+  /// counted.
+  Popularity(const Tables& tables, const Buckets& buckets, Lookups& lookups);
 
   /// Counts what came after the release's buckets: all of it, at each call. What was made of earlier counts stays with
   /// them.
@@ -52,6 +53,7 @@ class Popularity {
                                   const std::string& item_column) const;
 
   const Tables& tables_;
+  Lookups& lookups_;
   double hours_;  ///< of a bucket
   std::int64_t buckets_a_day_;
   std::shared_ptr<const BucketLog> released_;

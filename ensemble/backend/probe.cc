@@ -9,10 +9,12 @@
 #include "budget.h"
 #include "chain.h"
 #include "error.h"
+#include "kept.h"
 #include "live_buckets.h"
 #include "live_items.h"
 #include "merge.h"
 #include "probe_best.h"
+#include "probe_crowd.h"
 #include "row_json.h"
 #include "stages.h"
 #include "text.h"
@@ -84,14 +86,16 @@ Json decoded(const Json& asked) {
 /// A release, loaded, and its store.
 struct Loaded {
   explicit Loaded(const Json& asked)
-      : chain(asked.at("release"), asked.at("onnxruntime"), asked.at("plan"), asked.value("variant", ""),
+      : redis(asked.value("redis", "127.0.0.1:1")),
+        chain(asked.at("release"), asked.at("onnxruntime"), asked.at("plan"), asked.value("variant", ""),
               asked.value("fault", "")),
-        live(asked.value("redis", "127.0.0.1:1"), chain.shelves()),
-        live_buckets(asked.value("redis", "127.0.0.1:1"), chain.tables(), chain.popularity()),
-        store(asked.value("redis", "127.0.0.1:1"), chain.release().derived.layout),
-        worker({std::shared_ptr<const Chain>(), &chain}, asked.value("redis", "127.0.0.1:1"),
+        live(redis, chain.shelves()),
+        live_buckets(redis, chain.tables(), chain.popularity()),
+        store(redis, chain.release().derived.layout),
+        worker({std::shared_ptr<const Chain>(), &chain}, redis,
                [this](const std::string& stage, int change) { hung[stage] += change; }) {}
 
+  std::string redis;
   Chain chain;
   LiveItems live;
   LiveBuckets live_buckets;
@@ -135,6 +139,29 @@ Json answered_in_time(const Json& asked) {
     out["answers"].push_back(Json::parse(answer.to_json()));
   }
   out["hung"] = loaded->hung;
+  return out;
+}
+
+/// The same by several threads at once.
+Json crowded(const Json& asked) {
+  Shared shared{{std::shared_ptr<const Chain>(), &loaded->chain}, loaded->redis, loaded->live, loaded->live_buckets};
+  return crowd(shared, std::make_shared<const std::vector<Asked>>(batch_of(asked)), asked);
+}
+
+Json document_of(const Lookups::Counts& counts) {
+  return {{lookup_hit, counts.hits}, {lookup_miss, counts.misses}};
+}
+
+/// Looks for vectors of so many `numbers` under `keys`, in their order.
+Json kept(const Json& asked) {
+  Lookups lookups;
+  Kept<int, std::vector<double>> vectors(lookups);
+  std::size_t numbers = asked.at("numbers");
+  Json out = Json::array();
+  for (int key : asked.at("keys")) {
+    vectors.keep(key, [&] { return std::vector<double>(numbers); });
+    out.push_back(lookups.counts().hits ? lookup_hit : lookup_miss);
+  }
   return out;
 }
 
@@ -228,7 +255,10 @@ Json called(const Json& asked) {
   if (call == "record_seconds") return record_seconds(asked);
   if (call == "send") return sent(asked);
   if (call == "answer_in_time") return answered_in_time(asked);
+  if (call == "crowd") return crowded(asked);
   if (call == "spent") return spent(asked);
+  if (call == "lookups") return document_of(loaded->chain.lookups().counts());
+  if (call == "keep") return kept(asked);
   if (call == "best_products") return best_products(asked);
   if (call == "best_sums") return best_sums(asked);
   if (call == "best_demand") return best_demand(asked);
