@@ -24,14 +24,7 @@ Popularity::Popularity(const Tables& tables, const Buckets& buckets, Lookups& lo
 
 void Popularity::take(Buckets newer) {
   auto log = std::make_shared<const BucketLog>(std::make_shared<Buckets>(std::move(newer)), tables_.items);
-  auto counted = std::make_shared<Counted>(std::vector{released_, std::move(log)}, tables_.items, lookups_);
-  std::lock_guard lock(mutex_);
-  counted_ = std::move(counted);
-}
-
-Popularity::Log Popularity::counted() const {
-  std::lock_guard lock(mutex_);
-  return counted_;
+  counted_.put(std::make_shared<Counted>(std::vector{released_, std::move(log)}, tables_.items, lookups_));
 }
 
 Vector Popularity::counts(std::int64_t as_of, double half_life_hours) const {

@@ -3,12 +3,12 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "bucket_log.h"
 #include "demand.h"
+#include "swapped.h"
 #include "tables.h"
 
 namespace trireme {
@@ -46,7 +46,7 @@ class Popularity {
  private:
   using Log = std::shared_ptr<const Counted>;
 
-  Log counted() const;
+  Log counted() const { return counted_.get(); }
   Vector counts_at(const Log& log, std::int64_t now, double half_life_hours, const Region& region) const;
   std::shared_ptr<const Demand> demand_at(const Log& log, std::int64_t now, const Region& region) const;
   std::vector<double> log_rate_at(const Log& log, std::int64_t now, double half_life_hours,
@@ -57,8 +57,7 @@ class Popularity {
   double hours_;  ///< of a bucket
   std::int64_t buckets_a_day_;
   std::shared_ptr<const BucketLog> released_;
-  mutable std::mutex mutex_;
-  Log counted_;
+  Swapped<Counted> counted_;
 };
 
 }  // namespace trireme
