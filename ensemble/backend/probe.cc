@@ -91,20 +91,30 @@ struct Loaded {
               asked.value("fault", "")),
         live(redis, chain.shelves()),
         live_buckets(redis, chain.tables(), chain.popularity()),
-        store(redis, chain.release().derived.layout),
-        worker({std::shared_ptr<const Chain>(), &chain}, redis,
-               [this](const std::string& stage, int change) { hung[stage] += change; }) {}
+        store(redis, chain.release().derived.layout) {}
 
   std::string redis;
   Chain chain;
   LiveItems live;
   LiveBuckets live_buckets;
   OnlineStore store;
-  std::map<std::string, int> hung;
-  Worker worker;
+  std::mutex mutex;
+  std::map<std::string, int> hung;  ///< under the mutex: threads that were left behind tell when they come back
 };
 
-std::unique_ptr<Loaded> loaded;
+std::shared_ptr<Loaded> loaded;
+std::unique_ptr<Worker> worker;
+
+/// Threads of the release before that hang keep it.
+void load(const Json& asked) {
+  worker.reset();
+  loaded = std::make_shared<Loaded>(asked);
+  auto tell = [held = loaded](const std::string& stage, int change) {
+    std::lock_guard lock(held->mutex);
+    held->hung[stage] += change;
+  };
+  worker = std::make_unique<Worker>(std::shared_ptr<const Chain>(loaded, &loaded->chain), loaded->redis, tell);
+}
 
 std::vector<Asked> batch_of(const Json& asked) {
   std::vector<Asked> batch;
@@ -135,16 +145,17 @@ Json answered_in_time(const Json& asked) {
   Json out = {{"answers", Json::array()}};
   Account account(false);
   auto batch = std::make_shared<const std::vector<Asked>>(batch_of(asked));
-  for (const Answer& answer : loaded->worker.answer(batch, account).answers) {
+  for (const Answer& answer : worker->answer(batch, account).answers) {
     out["answers"].push_back(Json::parse(answer.to_json()));
   }
+  std::lock_guard lock(loaded->mutex);
   out["hung"] = loaded->hung;
   return out;
 }
 
 /// The same by several threads at once.
 Json crowded(const Json& asked) {
-  Shared shared{{std::shared_ptr<const Chain>(), &loaded->chain}, loaded->redis, loaded->live, loaded->live_buckets};
+  Shared shared{{loaded, &loaded->chain}, loaded->redis, loaded->live, loaded->live_buckets};
   return crowd(shared, std::make_shared<const std::vector<Asked>>(batch_of(asked)), asked);
 }
 
@@ -249,7 +260,7 @@ Json called(const Json& asked) {
   if (call == "parse") return parsed(asked);
   if (call == "parse_similar") return parsed_similar(asked);
   if (call == "decode") return decoded(asked);
-  if (call == "load") return loaded = std::make_unique<Loaded>(asked), true;
+  if (call == "load") return load(asked), true;
   if (call == "answer") return answered(asked);
   if (call == "impressions") return logged(asked);
   if (call == "record_seconds") return record_seconds(asked);
