@@ -132,9 +132,14 @@ std::vector<Asked> batch_of(const Json& asked) {
   return batch;
 }
 
+Answered answers_of(const std::vector<Asked>& batch) {
+  Course course;
+  return loaded->chain.answer(batch, loaded->store, course);
+}
+
 Json answered(const Json& asked) {
   Json out = Json::array();
-  for (const Answer& answer : loaded->chain.answer(batch_of(asked), loaded->store).answers) {
+  for (const Answer& answer : answers_of(batch_of(asked)).answers) {
     out.push_back(Json::parse(answer.to_json()));
   }
   return out;
@@ -163,25 +168,12 @@ Json document_of(const Lookups::Counts& counts) {
   return {{lookup_hit, counts.hits}, {lookup_miss, counts.misses}};
 }
 
-/// Looks for vectors of so many `numbers` under `keys`, in their order.
-Json kept(const Json& asked) {
-  Lookups lookups;
-  Kept<int, std::vector<double>> vectors(lookups);
-  std::size_t numbers = asked.at("numbers");
-  Json out = Json::array();
-  for (int key : asked.at("keys")) {
-    vectors.keep(key, [&] { return std::vector<double>(numbers); });
-    out.push_back(lookups.counts().hits ? lookup_hit : lookup_miss);
-  }
-  return out;
-}
-
 /// Nanoseconds by stage, of the wall and of the CPU, that a batch's answers take when they are made so many times.
 Json spent(const Json& asked) {
   auto batch = batch_of(asked);
   Account account(true);
   for (int i = 0; i < asked.at("times"); ++i) {
-    auto answers = loaded->chain.answer(batch, loaded->store).answers;
+    auto answers = answers_of(batch).answers;
     During writing(Stage::write);
     for (const Answer& answer : answers) answer.to_json();
   }
@@ -216,7 +208,7 @@ std::string latin_of(const std::string& bytes) {
 /// The records of a batch's answers.
 Json logged(const Json& asked) {
   auto batch = batch_of(asked);
-  auto [answers, passages] = loaded->chain.answer(batch, loaded->store);
+  auto [answers, passages] = answers_of(batch);
   Json out = Json::array();
   for (std::size_t i = 0; i < batch.size(); ++i) {
     out.push_back(latin_of(loaded->chain.impression(batch[i], passages[i], answers[i])));
@@ -227,7 +219,7 @@ Json logged(const Json& asked) {
 /// Seconds that a record of a batch's answers takes, by making each so many times.
 Json record_seconds(const Json& asked) {
   auto batch = batch_of(asked);
-  auto [answers, passages] = loaded->chain.answer(batch, loaded->store);
+  auto [answers, passages] = answers_of(batch);
   auto started = std::chrono::steady_clock::now();
   std::size_t bytes = 0;
   for (int n = 0; n < asked.at("times"); ++n) {

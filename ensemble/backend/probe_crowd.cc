@@ -8,6 +8,7 @@
 
 #include "budget.h"
 #include "impression.h"
+#include "kept.h"
 #include "periodic.h"
 #include "stages.h"
 
@@ -72,6 +73,18 @@ Json crowd(const Shared& shared, std::shared_ptr<const std::vector<Asked>> batch
   out["records"] = records.load();
   out["looks_at_items"] = looks_at_items.load();
   out["looks_at_buckets"] = looks_at_buckets.load();
+  return out;
+}
+
+Json kept(const Json& asked) {
+  Lookups lookups;
+  Kept<int, std::vector<double>> vectors(lookups);
+  std::size_t numbers = asked.at("numbers");
+  Json out = Json::array();
+  for (int key : asked.at("keys")) {
+    vectors.keep(key, [&] { return std::vector<double>(numbers); });
+    out.push_back(lookups.counts().hits ? lookup_hit : lookup_miss);
+  }
   return out;
 }
 

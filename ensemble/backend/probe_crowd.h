@@ -1,4 +1,5 @@
-// What the probe asks of a release that several threads use at once, as two instances of a model and its pollers do.
+// What the probe asks of what threads share: of a release that they use at once, as two instances of a model and its
+// pollers do, and of what is kept for all of them.
 #pragma once
 
 #include <memory>
@@ -25,5 +26,8 @@ struct Shared {
 /// and how often everything was done.
 nlohmann::json crowd(const Shared& shared, std::shared_ptr<const std::vector<Asked>> batch,
                      const nlohmann::json& asked);
+
+/// Looks for vectors of so many `numbers` under `keys`: hit or miss, in their order.
+nlohmann::json kept(const nlohmann::json& asked);
 
 }  // namespace trireme
