@@ -6,7 +6,6 @@ import dataclasses
 import http.client
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +16,6 @@ import redis
 from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
 
-from contracts import item_state
 from contracts.errors import ArtifactError, StackError
 from contracts.features import feature_views
 from contracts.online_layout import PROJECT, encode, row_key
@@ -26,6 +24,7 @@ from deploy.tritonserver import launch
 from ensemble import golden, golden_triton
 from ensemble.steps.release import Release
 from tests.ensemble.made_up import World
+from tests.ensemble.of_servers import assert_items_are_heard_of, assert_looks_are_counted
 from tests.running import free_port_base, process, wait_until
 
 pytestmark = pytest.mark.integration
@@ -230,6 +229,10 @@ def test_answers_are_counted_on_the_metrics_page(server: Server, release: Releas
     assert counted() == before + 1
 
 
+def test_what_is_kept_is_found_by_the_next_request_and_both_are_counted(server: Server) -> None:
+    assert_looks_are_counted(server)
+
+
 def test_a_server_does_not_start_on_a_damaged_release(damaged: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = damaged / "ranker/1/ranker.onnx"
     data = bytearray(path.read_bytes())
@@ -268,29 +271,3 @@ def test_256_users_in_one_call_by_grpc(client: grpc.InferenceServerClient) -> No
 
 def test_items_are_answered_and_what_is_said_of_them_is_heard(server: Server) -> None:
     assert_items_are_heard_of(server)
-
-
-def assert_items_are_heard_of(server: Server) -> None:
-    """Items like an item, and an item that goes and comes back by its state in the store."""
-    status, data = server.post(b'{"item_id":"item-3","k":7}', "similar_items_json")
-    answer = json.loads(data)
-    assert (status, answer["item_id"], len(answer["item_ids"]), answer["skipped"]) == (200, "item-3", 7, [])
-    assert server.post(b'{"item_id":""}', "similar_items_json")[0] == 400
-    (first,) = server.ask(user_id="nobody", k=1)["item_ids"]
-    with redis.Redis(port=server.redis) as client:
-        client.hset(item_state.KEY, first, item_state.encode({"available": item_state.Said(5, "e", "false")}))
-        client.set(item_state.VERSION, "gone")
-        wait_for(lambda: first not in server.ask(user_id="nobody")["item_ids"])
-        assert len(server.ask(user_id="nobody", k=100)["item_ids"]) == 100
-        client.delete(item_state.KEY)
-        client.set(item_state.VERSION, "back")
-        wait_for(lambda: first in server.ask(user_id="nobody")["item_ids"])
-    ages = [x for x in server.get(server.metrics, "/metrics")[1].splitlines() if "item_state_age_seconds{" in x]
-    assert ages and all(0 <= float(line.rsplit(" ", 1)[1]) < 5 for line in ages)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end, "nothing was heard within 10 s"
-        time.sleep(0.1)

@@ -23,7 +23,8 @@ from ensemble import golden, golden_triton
 from ensemble.steps.release import Release
 from tests.ensemble.backend.conftest import make
 from tests.ensemble.made_up import World
-from tests.ensemble.test_triton import HOSTILE, Server, assert_items_are_heard_of, typed
+from tests.ensemble.of_servers import assert_items_are_heard_of, assert_looks_are_counted
+from tests.ensemble.test_triton import HOSTILE, Server, typed
 from tests.running import free_port_base, process, wait_until
 
 pytestmark = pytest.mark.integration
@@ -166,6 +167,10 @@ def test_answers_are_counted_on_the_metrics_page(server: Server, release: Releas
     server.ask(user_id="user-1")
     server.post(b"{")
     assert (count(server, answered), count(server, 'trireme_skipped_total{stage="ranker"}')) == (before + 1, skipped)
+
+
+def test_what_is_kept_is_found_by_the_next_request_and_both_are_counted(server: Server) -> None:
+    assert_looks_are_counted(server)
 
 
 def test_the_metrics_page_says_where_the_time_goes(server: Server) -> None:
