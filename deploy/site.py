@@ -39,6 +39,11 @@ class Site:
         return Path(self.root) / self.config.name / "stack"
 
     @property
+    def backends(self) -> Path:
+        """The folder that tritonserver takes its backends from."""
+        return self.stack / "backends"
+
+    @property
     def impressions(self) -> Path:
         """The socket that servers send impressions to."""
         return self.stack / "impressions.sock"
