@@ -7,9 +7,10 @@ from pathlib import Path
 
 from contracts import artifacts
 from contracts.config import Config, load
+from contracts.door import door_settings
 from contracts.errors import StackError
 from contracts.stack import stack_settings
-from deploy.ports import HOST, address, ports
+from deploy.ports import address, ports
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -56,12 +57,12 @@ class Site:
     @property
     def public_url(self) -> str:
         """Where clients ask."""
-        return f"http://{HOST}:{self.ports['public']}/v1/recommendations"
+        return f"{door_settings().url(self.ports['public'])}/v1/recommendations"
 
     @property
     def events_url(self) -> str:
         """Where clients send events."""
-        return f"http://{HOST}:{self.ports['public']}/v1/events"
+        return f"{door_settings().url(self.ports['public'])}/v1/events"
 
     def environment(self) -> dict[str, str]:
         """What every process of ours is told."""
