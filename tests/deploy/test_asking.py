@@ -1,4 +1,4 @@
-"""Our own commands at a door that asks who they are: a real Envoy with a token, and one with certificates of both sides.
+"""Our own commands at a door that asks who they are: a real Envoy with a token, and one with certificates.
 
 Behind it stand the servers of the open edge. ``make learn``, the story that it ends with, ``loadtest latency`` and the
 readiness of Envoy take address, token and certificates from the environment alone.
