@@ -97,11 +97,16 @@ class Supervisor:
         raise StackError(f"supervisord did not start: {done.stderr.strip() or done.stdout.strip() or 'no answer'}")
 
     def reload(self) -> list[str]:
-        """Take over the written configuration; programs that it changes or removes are stopped. Returns the changed."""
+        """Take over the written configuration; programs that it changes or removes are stopped. Returns the changed.
+
+        Raises:
+            StackError: when one of them still runs after a minute.
+        """
         with self._call() as supervisor:
             added, changed, removed = supervisor.reloadConfig()[0]
             for name in (*changed, *removed):
-                supervisor.stopProcessGroup(name)
+                # Not by stopProcessGroup, which waits for ever where somebody else starts the program meanwhile.
+                self.stop_program(name)
                 supervisor.removeProcessGroup(name)
             for name in (*added, *changed):
                 supervisor.addProcessGroup(name)

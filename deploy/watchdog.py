@@ -136,8 +136,8 @@ class Watch:
         info = Supervisor(self._site.stack).processes().get(self._server)
         state = info["statename"] if info else "STOPPED"
         pid = info["pid"] if info and state in RUNNING else None
-        # Whoever has stopped it (`make up`, when it has changed) will start it.
-        if state == "STOPPED" or (pid is not None and pid != self._pid):
+        # Whoever stops it (`make up`, when it has changed) will start it.
+        if state in ("STOPPED", "STOPPING") or (pid is not None and pid != self._pid):
             self._ward.started()
         if pid is None or pid != self._pid:
             self._end_orphans()
