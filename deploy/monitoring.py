@@ -51,6 +51,16 @@ ALERTS = {
         "1m",
         "impressions are dropped",
     ),
+    "ImpressionsWait": (
+        "trireme_impressions_topic_waits == 1",
+        "1m",
+        "the topic of impressions is full, and the lake writer behind",
+    ),
+    "RecordsGone": (
+        "increase(trireme_lake_lost_records_total[5m]) > 0 or increase(trireme_processor_lost_records_total[5m]) > 0",
+        "0s",
+        "the broker gave up records before {{ $labels.job }} came to them",
+    ),
     "FeaturesStale": ("trireme_processor_lag_events > 10000", "1m", "the processor is {{ $value }} records behind"),
     "ItemStatesStale": ("trireme_item_state_age_seconds > 10", "10s", "availability is {{ $value }} s old"),
     "ServerUnhealthy": ("trireme_watchdog_server_healthy == 0", "30s", "{{ $labels.server }} answers no inference"),

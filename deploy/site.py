@@ -12,6 +12,8 @@ from contracts.errors import StackError
 from contracts.stack import stack_settings
 from deploy.ports import address, ports
 
+#: Impressions in the embedded broker, which keeps them in memory: some 5 KB for an answer of 20 items.
+IMPRESSIONS_KEPT = 50_000
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -72,6 +74,7 @@ class Site:
             "TRIREME_REDIS": address(self.ports["redis"]),
             "TRIREME_KAFKA": address(self.ports["kafka"]),
             "TRIREME_IMPRESSIONS": str(self.impressions),
+            "TRIREME_IMPRESSIONS_KEPT": str(stack_settings().impressions_kept or IMPRESSIONS_KEPT),
         }
 
     def release(self) -> str:

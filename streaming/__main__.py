@@ -78,7 +78,7 @@ def _impressions(options: argparse.Namespace) -> None:
     from streaming import codec, impressions
     from streaming.spool import Spool
 
-    config, _, settings = _loaded(options)
+    config, zone, settings = _loaded(options)
     reader = codec.of_impressions()
     log.info("impressions are written with schema %d", reader.schema_id)
     if not settings.impressions:
@@ -88,7 +88,7 @@ def _impressions(options: argparse.Namespace) -> None:
         log.error("the spool ended within a record in %d segment(s): those records are gone", spool.damaged)
     stop = _stop_on_signal()
     with impressions.listening(settings.impressions) as server, _metrics(settings.impressions_port):
-        impressions.run(settings, reader, spool, server, stop)
+        impressions.run(settings, zone, reader, spool, server, stop)
 
 
 @contextlib.contextmanager
