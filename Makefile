@@ -1,6 +1,6 @@
 # Trireme. `make` prints the targets; CONFIG, TRIREME_ROOT and TRIREME_PORT_BASE choose data set, folder and ports.
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor run pipeline backend backend-if-possible horovod update etl train export up down mlflow status learn load bench-etl bench-train bench-quality bench-serving test check format drill-gate drill-serving test-train test-serve
+.PHONY: help setup doctor run pipeline backend backend-if-possible horovod update etl train export up down mlflow prometheus status learn load bench-etl bench-train bench-quality bench-serving test check format drill-gate drill-serving test-train test-serve
 
 CONFIG ?= configs/completejourney.toml
 SERVE := .venv/bin/python
@@ -104,6 +104,9 @@ drill-serving: setup backend-if-possible  ## What serving survives: faults under
 mlflow: setup  ## MLflow's pages on the runs of CONFIG's trainings
 	@UV_PROJECT_ENVIRONMENT=.venv-ui $(UV) sync --quiet --frozen --extra ui >&2
 	@$(TRAIN) -m train ui $(CONFIG) --program .venv-ui/bin/mlflow --port $(or $(PORT),0)
+
+prometheus: setup  ## Prometheus' pages on the running stack (apt-get install prometheus)
+	@$(SERVE) -m deploy prometheus $(CONFIG)
 
 status: setup  ## What runs, on which port, since when
 	@$(SERVE) -m deploy status $(CONFIG)

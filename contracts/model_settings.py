@@ -91,4 +91,4 @@ class ServeSettings:
     #: Of items like an item: weights of item-item neighbours, of the two-tower's cosine and of co-visits.
     similar_item_item: float = 1.0
     similar_two_tower: float = 0.1
-    similar_covisits: float = 0.5
+    similar_covisits: float = 1.0

@@ -26,6 +26,7 @@ PORT_OFFSETS: Mapping[str, int] = {
     "triton_b_grpc": 25,
     "triton_b_metrics": 26,
     "watchdog_metrics": 30,
+    "prometheus": 31,
 }
 
 

@@ -6,6 +6,7 @@ import argparse
 import functools
 import json
 import logging
+import os
 import sys
 import time
 from pathlib import Path
@@ -34,6 +35,7 @@ def main() -> int:
         ("memory", "what the parts hold in memory (PSS), at most within --seconds"),
         ("down", "stop all that up started, and only that"),
         ("watchdog", "look after the tritonservers of the running stack (a part of it)"),
+        ("prometheus", "Prometheus on what the running stack measures, where it is installed; until interrupted"),
         ("doctor", "what this machine lacks, each with the line that installs it"),
     ):
         command = commands.add_parser(name, help=text, description=text)
@@ -41,7 +43,7 @@ def main() -> int:
         if name == "memory":
             command.add_argument("--seconds", type=float, default=0.0, help="watch for so long (default: now)")
     arguments = parser.parse_args()
-    run = {"doctor": lambda config: _doctor(), "watchdog": _watchdog}
+    run = {"doctor": lambda config: _doctor(), "watchdog": _watchdog, "prometheus": _prometheus}
     try:
         return run.get(arguments.command, functools.partial(_command, arguments))(arguments.config)
     except TriremeError as error:
@@ -75,6 +77,17 @@ def _watchdog(config: str) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     watch(open_site(config))
     return 0
+
+
+def _prometheus(config: str) -> int:
+    from deploy import monitoring
+    from deploy.ports import address
+    from deploy.site import open_site
+
+    site = open_site(config)
+    argv = monitoring.prometheus_argv(site)
+    print(f"http://{address(site.ports['prometheus'])}/graph?g0.expr=trireme:degraded_answers:ratio_rate1m", flush=True)
+    os.execv(argv[0], argv)
 
 
 def _console(stderr: bool = False) -> Console:

@@ -5,11 +5,13 @@ docs/metrics.md says what each figure means and what to do when an alert fires.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from contracts.errors import StackError
 from deploy.ports import address
 from deploy.site import Site
 
@@ -83,7 +85,9 @@ def scrape_config(ports: dict[str, int]) -> dict[str, Any]:
         {"job_name": job, "metrics_path": path, "static_configs": [{"targets": [address(ports[port])]}]}
         for job, (port, path) in ENDPOINTS.items()
     ]
-    return {"global": {"scrape_interval": "5s"}, "rule_files": ["rules.yml"], "scrape_configs": jobs}
+    # Rules are looked at once a minute by default, which would be longer than some alerts hold.
+    every = {"scrape_interval": "5s", "evaluation_interval": "5s"}
+    return {"global": every, "rule_files": ["rules.yml"], "scrape_configs": jobs}
 
 
 def write_prometheus(site: Site) -> Path:
@@ -93,3 +97,22 @@ def write_prometheus(site: Site) -> Path:
     for file, document in ((path, scrape_config(site.ports)), (path.with_name("rules.yml"), rules())):
         file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     return path
+
+
+def prometheus_argv(site: Site) -> list[str]:
+    """The command line of a Prometheus that scrapes the stack and keeps two days of it.
+
+    Raises:
+        StackError: when Prometheus is not installed.
+    """
+    program = shutil.which("prometheus")
+    if program is None:
+        raise StackError("prometheus is not installed; apt-get install prometheus, or get it from prometheus.io")
+    return [
+        program,
+        f"--config.file={write_prometheus(site)}",
+        f"--storage.tsdb.path={site.stack / 'prometheus'}",
+        "--storage.tsdb.retention.time=2d",
+        f"--web.listen-address={address(site.ports['prometheus'])}",
+        "--log.level=warn",
+    ]

@@ -14,6 +14,11 @@
 namespace trireme {
 namespace {
 
+/// When, of a batch's budget, its last piece has to be done: the rest is for lists of trending and the way back.
+std::chrono::milliseconds until_last_piece(std::chrono::milliseconds allowed) {
+  return allowed * 4 / 5;
+}
+
 /// What a batch may take, from the deadline of the request in the greatest hurry; recorded ones have none.
 std::chrono::milliseconds budget(const std::vector<Asked>& asked) {
   double allowed = budget_recorded_ms;
@@ -30,7 +35,7 @@ std::chrono::milliseconds budget(const std::vector<Asked>& asked) {
 struct Worker::Work {
   std::shared_ptr<const std::vector<Asked>> asked;
   bool reads_cpu = false;
-  std::atomic<const char*> stage = "feature_lookup";
+  Course course;
   Answered answered;
   std::exception_ptr error;
   Spent wall{}, cpu{};
@@ -67,6 +72,7 @@ Answered Worker::answer(std::shared_ptr<const std::vector<Asked>> asked, Account
   work->asked = std::move(asked);
   work->reads_cpu = account.has_cpu();
   auto allowed = budget(*work->asked);
+  work->course.until = std::chrono::steady_clock::now() + until_last_piece(allowed);
   begin(work);
   std::unique_lock lock(desk_->mutex);
   if (desk_->changed.wait_for(lock, allowed, [this] { return desk_->is_done; })) {
@@ -76,7 +82,7 @@ Answered Worker::answer(std::shared_ptr<const std::vector<Asked>> asked, Account
     return std::move(work->answered);
   }
   desk_->is_left = true;
-  stuck_ = work->stage.load();
+  stuck_ = work->course.step.load();
   tell_(stuck_, 1);
   lock.unlock();
   left_.push_back(std::exchange(desk_, nullptr));
@@ -106,7 +112,7 @@ void Worker::serve(std::shared_ptr<Desk> desk, std::shared_ptr<const Chain> chai
     {
       Account account(work->reads_cpu);
       try {
-        work->answered = chain->answer(*work->asked, store, &work->stage);
+        work->answered = chain->answer(*work->asked, store, work->course);
       } catch (...) {
         work->error = std::current_exception();
       }
@@ -116,7 +122,7 @@ void Worker::serve(std::shared_ptr<Desk> desk, std::shared_ptr<const Chain> chai
     }
     lock.lock();
     desk->is_done = true;
-    if (desk->is_left) return tell(work->stage.load(), -1);
+    if (desk->is_left) return tell(work->course.step.load(), -1);
     desk->changed.notify_all();
   }
 }

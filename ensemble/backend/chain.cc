@@ -16,6 +16,9 @@ namespace {
 
 /// Rows of a batch that two threads share: what many clients ask at once stays with the threads of their instances.
 constexpr std::size_t two_threads_from = 64;
+/// Rows that go through the steps together: the query tower costs less a row of many, and a batch that a large
+/// catalogue or a slow machine has no time for loses no more than what is left of it.
+constexpr std::size_t piece = 16;
 
 /// What an answer says of an error: enough to look for it in the log, and never a page of it.
 std::string reason_of(const std::exception& error) {
@@ -84,12 +87,12 @@ Chain::Chain(const std::string& release, const std::string& onnxruntime, const s
   }
 }
 
-Answered Chain::answer(const std::vector<Asked>& asked, OnlineStore& store, std::atomic<const char*>* at) const {
+Answered Chain::answer(const std::vector<Asked>& asked, OnlineStore& store, Course& course) const {
   auto is_similar = [](const Asked& one) { return one.similar.has_value(); };
-  if (std::none_of(asked.begin(), asked.end(), is_similar)) return recommended(asked, store, at);
+  if (std::none_of(asked.begin(), asked.end(), is_similar)) return recommended(asked, store, course);
   std::vector<Asked> users;
   std::remove_copy_if(asked.begin(), asked.end(), std::back_inserter(users), is_similar);
-  auto of_users = recommended(users, store, at);
+  auto of_users = recommended(users, store, course);
   std::size_t next = 0;
   Answered out;
   for (const Asked& one : asked) {
@@ -105,31 +108,47 @@ Answered Chain::answer(const std::vector<Asked>& asked, OnlineStore& store, std:
   return out;
 }
 
-Answered Chain::recommended(const std::vector<Asked>& asked, OnlineStore& store, std::atomic<const char*>* at) const {
+Answered Chain::recommended(const std::vector<Asked>& asked, OnlineStore& store, Course& course) const {
   auto passages = look_up(asked, store);
   std::vector<Answer> answers(passages.size());
   std::span all(passages);
   std::size_t half = passages.size() / 2;
   if (passages.size() < two_threads_from) {
-    after_lookup(all, answers.begin(), at);
+    after_lookup(all, answers.begin(), course);
   } else {
-    together([&] { after_lookup(all.first(half), answers.begin(), at); },
-             [&] { after_lookup(all.subspan(half), answers.begin() + half, at); });
+    together([&] { after_lookup(all.first(half), answers.begin(), course); },
+             [&] { after_lookup(all.subspan(half), answers.begin() + half, course); });
   }
   return {std::move(answers), std::move(passages)};
 }
 
-void Chain::after_lookup(std::span<Passage> passages, std::vector<Answer>::iterator answer,
-                         std::atomic<const char*>* at) const {
+/// The first piece is begun whatever the time; another one if it can end in time, judged by those before it.
+void Chain::after_lookup(std::span<Passage> passages, std::vector<Answer>::iterator answer, Course& course) const {
+  using Clock = std::chrono::steady_clock;
+  Clock::duration longest{};
+  std::size_t done = 0;
+  while (done < passages.size()) {
+    auto started = Clock::now();
+    if (done > 0 && started > course.until - longest) break;
+    auto now = passages.subspan(done, std::min(piece, passages.size() - done));
+    run_steps(now, course);
+    done += now.size();
+    longest = std::max(longest, Clock::now() - started);
+  }
+  for (Passage& passage : passages.subspan(done))
+    skip(passage, "retrieval", "Error: not begun: no time for all of a batch");
+  course.step = "cold_start";
+  for (Passage& passage : passages) *answer++ = answered(passage);
+}
+
+void Chain::run_steps(std::span<Passage> passages, Course& course) const {
   Batch batch;
   for (Passage& passage : passages) batch.push_back(&passage);
   for (const auto& [stage, step] : between_) {
-    if (at) *at = stage.c_str();  // outlives everything: it is the plan's
+    course.step = stage.c_str();  // outlives everything: it is the plan's
     run(stage, step, batch);
     for (Passage* passage : batch) passage->ranked.resize(passage->candidates.ids.size(), std::nanf(""));
   }
-  if (at) *at = "cold_start";
-  for (Passage& passage : passages) *answer++ = answered(passage);
 }
 
 /// Without the online store users are unknown, and the envelope says so.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -47,6 +48,12 @@ struct Answered {
   std::vector<Passage> passages;
 };
 
+/// A batch under way: the step it is in, told to whoever waits, and by when the last of its pieces has to be done.
+struct Course {
+  std::atomic<const char*> step = "feature_lookup";
+  std::chrono::steady_clock::time_point until = std::chrono::steady_clock::time_point::max();
+};
+
 /// The wall clock, ms.
 std::int64_t now_ms();
 
@@ -65,8 +72,8 @@ class Chain {
   const Tables& tables() const { return tables_; }
   Popularity& popularity() { return popularity_; }
 
-  /// `at` is told which step is under way.
-  Answered answer(const std::vector<Asked>& asked, OnlineStore& store, std::atomic<const char*>* at = nullptr) const;
+  /// A large batch goes through the steps piece by piece; what there is no time for is answered by trending.
+  Answered answer(const std::vector<Asked>& asked, OnlineStore& store, Course& course) const;
 
   /// The same by trending alone, because a stage could not do its part in time.
   Answered degraded(const std::vector<Asked>& asked, const std::string& stage, const std::string& reason) const;
@@ -79,9 +86,9 @@ class Chain {
  private:
   using Step = std::function<void(const Batch&)>;
 
-  Answered recommended(const std::vector<Asked>& asked, OnlineStore& store, std::atomic<const char*>* at) const;
-  void after_lookup(std::span<Passage> passages, std::vector<Answer>::iterator answer,
-                    std::atomic<const char*>* at) const;
+  Answered recommended(const std::vector<Asked>& asked, OnlineStore& store, Course& course) const;
+  void after_lookup(std::span<Passage> passages, std::vector<Answer>::iterator answer, Course& course) const;
+  void run_steps(std::span<Passage> passages, Course& course) const;
   Passage unknown(const Asked& asked, const std::string& stage, const std::string& reason, std::int64_t started) const;
   std::vector<Passage> look_up(const std::vector<Asked>& asked, OnlineStore& store) const;
   Passage encoded(const Asked& asked, std::span<const Read> read, std::int64_t started) const;

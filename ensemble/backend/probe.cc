@@ -118,9 +118,14 @@ std::vector<Asked> batch_of(const Json& asked) {
   return batch;
 }
 
+Answered answers_of(const std::vector<Asked>& batch) {
+  Course course;
+  return loaded->chain.answer(batch, loaded->store, course);
+}
+
 Json answered(const Json& asked) {
   Json out = Json::array();
-  for (const Answer& answer : loaded->chain.answer(batch_of(asked), loaded->store).answers) {
+  for (const Answer& answer : answers_of(batch_of(asked)).answers) {
     out.push_back(Json::parse(answer.to_json()));
   }
   return out;
@@ -143,7 +148,7 @@ Json spent(const Json& asked) {
   auto batch = batch_of(asked);
   Account account(true);
   for (int i = 0; i < asked.at("times"); ++i) {
-    auto answers = loaded->chain.answer(batch, loaded->store).answers;
+    auto answers = answers_of(batch).answers;
     During writing(Stage::write);
     for (const Answer& answer : answers) answer.to_json();
   }
@@ -178,7 +183,7 @@ std::string latin_of(const std::string& bytes) {
 /// The records of a batch's answers.
 Json logged(const Json& asked) {
   auto batch = batch_of(asked);
-  auto [answers, passages] = loaded->chain.answer(batch, loaded->store);
+  auto [answers, passages] = answers_of(batch);
   Json out = Json::array();
   for (std::size_t i = 0; i < batch.size(); ++i) {
     out.push_back(latin_of(loaded->chain.impression(batch[i], passages[i], answers[i])));
@@ -189,7 +194,7 @@ Json logged(const Json& asked) {
 /// Seconds that a record of a batch's answers takes, by making each so many times.
 Json record_seconds(const Json& asked) {
   auto batch = batch_of(asked);
-  auto [answers, passages] = loaded->chain.answer(batch, loaded->store);
+  auto [answers, passages] = answers_of(batch);
   auto started = std::chrono::steady_clock::now();
   std::size_t bytes = 0;
   for (int n = 0; n < asked.at("times"); ++n) {

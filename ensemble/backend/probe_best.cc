@@ -35,7 +35,7 @@ Json best_sums(const Json& asked) {
   Json out = Json::array();
   for (int i = 0; i < 2; ++i) {  // the second time in the place that the first has left
     for (const auto& [place, number] : asked.at("added").get<std::vector<std::pair<std::uint32_t, double>>>()) {
-      sums.add(place, {number});
+      sums.add(place, number, {1});
     }
     out.push_back(sums.best(0, blocked_of(asked, items), asked.at("k")));
     sums.clear();

@@ -6,6 +6,7 @@
 #include "arrays.h"
 #include "contracts.h"
 #include "error.h"
+#include "far_rows.h"
 #include "stages.h"
 
 namespace trireme {
@@ -56,12 +57,9 @@ std::vector<double> Neighbours::of(std::int64_t code) const {
 
 void Neighbours::add(std::span<const std::int64_t> taken, std::span<const float> fading, Histories& sums) const {
   During adding(Stage::neighbours);
-  for (std::size_t n = 0; n < taken.size(); ++n) {
-    auto first = neighbours_.begin() + (taken[n] - first_value) * width_;
-    for (auto one = first; one != first + width_; ++one) {
-      if (one->place < items_) sums.add(one->place, {one->weight, double{one->weight} * fading[n]});
-    }
-  }
+  auto row = [&](std::size_t n) { return std::span(&neighbours_[(taken[n] - first_value) * width_], width_); };
+  visit_rows(taken.size(), row,
+             [&](std::size_t n, const Neighbour& one) { sums.add(one.place, one.weight, {1, fading[n]}); });
 }
 
 Sources::Sources(const Release& release, std::size_t items, std::shared_ptr<const OnnxLibrary> onnx)

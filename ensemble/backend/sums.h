@@ -18,8 +18,9 @@ class Sums {
  public:
   explicit Sums(std::size_t items) : items_(items), cells_(items + block), touched_(items / block + 1) {}
 
-  void add(std::uint32_t place, const std::array<double, n>& more) {
-    for (std::size_t i = 0; i < n; ++i) cells_[place][i] += more[i];
+  /// Add to a place's sums; one place beyond the last has some as well, which nobody looks at.
+  void add(std::uint32_t place, double more, const std::array<double, n>& counts) {
+    for (std::size_t i = 0; i < n; ++i) cells_[place][i] += more * counts[i];
     touched_[place / block] = 1;
   }
 
@@ -71,7 +72,7 @@ class Sums {
 
   std::size_t items_;
   std::vector<std::array<double, n>> cells_;
-  std::vector<std::uint8_t> touched_;  ///< blocks
+  std::vector<std::uint32_t> touched_;  ///< blocks; of no type whose stores may change anything, as those of bytes do
 };
 
 }  // namespace trireme

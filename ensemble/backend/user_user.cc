@@ -7,9 +7,18 @@
 #include "arrays.h"
 #include "contracts.h"
 #include "error.h"
+#include "far_rows.h"
 #include "stages.h"
 
 namespace trireme {
+namespace {
+
+std::span<const std::uint32_t> row(const std::vector<std::uint32_t>& entries, const std::vector<std::int64_t>& starts,
+                                   std::size_t n) {
+  return std::span(entries).subspan(starts[n], starts[n + 1] - starts[n]);
+}
+
+}  // namespace
 
 Alike::Alike(std::string_view npz, std::size_t items, std::size_t number) : number_(number), taker_starts_(items + 1) {
   auto arrays = read_npz(npz);
@@ -34,18 +43,16 @@ Alike::Alike(std::string_view npz, std::size_t items, std::size_t number) : numb
 
 void Alike::add(std::span<const std::int64_t> seen, std::int64_t own, Sums<1>& sums) const {
   During adding(Stage::users_alike);
-  for (const Near& one : nearest(seen, own)) {
-    for (auto i = starts_[one.user]; i < starts_[one.user + 1]; ++i) sums.add(taken_[i], {one.similarity});
-  }
+  auto near = nearest(seen, own);
+  auto took = [&](std::size_t n) { return row(taken_, starts_, near[n].user); };
+  visit_rows(near.size(), took, [&](std::size_t n, auto item) { sums.add(item, near[n].similarity, {1}); });
 }
 
 /// By cosine; of equals the earlier.
 std::vector<Alike::Near> Alike::nearest(std::span<const std::int64_t> seen, std::int64_t own) const {
   std::vector<std::uint32_t> shared(users_.size());
-  for (auto code : seen) {
-    auto item = code - first_value;
-    for (auto i = taker_starts_[item]; i < taker_starts_[item + 1]; ++i) ++shared[takers_[i]];
-  }
+  auto takers = [&](std::size_t n) { return row(takers_, taker_starts_, seen[n] - first_value); };
+  visit_rows(seen.size(), takers, [&](std::size_t, auto user) { ++shared[user]; });
   std::vector<Near> near;
   for (std::size_t user = 0; user < users_.size(); ++user) {
     if (shared[user] == 0 || users_[user] == own) continue;

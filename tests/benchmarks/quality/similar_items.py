@@ -66,7 +66,10 @@ def _fitted(config: Config, place: Zones, folder: Path) -> SimilarItems:
 
 
 def _purchases(place: Zones, similar: SimilarItems, seed: int) -> list[Purchase]:
-    """Item code, time and the other codes of its basket, of purchases that have others."""
+    """Item code, the basket's first instant and the other codes of the basket, of purchases that have others.
+
+    As of any later instant the basket's own items would have been counted as following each other.
+    """
     manifest = read_manifest(place.processed)
     within = (ds.field("event_time") >= manifest["ranker_end"]) & (ds.field("event_time") < manifest["cut"])
     log = ds.dataset(f"{place.processed}/events").to_table(["session_id", "item_id", "event_time"], filter=within)
@@ -74,7 +77,8 @@ def _purchases(place: Zones, similar: SimilarItems, seed: int) -> list[Purchase]
     for session, item, time in zip(*(log[name].to_pylist() for name in log.column_names)):
         for code in similar.codes([item]):
             baskets.setdefault(session, {})[code] = time
-    pairs = [(code, time, basket) for basket in baskets.values() if len(basket) > 1 for code, time in basket.items()]
+    several = [(basket, min(basket.values())) for basket in baskets.values() if len(basket) > 1]
+    pairs = [(code, first, basket) for basket, first in several for code in basket]
     chosen = np.random.default_rng(seed).choice(len(pairs), min(_DRAWN, len(pairs)), replace=False)
     return [(c, t, frozenset(basket) - {c}) for c, t, basket in (pairs[i] for i in chosen.tolist())]
 

@@ -9,37 +9,32 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-#: What is drawn; other cells are of other questions.
-COLOURS = {
-    "trireme": "#1f6f8b",
-    "trireme-envoy": "#5aa9c2",
-    "trireme-python": "#8fbf8f",
-    "fastapi-1": "#c9c9c9",
-    "fastapi-2": "#8a8a8a",
-    "grpc.aio-1": "#c9c9c9",
+#: What is drawn, by server: its name for people, its colour; other cells are of other questions.
+DRAWN = {
+    "trireme": ("Trireme", "#1f6f8b"),
+    "trireme-envoy": ("Trireme behind Envoy", "#5aa9c2"),
+    "trireme-python": ("Trireme by python steps", "#8fbf8f"),
+    "fastapi-1": ("FastAPI, 1 worker", "#c9c9c9"),
+    "fastapi-2": ("FastAPI, 2 workers", "#8a8a8a"),
+    "grpc.aio-1": ("grpc.aio, 1 process", "#c9c9c9"),
 }
+PROTOCOLS = {"rest": ("REST", "-"), "grpc": ("gRPC", ":")}
 
 
 def main(cells: Path, picture: Path) -> None:
     with cells.open(newline="") as file:
-        lines = [line for line in csv.DictReader(file) if line["batch"] == "1" and line["server"] in COLOURS]
+        lines = [line for line in csv.DictReader(file) if line["batch"] == "1" and line["server"] in DRAWN]
     own = min(int(line["items"]) for line in lines)
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(9, 4), layout="constrained")
     for axes, latency in zip(figure.subplots(1, 2), ("p50_ms", "p99_ms")):
         for (server, protocol), points in curves([x for x in lines if int(x["items"]) == own], latency).items():
-            axes.plot(
-                *zip(*points),
-                label=f"{server}, {protocol}",
-                color=COLOURS[server],
-                linestyle="-" if protocol == "rest" else ":",
-                marker="o",
-                markersize=3,
-            )
+            (name, colour), (words, style) = DRAWN[server], PROTOCOLS[protocol]
+            axes.plot(*zip(*points), label=f"{name}, {words}", color=colour, linestyle=style, marker="o", markersize=3)
         axes.set_yscale("log")
-        axes.set_xlabel("answers a second")
-        axes.set_ylabel(f"{latency[:3]}, ms")
+        axes.set_xlabel("answers a second (more is better)")
+        axes.set_ylabel(f"{latency[:3]}, ms (less is better)")
         axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[0].legend(fontsize=7)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), fontsize=7, ncols=4, loc="outside lower center")
     figure.suptitle(f"{own:,} items; points of a line: 1, 8, 32, 64 clients; medians of rounds")
     figure.savefig(picture, dpi=120)
 

@@ -67,3 +67,20 @@ def test_a_batch_whose_stage_hangs_is_answered_by_trending_within_its_deadline(
     answers, hung, took_ms = ask(faulty, world, 1, 2000)
     assert answers[0]["skipped"] == [{"stage": stage, "reason": "Error: not begun: 2 earlier runs hang"}]
     assert (hung, took_ms < 500) == ({stage: 2}, True)
+
+
+def test_a_batch_that_there_is_no_time_for_loses_only_what_is_left_of_it(
+    faulty: Core, fault: Path, world: World
+) -> None:
+    fault.write_text("ranker:slow")  # a tenth of a second a piece, of which each of two threads has eight
+    answers, hung, took_ms = ask(faulty, world, 256, 10_000, rows=False)
+    assert (hung, took_ms < 2000) == ({}, True)
+    late = {"stage": "retrieval", "reason": "Error: not begun: no time for all of a batch"}
+    trending = [answer for answer in answers if late in answer["skipped"]]
+    assert 64 <= len(trending) < 256
+    for answer in answers:
+        assert len(set(answer["item_ids"])) == 20
+        assert answer in trending or {one["stage"] for one in answer["skipped"]} <= {"feature_lookup"}
+    fault.write_text("")
+    answers, _, _ = ask(faulty, world, 40, 10_000, rows=False)
+    assert not [answer for answer in answers if late in answer["skipped"]]
