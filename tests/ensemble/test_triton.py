@@ -181,9 +181,7 @@ def test_bad_requests_among_good_ones_in_one_dynamic_batch_harm_none(server: Ser
         else:
             assert status == 400
             assert b"k: expected an integer from 1 to 100, got 700" in data
-    assert server.count(executions) - before < len(answers), (
-        "some of them did share a batch"
-    )
+    assert server.count(executions) - before < len(answers), "some of them did share a batch"
 
 
 def test_a_server_does_not_start_on_a_damaged_release(damaged: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
