@@ -1,6 +1,6 @@
 # Trireme. `make` prints the targets; CONFIG, TRIREME_ROOT and TRIREME_PORT_BASE choose data set, folder and ports.
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor run pipeline backend backend-if-possible horovod update etl train export up down mlflow prometheus status learn load bench-etl bench-train bench-quality bench-serving test check format drill-gate drill-serving test-train test-serve
+.PHONY: help setup doctor run pipeline backend backend-if-possible race-backend horovod update etl train export up down mlflow prometheus status learn load bench-etl bench-train bench-quality bench-serving test check format drill-gate drill-serving test-train test-serve
 
 CONFIG ?= configs/completejourney.toml
 SERVE := .venv/bin/python
@@ -63,6 +63,10 @@ backend-if-possible: setup  ## The same where g++ is at hand; says so where it i
 	@if command -v g++ >/dev/null; then $(MAKE) --no-print-directory backend >&2 \
 	  || echo "the C++ backend could not be built: the python steps serve" >&2; \
 	  else echo "no g++ is at hand: the python steps serve (make doctor)" >&2; fi
+
+# Not part of `make test`: building it takes minutes.
+race-backend: setup  ## The C++ backend's tests with ThreadSanitizer instead of AddressSanitizer: some ten minutes
+	@TRIREME_SANITIZE=thread $(SERVE) -m pytest tests/ensemble/backend --ignore tests/ensemble/backend/test_triton.py
 
 up: setup backend-if-possible  ## Start the stack
 	@$(SERVE) -m deploy up $(CONFIG)

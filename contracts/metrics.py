@@ -46,12 +46,18 @@ STAGE_SECONDS = Metric(
 STAGE_CPU = Metric(
     "trireme_stage_cpu_seconds_total", COUNTER, "CPU time by stage: of one batch in 16, counted 16 times.", "stage"
 )
+CACHE_LOOKUPS = Metric(
+    "trireme_cache_lookups_total", COUNTER, "Looks for what is kept in memory of a bucket of time.", "outcome"
+)
 ITEM_STATE_AGE = Metric("trireme_item_state_age_seconds", GAUGE, "Since states of items were looked at.", "release")
 HUNG = Metric(
     HUNG_THREADS, GAUGE, "Threads of a stage that took longer than their budget and have not come back.", "stage"
 )
 SENT = Metric("trireme_impressions_sent_total", COUNTER, "Impressions sent to their publisher.")
 DROPPED = Metric("trireme_impressions_dropped_total", COUNTER, "Impressions that could not be sent, by why.", "reason")
+
+#: The values of ``CACHE_LOOKUPS``' label: what was looked for was kept, or had to be made.
+HIT, MISS = "hit", "miss"
 
 #: What a reason in an answer holds -> the value of ``DEGRADED``'s label; all others are faults.
 REASONS = {

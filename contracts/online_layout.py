@@ -37,6 +37,8 @@ _TAG = {
 #: Tag of ``repeated val = 1`` inside a list message: length-delimited, for strings and for packed numbers.
 _VAL = b"\x0a"
 _MASK32, _MASK64 = 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF
+#: Of the longest number that protobuf writes.
+_VARINT_BYTES = 10
 #: Lists of strings longer than this (bytes) are cut by numpy: 2,000 ids in 65 us instead of 190 us.
 _LONG_LIST = 400
 
@@ -171,13 +173,13 @@ def _varint(value: int) -> bytes:
 
 
 def _read_varint(data: bytes, start: int) -> tuple[int, int]:
-    """The integer at ``start`` and where it ends."""
-    number = shift = 0
-    while data[start] > 127:
-        number |= (data[start] & 127) << shift
-        shift += 7
-        start += 1
-    return number | data[start] << shift, start + 1
+    """The integer at ``start``, 64 bits without a sign, and where it ends; as protobuf, which drops what is beyond."""
+    number = 0
+    for end in range(start, start + _VARINT_BYTES):
+        number |= (data[end] & 127) << 7 * (end - start)
+        if data[end] < 128:
+            return number & _MASK64, end + 1
+    raise ValueError(f"a number has more than {_VARINT_BYTES} bytes")
 
 
 def _packed_integers(values: Sequence[int]) -> bytes:

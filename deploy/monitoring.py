@@ -33,6 +33,9 @@ RECORDED = {
     "trireme:degraded_answers:ratio_rate1m": (
         "sum(rate(trireme_skipped_total[1m])) / sum(rate(trireme_answers_total[1m]))"
     ),
+    "trireme:cache_hits:ratio_rate5m": (
+        'sum(rate(trireme_cache_lookups_total{outcome="hit"}[5m])) / sum(rate(trireme_cache_lookups_total[5m]))'
+    ),
     "trireme:stage_duration_seconds:p99_rate5m": (
         "histogram_quantile(0.99, sum by (le, stage) (rate(trireme_stage_duration_seconds_bucket[5m])))"
     ),

@@ -18,6 +18,7 @@ from contracts.tensors import STEP_BY_NAME
 from ensemble.budget import Step
 from ensemble.impression_log import ImpressionLog
 from ensemble.impressions import Impressions, OfItem, Passage
+from ensemble.steps.bucket_log import Lookups
 from ensemble.steps.popularity import Popularity
 from ensemble.steps.ranker import RankerFeatures
 from ensemble.steps.tables import Tables
@@ -31,12 +32,17 @@ def impression_log(tables: Tables, popularity: Popularity) -> ImpressionLog | No
 
 
 class Measured:
-    """``execute`` of a step under its budget, with how many requests its batches have and how long they take."""
+    """``execute`` of a step under its budget, with how many requests its batches have and how long they take.
 
-    def __init__(self, name: str, step: Step):
+    Of a step that keeps vectors, with how often they were there.
+    """
+
+    def __init__(self, name: str, step: Step, lookups: Lookups | None = None):
         self._name, self._step = name, budgeted(name, step)
         self._batch = Family(metrics.BATCH, (name,))
         self._seconds = Family(metrics.STAGE_SECONDS, (name,))
+        self._lookups = lookups
+        self._looks = Family(metrics.CACHE_LOOKUPS, (metrics.HIT, metrics.MISS)) if lookups else None
 
     def __call__(self, requests: Sequence[Any]) -> list[Any]:
         """Answer a batch."""
@@ -44,6 +50,9 @@ class Measured:
         responses = execute(requests, self._name, self._step)
         self._seconds.observe(time.perf_counter() - started, self._name)
         self._batch.observe(len(requests), self._name)
+        if self._lookups and self._looks:
+            for outcome, number in self._lookups.counts().items():
+                self._looks.add(number, outcome)
         return responses
 
 

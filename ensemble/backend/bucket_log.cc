@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <numeric>
 
 #include "contracts.h"
@@ -58,8 +59,8 @@ BucketLog::Range BucketLog::between(std::int64_t first, std::int64_t end, const 
   return {region ? nullptr : &by_time_, std::size_t(low - numbers.begin()), std::size_t(high - numbers.begin())};
 }
 
-Counted::Counted(std::vector<std::shared_ptr<const BucketLog>> logs, std::size_t items)
-    : logs_(std::move(logs)), appears_(items, never) {
+Counted::Counted(std::vector<std::shared_ptr<const BucketLog>> logs, std::size_t items, Lookups& lookups)
+    : logs_(std::move(logs)), appears_(items, never), vectors_(lookups), demands_(lookups) {
   std::int64_t first = never;
   for (const auto& log : logs_) {
     if (!log->empty()) first = std::min(first, log->first());
@@ -85,36 +86,6 @@ Demand::Own Counted::own(std::int64_t end, double hours, double half_life_hours,
   auto add = [&](std::size_t place, double count) { counts[static_cast<std::uint32_t>(place)] += count; };
   for (const auto& log : logs_) log->add_decayed(first_, end, hours, half_life_hours, region, add);
   return {counts.begin(), counts.end()};
-}
-
-std::shared_ptr<const Demand> Counted::keep_demand(std::int64_t bucket, const Region& region,
-                                                   const std::function<Demand()>& compute) const {
-  std::pair key(bucket, region);
-  {
-    std::lock_guard lock(mutex_);
-    if (auto found = demands_.find(key); found != demands_.end()) return found->second;
-  }
-  auto made = std::make_shared<const Demand>(compute());
-  std::lock_guard lock(mutex_);
-  if (demanded_ + made->size() > most_kept) {
-    demands_.clear();
-    demanded_ = 0;
-  }
-  if (demands_.emplace(key, made).second) demanded_ += made->size();
-  return made;
-}
-
-/// Two who miss at once both compute, and agree.
-Vector Counted::keep(const Key& key, const std::function<std::vector<double>()>& compute) const {
-  {
-    std::lock_guard lock(mutex_);
-    if (auto found = kept_.find(key); found != kept_.end()) return found->second;
-  }
-  auto made = std::make_shared<const std::vector<double>>(compute());
-  std::lock_guard lock(mutex_);
-  if ((kept_.size() + 1) * made->size() > most_kept) kept_.clear();
-  kept_.insert_or_assign(key, made);
-  return made;
 }
 
 }  // namespace trireme

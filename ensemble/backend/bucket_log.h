@@ -3,15 +3,15 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "demand.h"
+#include "kept.h"
 #include "tables.h"
 
 namespace trireme {
@@ -58,7 +58,8 @@ class Counted {
   /// What is kept: kind, column, bucket, half-life, region.
   using Key = std::tuple<std::string, std::string, std::int64_t, double, Region>;
 
-  Counted(std::vector<std::shared_ptr<const BucketLog>> logs, std::size_t items);
+  /// Looks for what is kept are counted by `lookups`, which outlives this.
+  Counted(std::vector<std::shared_ptr<const BucketLog>> logs, std::size_t items, Lookups& lookups);
 
   std::int64_t first() const { return first_; }
   const std::vector<std::int64_t>& appears() const { return appears_; }
@@ -72,19 +73,21 @@ class Counted {
 
   /// What is in demand in a region in a bucket, as it was made or is made now.
   std::shared_ptr<const Demand> keep_demand(std::int64_t bucket, const Region& region,
-                                            const std::function<Demand()>& compute) const;
+                                            const std::function<Demand()>& compute) const {
+    return demands_.keep({bucket, region}, compute);
+  }
 
-  /// What was made under that key, or is made now; for all instances of a model.
-  Vector keep(const Key& key, const std::function<std::vector<double>()>& compute) const;
+  /// What was made under that key, or is made now.
+  Vector keep(const Key& key, const std::function<std::vector<double>()>& compute) const {
+    return vectors_.keep(key, compute);
+  }
 
  private:
   std::vector<std::shared_ptr<const BucketLog>> logs_;
   std::int64_t first_ = 0;
   std::vector<std::int64_t> appears_;
-  mutable std::mutex mutex_;
-  mutable std::map<Key, Vector> kept_;
-  mutable std::map<std::pair<std::int64_t, Region>, std::shared_ptr<const Demand>> demands_;
-  mutable std::size_t demanded_ = 0;  ///< numbers that they hold
+  mutable Kept<Key, std::vector<double>> vectors_;
+  mutable Kept<std::pair<std::int64_t, Region>, Demand> demands_;
 };
 
 }  // namespace trireme

@@ -72,6 +72,9 @@ class Chain {
   const Tables& tables() const { return tables_; }
   Popularity& popularity() { return popularity_; }
 
+  /// Of all that is kept.
+  Lookups& lookups() const { return lookups_; }
+
   /// A large batch goes through the steps piece by piece; what there is no time for is answered by trending.
   Answered answer(const std::vector<Asked>& asked, OnlineStore& store, Course& course) const;
 
@@ -98,6 +101,7 @@ class Chain {
   Release release_;
   Tables tables_;
   Shelves shelves_;
+  mutable Lookups lookups_;
   Popularity popularity_, novelty_;
   Covisits covisits_;
   Lookup lookup_;

@@ -83,6 +83,8 @@ _WORDS = {
     "attribute_available": item_state.AVAILABLE,
     "attribute_price": item_state.PRICE,
     "said_no": item_state.NO,
+    "lookup_hit": metrics.HIT,
+    "lookup_miss": metrics.MISS,
     "probe_request_id": impressions.PROBE_REQUEST_ID,
 }
 #: Name in C++ -> metric.
@@ -96,6 +98,7 @@ _METRICS = {
     "stage_seconds_metric": metrics.STAGE_SECONDS,
     "stage_cpu_metric": metrics.STAGE_CPU,
     "item_state_age_metric": metrics.ITEM_STATE_AGE,
+    "cache_lookups_metric": metrics.CACHE_LOOKUPS,
     "hung_metric": metrics.HUNG,
     "sent_metric": metrics.SENT,
     "dropped_metric": metrics.DROPPED,

@@ -13,24 +13,18 @@ constexpr auto everywhere = std::nullopt;
 
 }  // namespace
 
-Popularity::Popularity(const Tables& tables, const Buckets& buckets)
+Popularity::Popularity(const Tables& tables, const Buckets& buckets, Lookups& lookups)
     : tables_(tables),
+      lookups_(lookups),
       hours_(tables.features.bucket_minutes / 60.0),
       buckets_a_day_(ms_per_day / tables.features.bucket_ms()),
       // The tables hold the buckets for as long as this is there.
       released_(std::make_shared<BucketLog>(std::shared_ptr<const Buckets>(&buckets, [](auto) {}), tables.items)),
-      counted_(std::make_shared<Counted>(std::vector{released_}, tables.items)) {}
+      counted_(std::make_shared<Counted>(std::vector{released_}, tables.items, lookups)) {}
 
 void Popularity::take(Buckets newer) {
   auto log = std::make_shared<const BucketLog>(std::make_shared<Buckets>(std::move(newer)), tables_.items);
-  auto counted = std::make_shared<Counted>(std::vector{released_, std::move(log)}, tables_.items);
-  std::lock_guard lock(mutex_);
-  counted_ = std::move(counted);
-}
-
-Popularity::Log Popularity::counted() const {
-  std::lock_guard lock(mutex_);
-  return counted_;
+  counted_.put(std::make_shared<Counted>(std::vector{released_, std::move(log)}, tables_.items, lookups_));
 }
 
 Vector Popularity::counts(std::int64_t as_of, double half_life_hours) const {

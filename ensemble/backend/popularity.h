@@ -3,12 +3,12 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "bucket_log.h"
 #include "demand.h"
+#include "swapped.h"
 #include "tables.h"
 
 namespace trireme {
@@ -16,8 +16,9 @@ namespace trireme {
 /// Vectors are kept by bucket, for all instances of a model: they change when a bucket closes.
 class Popularity {
  public:
-  /// Of the interactions that buckets count, which outlive this.
-  Popularity(const Tables& tables, const Buckets& buckets);
+  /// Of the interactions that buckets count, which outlive this, as `lookups` does: by it looks for what is kept are
+  /// counted.
+  Popularity(const Tables& tables, const Buckets& buckets, Lookups& lookups);
 
   /// Counts what came after the release's buckets: all of it, at each call. What was made of earlier counts stays with
   /// them.
@@ -45,18 +46,18 @@ class Popularity {
  private:
   using Log = std::shared_ptr<const Counted>;
 
-  Log counted() const;
+  Log counted() const { return counted_.get(); }
   Vector counts_at(const Log& log, std::int64_t now, double half_life_hours, const Region& region) const;
   std::shared_ptr<const Demand> demand_at(const Log& log, std::int64_t now, const Region& region) const;
   std::vector<double> log_rate_at(const Log& log, std::int64_t now, double half_life_hours,
                                   const std::string& item_column) const;
 
   const Tables& tables_;
+  Lookups& lookups_;
   double hours_;  ///< of a bucket
   std::int64_t buckets_a_day_;
   std::shared_ptr<const BucketLog> released_;
-  mutable std::mutex mutex_;
-  Log counted_;
+  Swapped<Counted> counted_;
 };
 
 }  // namespace trireme

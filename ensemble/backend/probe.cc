@@ -9,10 +9,12 @@
 #include "budget.h"
 #include "chain.h"
 #include "error.h"
+#include "kept.h"
 #include "live_buckets.h"
 #include "live_items.h"
 #include "merge.h"
 #include "probe_best.h"
+#include "probe_crowd.h"
 #include "row_json.h"
 #include "stages.h"
 #include "text.h"
@@ -84,23 +86,35 @@ Json decoded(const Json& asked) {
 /// A release, loaded, and its store.
 struct Loaded {
   explicit Loaded(const Json& asked)
-      : chain(asked.at("release"), asked.at("onnxruntime"), asked.at("plan"), asked.value("variant", ""),
+      : redis(asked.value("redis", "127.0.0.1:1")),
+        chain(asked.at("release"), asked.at("onnxruntime"), asked.at("plan"), asked.value("variant", ""),
               asked.value("fault", "")),
-        live(asked.value("redis", "127.0.0.1:1"), chain.shelves()),
-        live_buckets(asked.value("redis", "127.0.0.1:1"), chain.tables(), chain.popularity()),
-        store(asked.value("redis", "127.0.0.1:1"), chain.release().derived.layout),
-        worker({std::shared_ptr<const Chain>(), &chain}, asked.value("redis", "127.0.0.1:1"),
-               [this](const std::string& stage, int change) { hung[stage] += change; }) {}
+        live(redis, chain.shelves()),
+        live_buckets(redis, chain.tables(), chain.popularity()),
+        store(redis, chain.release().derived.layout) {}
 
+  std::string redis;
   Chain chain;
   LiveItems live;
   LiveBuckets live_buckets;
   OnlineStore store;
-  std::map<std::string, int> hung;
-  Worker worker;
+  std::mutex mutex;
+  std::map<std::string, int> hung;  ///< under the mutex: threads that were left behind tell when they come back
 };
 
-std::unique_ptr<Loaded> loaded;
+std::shared_ptr<Loaded> loaded;
+std::unique_ptr<Worker> worker;
+
+/// Threads of the release before that hang keep it.
+void load(const Json& asked) {
+  worker.reset();
+  loaded = std::make_shared<Loaded>(asked);
+  auto tell = [held = loaded](const std::string& stage, int change) {
+    std::lock_guard lock(held->mutex);
+    held->hung[stage] += change;
+  };
+  worker = std::make_unique<Worker>(std::shared_ptr<const Chain>(loaded, &loaded->chain), loaded->redis, tell);
+}
 
 std::vector<Asked> batch_of(const Json& asked) {
   std::vector<Asked> batch;
@@ -136,11 +150,22 @@ Json answered_in_time(const Json& asked) {
   Json out = {{"answers", Json::array()}};
   Account account(false);
   auto batch = std::make_shared<const std::vector<Asked>>(batch_of(asked));
-  for (const Answer& answer : loaded->worker.answer(batch, account).answers) {
+  for (const Answer& answer : worker->answer(batch, account).answers) {
     out["answers"].push_back(Json::parse(answer.to_json()));
   }
+  std::lock_guard lock(loaded->mutex);
   out["hung"] = loaded->hung;
   return out;
+}
+
+/// The same by several threads at once.
+Json crowded(const Json& asked) {
+  Shared shared{{loaded, &loaded->chain}, loaded->redis, loaded->live, loaded->live_buckets};
+  return crowd(shared, std::make_shared<const std::vector<Asked>>(batch_of(asked)), asked);
+}
+
+Json document_of(const Lookups::Counts& counts) {
+  return {{lookup_hit, counts.hits}, {lookup_miss, counts.misses}};
 }
 
 /// Nanoseconds by stage, of the wall and of the CPU, that a batch's answers take when they are made so many times.
@@ -227,13 +252,16 @@ Json called(const Json& asked) {
   if (call == "parse") return parsed(asked);
   if (call == "parse_similar") return parsed_similar(asked);
   if (call == "decode") return decoded(asked);
-  if (call == "load") return loaded = std::make_unique<Loaded>(asked), true;
+  if (call == "load") return load(asked), true;
   if (call == "answer") return answered(asked);
   if (call == "impressions") return logged(asked);
   if (call == "record_seconds") return record_seconds(asked);
   if (call == "send") return sent(asked);
   if (call == "answer_in_time") return answered_in_time(asked);
+  if (call == "crowd") return crowded(asked);
   if (call == "spent") return spent(asked);
+  if (call == "lookups") return document_of(loaded->chain.lookups().counts());
+  if (call == "keep") return kept(asked);
   if (call == "best_products") return best_products(asked);
   if (call == "best_sums") return best_sums(asked);
   if (call == "best_demand") return best_demand(asked);

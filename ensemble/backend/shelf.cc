@@ -64,7 +64,7 @@ Shelves::Shelves(const Tables& tables)
     columns_[column].assign(codes.begin() + first_value, codes.end());
   }
   recorded_ = shelf(columns_, price_, Mask(tables.items));
-  now_ = recorded_;
+  now_.put(recorded_);
 }
 
 void Shelves::take(const std::map<std::string, ItemState>& states) {
@@ -82,7 +82,7 @@ void Shelves::take(const std::map<std::string, ItemState>& states) {
       if (auto found = said.find(column); found != said.end()) codes[place] = code(column, found->second);
     }
   }
-  now_ = shelf(columns, price, std::move(missing));
+  now_.put(shelf(columns, price, std::move(missing)));
 }
 
 std::shared_ptr<const Shelf> Shelves::shelf(const Columns& columns, const std::vector<double>& price,

@@ -1,7 +1,6 @@
 // What may be listed: business rules, availability and a request's own filter, as masks (ensemble/steps/shelf.py).
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "scores.h"
+#include "swapped.h"
 #include "tables.h"
 
 namespace trireme {
@@ -42,7 +42,7 @@ class Shelves {
   explicit Shelves(const Tables& tables);
 
   std::shared_ptr<const Shelf> recorded() const { return recorded_; }
-  std::shared_ptr<const Shelf> now() const { return now_.load(); }
+  std::shared_ptr<const Shelf> now() const { return now_.get(); }
 
   /// Make the shelf of now, of the states of all items that were ever updated, by item id.
   void take(const std::map<std::string, ItemState>& states);
@@ -66,7 +66,7 @@ class Shelves {
   Columns columns_;                     ///< of rules and the category, a row an item
   std::vector<double> price_;
   std::shared_ptr<const Shelf> recorded_;
-  std::atomic<std::shared_ptr<const Shelf>> now_;
+  Swapped<Shelf> now_;
 };
 
 }  // namespace trireme

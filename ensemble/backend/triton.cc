@@ -220,6 +220,7 @@ void execute(TRITONBACKEND_ModelInstance* handle, TRITONBACKEND_Request** reques
   attempt([&] {
     for (const Answer& answer : answers) model.metrics.count(answer);
     model.metrics.set_item_state_age(model.live.age_seconds());
+    model.metrics.count_lookups(model.chain.lookups());
     log_skipped(answers);
   });
   for (Received& one : received) {

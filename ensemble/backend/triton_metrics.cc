@@ -78,6 +78,7 @@ AnswerMetrics::AnswerMetrics(const std::string& release)
       feature_age_(feature_age_metric, histogram, unlabelled, feature_age_metric_bounds),
       batch_(batch_metric, histogram, std::span(&model_, 1), batch_metric_bounds),
       item_state_age_(item_state_age_metric, gauge, std::span(&release_, 1)),
+      lookups_(cache_lookups_metric, counter, std::vector<std::string>{lookup_hit, lookup_miss}),
       sent_(sent_metric, counter, unlabelled),
       dropped_(dropped_metric, counter, listed(impression_drops)) {}
 
@@ -92,6 +93,12 @@ void AnswerMetrics::count(const Answer& answer) const {
     degraded_.add(1, degraded_by(reason));
   }
   if (answer.feature_age_ms >= 0) feature_age_.observe(static_cast<double>(answer.feature_age_ms) / 1000);
+}
+
+void AnswerMetrics::count_lookups(Lookups& lookups) const {
+  auto [hits, misses] = lookups.counts();
+  lookups_.add(static_cast<double>(hits), lookup_hit);
+  if (misses > 0) lookups_.add(static_cast<double>(misses), lookup_miss);
 }
 
 void AnswerMetrics::count_impression(std::string_view what) const {

@@ -11,6 +11,7 @@
 
 #include "answer.h"
 #include "contracts.h"
+#include "kept.h"
 #include "stages.h"
 #include "triton_api.h"
 
@@ -44,6 +45,9 @@ class AnswerMetrics {
   void count(const Answer& answer) const;
   void count_batch(std::size_t requests) const { batch_.observe(static_cast<double>(requests), model_); }
 
+  /// Looks for what is kept, since this was last told.
+  void count_lookups(Lookups& lookups) const;
+
   /// What became of an impression.
   void count_impression(std::string_view what) const;
 
@@ -52,7 +56,7 @@ class AnswerMetrics {
 
  private:
   const std::string release_, model_ = "recommend";
-  Labelled answers_, items_, skipped_, degraded_, feature_age_, batch_, item_state_age_, sent_, dropped_;
+  Labelled answers_, items_, skipped_, degraded_, feature_age_, batch_, item_state_age_, lookups_, sent_, dropped_;
 };
 
 /// Threads of a stage that took longer than their budget and have not come back; the watchdog reads it.

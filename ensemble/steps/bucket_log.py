@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from contracts.features import FIRST_VALUE
+from contracts.metrics import HIT, MISS
 from ensemble.steps.tables import Buckets
 
 #: Most numbers kept, 8 bytes each: 128 MiB; a vector is as long as the catalogue.
@@ -52,6 +55,25 @@ class BucketLog:
         return slice(low, high)
 
 
+class Lookups:
+    """How often what is kept was there when it was looked for, by all threads; outlives what is kept."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._counted: Counter[str] = Counter()
+
+    def count(self, outcome: str) -> None:
+        """Count one look: ``HIT`` or ``MISS``."""
+        with self._lock:
+            self._counted[outcome] += 1
+
+    def counts(self) -> Counter[str]:
+        """Looks since the last call, by outcome."""
+        with self._lock:
+            counted, self._counted = self._counted, Counter()
+        return counted
+
+
 class Counted:
     """All that is counted: the release's log, and that of later buckets where there is one.
 
@@ -62,8 +84,10 @@ class Counted:
         appears: int64 ``[items]``, the first bucket that names an item.
     """
 
-    def __init__(self, logs: Sequence[BucketLog]):
+    def __init__(self, logs: Sequence[BucketLog], lookups: Lookups):
         self._logs = logs
+        self._lookups = lookups
+        self._lock = threading.Lock()
         self._kept: dict[tuple[object, ...], np.ndarray] = {}
         self.first = min((log.first for log in logs if log.first is not None), default=0)
         self.appears = np.minimum.reduce([log.appears for log in logs])
@@ -77,11 +101,18 @@ class Counted:
         return np.sum([log.decayed(first, end, hours, half_life_hours, region) for log in self._logs], axis=0)
 
     def keep(self, key: tuple[object, ...], compute: Callable[[], np.ndarray]) -> np.ndarray:
-        """What was made under that key, or is made now."""
-        found = self._kept.get(key)
-        if found is None:
-            found = compute()
-            if (len(self._kept) + 1) * len(found) > _MOST_KEPT:
+        """What was made under that key, or is made now; for all threads, and for none to write to.
+
+        Two who miss at once both compute, and agree.
+        """
+        with self._lock:
+            found = self._kept.get(key)
+        self._lookups.count(MISS if found is None else HIT)
+        if found is not None:
+            return found
+        made = compute()
+        made.flags.writeable = False
+        with self._lock:
+            if (len(self._kept) + 1) * len(made) > _MOST_KEPT:
                 self._kept.clear()
-            self._kept[key] = found
-        return found
+            return self._kept.setdefault(key, made)

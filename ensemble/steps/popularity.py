@@ -12,7 +12,7 @@ import numpy as np
 
 from contracts.buckets import bucket_ms
 from contracts.features import FIRST_VALUE, MS_PER_DAY
-from ensemble.steps.bucket_log import EVERYWHERE, BucketLog, Counted
+from ensemble.steps.bucket_log import EVERYWHERE, BucketLog, Counted, Lookups
 from ensemble.steps.envelope import Envelope
 from ensemble.steps.tables import Buckets, Tables
 
@@ -21,12 +21,18 @@ _LEAST_RATE = 0.01
 
 
 class Popularity:
-    """Decayed interaction counts of the catalogue, float64 ``[items]``, row i = code i + 3."""
+    """Decayed interaction counts of the catalogue, float64 ``[items]``, row i = code i + 3.
 
-    def __init__(self, tables: Tables):
+    Attributes:
+        lookups: of the vectors that are kept.
+    """
+
+    def __init__(self, tables: Tables, lookups: Lookups | None = None):
+        """Of the interactions in ``tables.buckets``; looks for what is kept are counted with those of ``lookups``."""
         self._tables = tables
+        self.lookups = lookups or Lookups()
         self._released = BucketLog(tables.buckets, tables.items)
-        self._counted = Counted([self._released])
+        self._counted = Counted([self._released], self.lookups)
         self._length = bucket_ms(tables.features)
         self._hours = tables.features.bucket_minutes / 60
         self._buckets_a_day = MS_PER_DAY // self._length
@@ -36,7 +42,7 @@ class Popularity:
 
         One assignment, safe beside whoever asks: what was made of earlier counts stays with them.
         """
-        self._counted = Counted([self._released, BucketLog(newer, self._tables.items)])
+        self._counted = Counted([self._released, BucketLog(newer, self._tables.items)], self.lookups)
 
     def counts(self, as_of: int, half_life_hours: float) -> np.ndarray:
         """Counts of all regions; those of the newest closed bucket weigh 1, and half a half-life earlier."""

@@ -41,7 +41,7 @@ class RankerFeatures:
         self._popularity = popularity
         self._covisits = Covisits(tables, popularity)
         #: The same of first takes, which are buckets like others.
-        self._novelty = Popularity(dataclasses.replace(tables, buckets=tables.first_takes))
+        self._novelty = Popularity(dataclasses.replace(tables, buckets=tables.first_takes), popularity.lookups)
 
     def __call__(
         self, envelopes: Sequence[Envelope], query: Query, candidates: Candidates

@@ -4,6 +4,7 @@ import contextlib
 import struct
 
 import pytest
+from google.protobuf.wrappers_pb2 import Int64Value
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,6 +94,7 @@ def test_the_rows_time_is_whole_seconds_and_none_for_never():
         (ValueType.STRING, b"\x20\x01"),
         (ValueType.STRING, b"\x12\x05ab"),
         (ValueType.INT64, b"\x20\xff"),
+        (ValueType.INT64, b"\x20" + b"\xff" * 10 + b"\x01"),
         (ValueType.STRING_LIST, b"\x62\x03\x0a\x05a"),
         (ValueType.STRING_LIST, b"\x62\x03\x0b\x01a"),
         (ValueType.STRING_LIST, b"\x62\x04\x0a\x05\xc3\xa4"),
@@ -103,6 +105,12 @@ def test_the_rows_time_is_whole_seconds_and_none_for_never():
 def test_bytes_of_another_type_are_named_as_such(kind, data):
     with pytest.raises(ValueError, match=f"expected Feast's bytes of a {kind.value}, got"):
         layout.decode_value(kind, data)
+
+
+def test_a_number_of_more_than_64_bits_is_cut_as_protobuf_cuts_it():
+    number = b"\xff" * 9 + b"\x7f"
+    assert layout.decode_value(ValueType.INT64, b"\x20" + number) == -1
+    assert Int64Value.FromString(b"\x08" + number).value == -1
 
 
 @given(st.sampled_from(list(ValueType)), st.binary(min_size=1, max_size=60), st.booleans())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from contracts.features import MS_PER_DAY
+from contracts.metrics import HIT, MISS
+from ensemble.steps import bucket_log
 from ensemble.steps.chain import Chain
 from ensemble.steps.popularity import Popularity
 from tests.ensemble.made_up import CUT, FIRST_DAY, ITEMS, World
@@ -117,3 +120,39 @@ def test_an_item_that_sells_more_than_it_used_to_has_a_positive_trend(chain: Cha
     assert trend[1] < -0.3
     assert abs(trend[2]) < 0.01, "what sells as ever has none, however short the log"
     assert trend[3] == 0, "what never sold has none"
+
+
+def test_what_is_kept_of_a_bucket_is_made_once_and_newer_counts_are_made_anew(chain: Chain) -> None:
+    popularity, counts = Popularity(chain.tables), chain.tables.buckets
+    looks = popularity.lookups.counts
+    for ask in (popularity.counts, popularity.log_rate):
+        ask(CUT, 24)
+        looks()
+        for _ in range(3):
+            ask(CUT + 5, 24)
+        assert looks() == {HIT: 3}, "the same bucket"
+        ask(CUT + MS_PER_DAY, 24)
+        assert looks()[MISS] >= 1, "the next one"
+    popularity.take(dataclasses.replace(counts, number=counts.number + 1))
+    popularity.counts(CUT, 24)
+    assert looks() == {MISS: 1}, "newer counts begin with nothing, and are counted on"
+
+
+def test_what_is_kept_begins_anew_when_it_is_too_much(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bucket_log, "_MOST_KEPT", 2 * ITEMS)
+    popularity = Popularity(chain.tables)
+    outcomes = []
+    for day in (0, 1, 0, 2, 2, 0):
+        popularity.counts(CUT + day * MS_PER_DAY, 24)
+        outcomes.extend(popularity.lookups.counts())
+    assert outcomes == [MISS, MISS, HIT, MISS, HIT, MISS]
+
+
+def test_threads_that_look_at_once_get_the_same_vector_each_look_is_counted_and_none_may_write(chain: Chain) -> None:
+    popularity = Popularity(chain.tables)
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda i: popularity.counts(CUT + i % 3 * MS_PER_DAY, 24), range(300)))
+    assert popularity.lookups.counts().total() == 300
+    assert len({id(vector) for vector in made}) == 3, "one a bucket, whoever made it"
+    with pytest.raises(ValueError, match="read-only"):
+        made[0][0] = 1.0

@@ -199,6 +199,19 @@ def test_a_server_does_not_start_on_a_damaged_release(damaged: Path, tmp_path_fa
         Release.open(damaged).verify()
 
 
+def test_what_is_kept_is_found_by_the_next_request_and_both_are_counted(server: Server) -> None:
+    """Every step that keeps vectors has made those of today by the second request."""
+
+    def looks(outcome: str) -> float:
+        return server.count(f'trireme_cache_lookups_total{{outcome="{outcome}"')
+
+    server.ask(user_id="user-1")
+    hits, misses = looks("hit"), looks("miss")
+    assert misses > 0
+    server.ask(user_id="user-1")
+    assert (looks("hit") > hits, looks("miss")) == (True, misses)
+
+
 def test_items_are_answered_and_what_is_said_of_them_is_heard(server: Server) -> None:
     status, data = server.post(b'{"item_id":"item-3","k":7}', "similar_items_json")
     answer = json.loads(data)

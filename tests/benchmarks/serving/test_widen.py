@@ -13,7 +13,7 @@ from ensemble.steps.chain import Chain
 from ensemble.steps.release import Release
 from tests.benchmarks.serving.rounds import catalogue
 from tests.benchmarks.serving.widen import GOLDEN, NOISE, widen
-from tests.ensemble.backend.conftest import BACKEND, make
+from tests.ensemble.backend.conftest import sanitized
 from tests.ensemble.made_up import CUT, ITEMS
 
 WIDE = 3 * ITEMS + 7
@@ -28,8 +28,7 @@ def test_it_is_a_release_that_both_twins_answer_alike(wide: Release) -> None:
     wide.verify()
     assert catalogue(wide) == WIDE
     assert golden.replay(wide) == GOLDEN
-    make("build/sanitized/probe", SANITIZE="1")
-    with Core(BACKEND / "build" / "sanitized" / "probe") as core:
+    with Core(sanitized()) as core:
         core.load(wide)
         assert golden.compare(wide, core.replayed) == GOLDEN
 

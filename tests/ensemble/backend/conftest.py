@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from ensemble.native import Core
 from ensemble.steps.release import Release
 
 BACKEND = Path(__file__).resolve().parents[3] / "ensemble" / "backend"
+#: SANITIZE of the Makefile -> where it builds.
+FOLDERS = {"1": "build/sanitized", "thread": "build/raced"}
 
 
 def make(*targets: str, **settings: str) -> None:
@@ -24,13 +27,20 @@ def make(*targets: str, **settings: str) -> None:
     assert made.returncode == 0, made.stdout[-2000:] + made.stderr[-4000:]
 
 
+def sanitized() -> Path:
+    """The core with AddressSanitizer and UBSan, built; with TRIREME_SANITIZE=thread, with ThreadSanitizer."""
+    asked = os.environ.get("TRIREME_SANITIZE", "1")
+    program = FOLDERS[asked] + "/probe"
+    make(program, SANITIZE=asked)
+    return BACKEND / program
+
+
 @pytest.fixture(scope="session")
 def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
-    """The core with AddressSanitizer and UBSan: whatever the tests ask of it is asked under their eyes."""
-    make("build/sanitized/probe", SANITIZE="1")
+    """The core with sanitizers: whatever the tests ask of it is asked under their eyes."""
     log = tmp_path_factory.mktemp("core") / "log"
     with log.open("wb") as errors:
-        started = Core(BACKEND / "build" / "sanitized" / "probe", errors)
+        started = Core(sanitized(), errors)
         yield started
         status = started.close()
     assert status == 0, log.read_text(errors="replace")[-3000:]

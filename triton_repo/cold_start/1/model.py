@@ -24,7 +24,7 @@ class TritonPythonModel:
         log = triton_metrics.impression_log(tables, popularity)
         self._answered = triton_metrics.Answered(release.id, live.age_seconds, log)
         answering = ColdStartStep(cold_start(tables, popularity, release), self._answered)
-        self._serve = triton_metrics.Measured("cold_start", answering)
+        self._serve = triton_metrics.Measured("cold_start", answering, popularity.lookups)
 
     def execute(self, requests):
         """Serve a batch."""

@@ -19,7 +19,7 @@ class TritonPythonModel:
         popularity = Popularity(tables)
         LiveBuckets(stack_settings().redis, tables, popularity.take).start()
         step = RankerStep(Ranker(RankerFeatures(tables, popularity), release, triton_io.graph(args)))
-        self._serve = triton_metrics.Measured("ranker", step)
+        self._serve = triton_metrics.Measured("ranker", step, popularity.lookups)
 
     def execute(self, requests):
         """Serve a batch."""

@@ -21,7 +21,7 @@ class TritonPythonModel:
         LiveBuckets(stack_settings().redis, tables, popularity.take).start()
         LiveItems(stack_settings().redis, tables.shelves.take).start()
         step = RetrievalStep(Retrieval(tables, popularity, release, triton_io.graph(args)))
-        self._serve = triton_metrics.Measured("retrieval", step)
+        self._serve = triton_metrics.Measured("retrieval", step, popularity.lookups)
 
     def execute(self, requests):
         """Serve a batch."""

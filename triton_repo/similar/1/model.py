@@ -24,7 +24,7 @@ class TritonPythonModel:
         log = triton_metrics.impression_log(tables, popularity)
         self._answered = triton_metrics.Answered(release.id, live.age_seconds, log)
         answering = SimilarStep(SimilarItems(tables, popularity, release), self._answered, stack.variant)
-        self._serve = triton_metrics.Measured("similar", answering)
+        self._serve = triton_metrics.Measured("similar", answering, popularity.lookups)
 
     def execute(self, requests):
         """Serve a batch."""
