@@ -101,7 +101,7 @@ drill-gate: setup  ## Train on shuffled labels, and see the gate refuse the rele
 	@$(SERVE) -m tests.drills.gate
 
 # seed=7, rate=200, only=redis,hang choose; see its --help.
-drill-serving: setup  ## What serving survives: faults under load, hostile requests; a stack of its own, some 12 minutes
+drill-serving: setup backend-if-possible  ## What serving survives: faults under load, hostile requests; a stack of its own, some 12 minutes
 	@$(SERVE) -m tests.drills.serving $(if $(seed),--seed $(seed)) $(if $(rate),--rate $(rate)) $(if $(only),--only $(only))
 
 # PORT=5000 and the like; without, a port that is free.

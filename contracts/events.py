@@ -68,6 +68,13 @@ class Field:
     required_by: frozenset[EventType] = frozenset()
 
 
+def arrow_types(pyarrow: Any) -> dict[str, Any]:
+    """Kind of a field -> its Arrow type, by the ``pyarrow`` that is handed in: nothing heavy is imported here."""
+    string = pyarrow.string()
+    numbers = {"long": pyarrow.int64(), "int": pyarrow.int32(), "double": pyarrow.float64()}
+    return {"string": string, **numbers, "map": pyarrow.map_(string, string)}
+
+
 _ALL = frozenset(EventType)
 _MAX_DOUBLE = sys.float_info.max
 

@@ -47,6 +47,7 @@ class StackSettings:
     variant: str = ""  # arm of the experiment, as answers name it
     schema_registry: str = ""  # URL; empty: the committed files of contracts/schemas
     impressions: str = ""  # path of the socket that servers send impressions to; empty: none are logged
+    impressions_kept: int = 0  # records that make their topic full, of a broker without retention; 0: never full
     mlflow: str = ""  # URL of the tracking store; empty: sqlite below the data set's root
     serve_by: str = "auto"  # "python": by the python steps, even where the C++ backend was built
     fault: str = ""  # a file that says what shall go wrong, in drills; empty: nothing
@@ -61,13 +62,14 @@ def stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
 
     These are ``TRIREME_REDIS`` and ``TRIREME_KAFKA`` (``host:port``), ``TRIREME_DASK_SCHEDULER`` (its address),
     ``TRIREME_SCHEMA_REGISTRY`` (its URL), ``TRIREME_PARTITIONS`` (4), ``TRIREME_VARIANT`` (none),
-    ``TRIREME_IMPRESSIONS`` (a socket's path; none), ``TRIREME_SERVE_BY`` (auto); by the name that MLflow gives it,
-    ``MLFLOW_TRACKING_URI``; and for drills ``TRIREME_FAULT``, a file (``ensemble/faults.py``). A ``ConfigError`` names
-    every variable that is wrong.
+    ``TRIREME_IMPRESSIONS`` (a socket's path; none), ``TRIREME_IMPRESSIONS_KEPT`` (0), ``TRIREME_SERVE_BY`` (auto); by
+    the name that MLflow gives it, ``MLFLOW_TRACKING_URI``; and for drills ``TRIREME_FAULT``, a file
+    (``ensemble/faults.py``). A ``ConfigError`` names every variable that is wrong.
     """
     problems: list[str] = []
     base = _whole(environ, "TRIREME_PORT_BASE", 20_000, "a port", (1024, 65_000), problems)
     partitions = _whole(environ, "TRIREME_PARTITIONS", 4, "an integer", (1, 1024), problems)
+    kept = _whole(environ, "TRIREME_IMPRESSIONS_KEPT", 0, "a number of records", (0, 10**9), problems)
     addresses: dict[str, str] = {}
     for part in ("redis", "kafka"):
         variable = f"TRIREME_{part.upper()}"
@@ -85,12 +87,21 @@ def stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
         problems.append(f"TRIREME_SERVE_BY: expected auto or python, got {serve_by!r}")
     if problems:
         raise ConfigError("environment", problems)
-    root = environ.get("TRIREME_ROOT") or "var"
-    scheduler, variant = environ.get("TRIREME_DASK_SCHEDULER", ""), environ.get("TRIREME_VARIANT", "")
-    impressions = environ.get("TRIREME_IMPRESSIONS", "")
-    others = (scheduler, variant, registry, impressions, environ.get("MLFLOW_TRACKING_URI", ""), serve_by)
-    fault = environ.get("TRIREME_FAULT", "")
-    return StackSettings(root, base, addresses["redis"], addresses["kafka"], partitions, *others, fault)
+    return StackSettings(
+        root=environ.get("TRIREME_ROOT") or "var",
+        port_base=base,
+        redis=addresses["redis"],
+        kafka=addresses["kafka"],
+        partitions=partitions,
+        dask_scheduler=environ.get("TRIREME_DASK_SCHEDULER", ""),
+        variant=environ.get("TRIREME_VARIANT", ""),
+        schema_registry=registry,
+        impressions=environ.get("TRIREME_IMPRESSIONS", ""),
+        impressions_kept=kept,
+        mlflow=environ.get("MLFLOW_TRACKING_URI", ""),
+        serve_by=serve_by,
+        fault=environ.get("TRIREME_FAULT", ""),
+    )
 
 
 def _is_http(url: str) -> bool:

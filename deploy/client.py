@@ -13,11 +13,11 @@ from contracts.errors import StackError
 
 
 class Client:
-    """REST to Envoy; not for several threads."""
+    """REST to Envoy, with what the environment says that it asks for; not for several threads."""
 
     def __init__(self, port: int, timeout_seconds: float = 5.0):
         door = door_settings()
-        self._connection = http.client.HTTPConnection(door.host, port, timeout=timeout_seconds)
+        self._connection = door.connect(port, timeout_seconds)
         self._headers = {"content-type": "application/json", **door.headers()}
 
     def __enter__(self) -> Client:

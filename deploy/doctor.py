@@ -75,7 +75,8 @@ def _tools() -> Iterator[Finding]:
 def _environments() -> Iterator[Finding]:
     for name in (".venv-train", ".venv"):
         there = (REPOSITORY / name / "bin" / "python").exists()
-        yield Finding(f"environment {name}", "yes" if there else "none", there, "make setup")
+        # What make installs by itself is no fault of the machine.
+        yield Finding(f"environment {name}", "yes" if there else "not yet: make run makes it", True, "make setup")
 
 
 def _memory() -> Iterator[Finding]:

@@ -56,6 +56,17 @@ ALERTS = {
         "1m",
         "impressions are dropped",
     ),
+    "ImpressionsWait": (
+        "trireme_impressions_topic_waits == 1",
+        "1m",
+        "the topic of impressions is full, and the lake writer behind",
+    ),
+    # Not by its increase: it rises in a process' first second, before anybody has read a zero.
+    "RecordsGone": (
+        "trireme_lake_lost_records_total > 0 or trireme_processor_lost_records_total > 0",
+        "0s",
+        "the broker gave up {{ $value }} records before {{ $labels.job }} came to them",
+    ),
     "FeaturesStale": ("trireme_processor_lag_events > 10000", "1m", "the processor is {{ $value }} records behind"),
     "ItemStatesStale": ("trireme_item_state_age_seconds > 10", "10s", "availability is {{ $value }} s old"),
     "ServerUnhealthy": ("trireme_watchdog_server_healthy == 0", "30s", "{{ $labels.server }} answers no inference"),

@@ -122,7 +122,7 @@ def _triton(site: Site, name: str) -> Part:
         told = tritonserver.Native(address(site.ports["redis"]), stack.variant, stack.fault, str(site.impressions))
         code = fingerprint(code, tritonserver.NATIVE_LIBRARY)
     launch = tritonserver.launch(
-        repository, site.stack / "backends", http=port["http"], grpc=port["grpc"], metrics=port["metrics"], native=told
+        repository, site.backends, http=port["http"], grpc=port["grpc"], metrics=port["metrics"], native=told
     )
     env = {**launch.env, **_environment(site), "TRIREME_CODE": code}
     return Part(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import logging
+import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,8 @@ from contracts.door import OPEN_DOOR, DoorSettings
 from contracts.errors import StackError
 from contracts.impressions import PROBE_REQUEST_ID
 from deploy.ports import HOST, address
+
+log = logging.getLogger(__name__)
 
 Check = Callable[[], bool]
 #: Lines of a part's log that an error shows.
@@ -42,14 +46,14 @@ def broker_answers(port: int) -> bool:
         client.close()
 
 
-def http_ok(port: int, path: str, host: str = HOST) -> bool:
+def http_ok(port: int, path: str) -> bool:
     """A GET that answers 200."""
-    return http_get(port, path, host=host)[0] == 200
+    return http_get(port, path)[0] == 200
 
 
-def http_get(port: int, path: str, timeout: float = 2.0, host: str = HOST) -> tuple[int, bytes]:
-    """Status and body of a GET on the loopback interface, or where ``host`` says."""
-    connection = http.client.HTTPConnection(host, port, timeout=timeout)
+def http_get(port: int, path: str, timeout: float = 2.0) -> tuple[int, bytes]:
+    """Status and body of a GET on the loopback interface."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=timeout)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -61,7 +65,8 @@ def http_get(port: int, path: str, timeout: float = 2.0, host: str = HOST) -> tu
 def envoy_serves(admin_port: int, public_port: int, door: DoorSettings = OPEN_DOOR) -> bool:
     """Every tritonserver passed its health inference, and an inference by way of the public port answers.
 
-    The latter is left out where the door speaks TLS: we hold no certificate that it would take.
+    The latter is left out where the door wants a certificate and we were given none to show, and where we do not know
+    the door by its own: clients may.
     """
     status, body = http_get(admin_port, "/clusters?format=json")
     if status != 200:
@@ -70,14 +75,24 @@ def envoy_serves(admin_port: int, public_port: int, door: DoorSettings = OPEN_DO
         for host in cluster.get("host_statuses", []):
             if host["health_status"].get("failed_active_health_check"):
                 return False
-    return bool(door.tls_cert) or (http_ok(public_port, "/healthz", door.host) and _inference(public_port, door))
+    if not door.may_ask:
+        return True
+    try:
+        return _asked(public_port, door, "GET", "/healthz") and _inference(public_port, door)
+    except ssl.SSLCertVerificationError as error:
+        log.warning("our own commands cannot ask at the door: %s (TRIREME_PUBLIC_HOST says its name)", error)
+        return True
 
 
 def _inference(port: int, door: DoorSettings) -> bool:
-    connection = http.client.HTTPConnection(door.host, port, timeout=2)
+    body = json.dumps({"user_id": "readiness", "k": 1, "request_id": PROBE_REQUEST_ID})
+    return _asked(port, door, "POST", "/v1/recommendations", body)
+
+
+def _asked(port: int, door: DoorSettings, method: str, path: str, body: str | None = None) -> bool:
+    connection = door.connect(port, timeout_seconds=2)
     try:
-        body = json.dumps({"user_id": "readiness", "k": 1, "request_id": PROBE_REQUEST_ID})
-        connection.request("POST", "/v1/recommendations", body, {"content-type": "application/json", **door.headers()})
+        connection.request(method, path, body, {"content-type": "application/json", **door.headers()})
         return connection.getresponse().status == 200
     finally:
         connection.close()

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from contracts import artifacts
+from contracts.door import door_settings
 from contracts.errors import StackError
 from deploy import learn, pipeline, stack, story
 from deploy.pipeline import REPOSITORY
@@ -28,7 +29,15 @@ def run(site: Site, progress: Console, output: Console) -> dict[str, Any]:
 
     Returns:
         The key figures; see the issue for the ones that scripts rely on.
+
+    Raises:
+        StackError: when a part or a stage fails, or when the door asks for what we were not given, before anything.
     """
+    if not door_settings().may_ask:
+        raise StackError(
+            "TRIREME_CLIENT_CA: expected TRIREME_CLIENT_CERT and TRIREME_CLIENT_KEY with it, a certificate of that "
+            'authority to show at the door: without one nobody can "see it learn" (make up needs none)'
+        )
     started = time.monotonic()
     figures = pipeline.run(site, progress)
     stack_started = time.monotonic()

@@ -7,10 +7,13 @@ from pathlib import Path
 
 from contracts import artifacts
 from contracts.config import Config, load
+from contracts.door import door_settings
 from contracts.errors import StackError
 from contracts.stack import stack_settings
-from deploy.ports import HOST, address, ports
+from deploy.ports import address, ports
 
+#: Impressions in the embedded broker, which keeps them in memory: some 5 KB for an answer of 20 items.
+IMPRESSIONS_KEPT = 50_000
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -39,6 +42,11 @@ class Site:
         return Path(self.root) / self.config.name / "stack"
 
     @property
+    def backends(self) -> Path:
+        """The folder that tritonserver takes its backends from."""
+        return self.stack / "backends"
+
+    @property
     def impressions(self) -> Path:
         """The socket that servers send impressions to."""
         return self.stack / "impressions.sock"
@@ -51,12 +59,12 @@ class Site:
     @property
     def public_url(self) -> str:
         """Where clients ask."""
-        return f"http://{HOST}:{self.ports['public']}/v1/recommendations"
+        return f"{door_settings().url(self.ports['public'])}/v1/recommendations"
 
     @property
     def events_url(self) -> str:
         """Where clients send events."""
-        return f"http://{HOST}:{self.ports['public']}/v1/events"
+        return f"{door_settings().url(self.ports['public'])}/v1/events"
 
     def environment(self) -> dict[str, str]:
         """What every process of ours is told."""
@@ -66,6 +74,7 @@ class Site:
             "TRIREME_REDIS": address(self.ports["redis"]),
             "TRIREME_KAFKA": address(self.ports["kafka"]),
             "TRIREME_IMPRESSIONS": str(self.impressions),
+            "TRIREME_IMPRESSIONS_KEPT": str(stack_settings().impressions_kept or IMPRESSIONS_KEPT),
         }
 
     def release(self) -> str:

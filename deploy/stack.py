@@ -69,12 +69,13 @@ def up(site: Site, wanted: Sequence[Part] | None = None) -> None:
             for name in supervisor.reload():
                 log.info("%s: changed, is started again", name)
         else:
-            _clear_shared_memory(site)
+            _clear_away(site)
             supervisor.start()
         _start_in_order(site, supervisor, {part.name: part for part in wanted})
     except BaseException:
         if not was_running:
             supervisor.shutdown()
+            _clear_away(site)
         raise
 
 
@@ -84,7 +85,7 @@ def down(site: Site) -> bool:
     if not supervisor.is_running():
         return False
     supervisor.shutdown()
-    _clear_shared_memory(site)
+    _clear_away(site)
     return True
 
 
@@ -166,7 +167,9 @@ def _wait(supervisor: Supervisor, waited: Iterable[Part]) -> None:
         log.info("%s: ready on %s", part.name, ", ".join(part.ports))
 
 
-def _clear_shared_memory(site: Site) -> None:
+def _clear_away(site: Site) -> None:
+    """What servers that were killed left behind, while none runs."""
+    tritonserver.end_orphans(site.backends)
     for name in TRITONS:
         tritonserver.clear_shared_memory(site.ports[f"{name}_http"])
 

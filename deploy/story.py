@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -14,9 +16,9 @@ from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
+from contracts.door import DoorSettings, door_settings
 from contracts.errors import StackError
 from deploy.learn import Lesson, Result
-from deploy.ports import address
 from deploy.site import Site
 
 SHOWN = 10
@@ -39,21 +41,41 @@ def ask_both_ways(console: Console, site: Site, user_id: str) -> None:
     Raises:
         StackError: when one of them fails.
     """
+    door = door_settings()
     body = json.dumps({"user_id": user_id, "k": 5})
-    curl = ["curl", "-sS", "-X", "POST", site.public_url, "-H", "content-type: application/json", "-d", body]
+    curl = ["curl", "-sS", *_curl_options(door), "-X", "POST", site.public_url]
+    curl += ["-H", "content-type: application/json", "-d", body]
     console.print("\n[bold]The same by REST[/bold]")
-    console.print(f"$ {shlex.join(curl)}", soft_wrap=True, markup=False, highlight=False)
+    shown = f'{shlex.join(curl)} -H "authorization: Bearer $TOKEN"' if door.tokens else shlex.join(curl)
+    console.print(f"$ {shown}", soft_wrap=True, markup=False, highlight=False)
     if shutil.which("curl"):
-        console.print(_output(curl), soft_wrap=True, markup=False, highlight=False)
+        # By standard input: every user of the machine may read a command line.
+        token = "".join(f'header = "{name}: {value}"\n' for name, value in door.headers().items())
+        console.print(_output([*curl, "--config", "-"], stdin=token), soft_wrap=True, markup=False, highlight=False)
     else:
         console.print("(not run: curl is not installed here)")
-    grpc = address(site.ports["public"])
+    grpc = door.address(site.ports["public"])
     console.print("\n[bold]and by gRPC[/bold]")
-    code = _GRPC_EXAMPLE.read_text(encoding="utf-8").partition("import sys")
+    code = _GRPC_EXAMPLE.read_text(encoding="utf-8").partition("import os")
     console.print(Syntax(f"{code[1]}{code[2].rstrip()}", "python", background_color="default", word_wrap=True))
-    shown = _GRPC_EXAMPLE.relative_to(Path(__file__).parent.parent)
-    console.print(f"$ python {shown} {grpc} {shlex.quote(user_id)}", soft_wrap=True, markup=False, highlight=False)
-    console.print(_output([sys.executable, str(_GRPC_EXAMPLE), grpc, user_id]), markup=False, highlight=False)
+    example = _GRPC_EXAMPLE.relative_to(Path(__file__).parent.parent)
+    console.print(f"$ python {example} {grpc} {shlex.quote(user_id)}", soft_wrap=True, markup=False, highlight=False)
+    argv = [sys.executable, str(_GRPC_EXAMPLE), grpc, user_id]
+    console.print(_output(argv, _grpc_environment(door)), markup=False, highlight=False)
+
+
+def _curl_options(door: DoorSettings) -> list[str]:
+    """By what the door is known, and what is shown there, but for a token."""
+    options = ["--cacert", door.tls_cert] if door.tls_cert else []
+    options += ["--cert", door.client_cert, "--key", door.client_key] if door.client_cert else []
+    return [*options, "--connect-to", f"::{door.address(0).rpartition(':')[0]}:"] if door.public_host else options
+
+
+def _grpc_environment(door: DoorSettings) -> dict[str, str]:
+    """The same as the example takes it."""
+    token = door.tokens[0] if door.tokens else ""
+    shown = {"TOKEN": token, "CA": door.tls_cert, "CERT": door.client_cert, "KEY": door.client_key}
+    return {f"ASK_{name}": value for name, value in {**shown, "NAME": door.public_host}.items() if value}
 
 
 def _table(console: Console, result: Result, who: str, lesson: Lesson) -> None:
@@ -79,8 +101,9 @@ def _table(console: Console, result: Result, who: str, lesson: Lesson) -> None:
     console.print(table)
 
 
-def _output(argv: list[str]) -> str:
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+def _output(argv: list[str], env: Mapping[str, str] | None = None, stdin: str = "") -> str:
+    environment = {**os.environ, **(env or {})}
+    done = subprocess.run(argv, env=environment, input=stdin, capture_output=True, text=True, timeout=30, check=False)
     if done.returncode != 0:
         raise StackError(f"{shlex.join(argv[:2])} failed with exit code {done.returncode}: {done.stderr.strip()}")
     return done.stdout.rstrip()

@@ -27,6 +27,8 @@ MAX_SOCKET_PATH = 90
 RUNNING = ("RUNNING", "STARTING")
 #: The most that parts may take to stop, one after the other.
 SHUTDOWN_SECONDS = 60.0
+#: So long after the end of their programs, children that end by themselves have done so.
+ORPHAN_SECONDS = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,11 +97,16 @@ class Supervisor:
         raise StackError(f"supervisord did not start: {done.stderr.strip() or done.stdout.strip() or 'no answer'}")
 
     def reload(self) -> list[str]:
-        """Take over the written configuration; programs that it changes or removes are stopped. Returns the changed."""
+        """Take over the written configuration; programs that it changes or removes are stopped. Returns the changed.
+
+        Raises:
+            StackError: when one of them still runs after a minute.
+        """
         with self._call() as supervisor:
             added, changed, removed = supervisor.reloadConfig()[0]
             for name in (*changed, *removed):
-                supervisor.stopProcessGroup(name)
+                # Not by stopProcessGroup, which waits for ever where somebody else starts the program meanwhile.
+                self.stop_program(name)
                 supervisor.removeProcessGroup(name)
             for name in (*added, *changed):
                 supervisor.addProcessGroup(name)
@@ -137,7 +144,7 @@ class Supervisor:
         """Stop every program, the last first, then supervisord itself, and wait until all of it is gone.
 
         Raises:
-            StackError: when something is still there after a minute.
+            StackError: when it is still there after a minute.
         """
         pid = self.pid()
         if pid is None:
@@ -146,10 +153,9 @@ class Supervisor:
             family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
             with self._call() as supervisor:
                 supervisor.shutdown()
-            _gone, alive = psutil.wait_procs(family, timeout=SHUTDOWN_SECONDS)
-            if alive:
-                names = ", ".join(f"{process.name()} (pid {process.pid})" for process in alive)
-                raise StackError(f"still there {SHUTDOWN_SECONDS:.0f} s after they were asked to stop: {names}")
+            if psutil.wait_procs(family[:1], timeout=SHUTDOWN_SECONDS)[1]:
+                raise StackError(f"supervisord (pid {pid}) is still there a minute after it was asked to stop")
+            _end(psutil.wait_procs(family[1:], timeout=ORPHAN_SECONDS)[1])
         self.socket.unlink(missing_ok=True)
 
     @contextlib.contextmanager
@@ -190,6 +196,14 @@ class Supervisor:
                 "stdout_logfile_backups=1",
             ]
         return "\n".join(lines) + "\n"
+
+
+def _end(orphans: Sequence[psutil.Process]) -> None:
+    """Children of programs that have ended without them; nobody else is left to end them."""
+    for process in orphans:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(orphans, timeout=ORPHAN_SECONDS)
 
 
 def _escape(value: object) -> str:

@@ -7,6 +7,7 @@ so the repository is made importable by a ``.pth`` file in the virtual environme
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import os
@@ -15,6 +16,8 @@ import sys
 import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
+
+import psutil
 
 from contracts.errors import StackError
 from contracts.tensors import ENSEMBLES
@@ -163,6 +166,24 @@ def clear_shared_memory(http: int) -> None:
     """Remove the memory that a killed server of this port left behind; only while none runs there."""
     for region in Path("/dev/shm").glob(f"{_shared_memory_prefix(http)}*"):
         region.unlink(missing_ok=True)
+
+
+def end_orphans(backends: Path) -> int:
+    """End what servers of this folder that are gone have left running; returns how many processes there were.
+
+    A stub looks for its server three times a second and ends when that is gone, but for its end it waits for what may
+    never come: Python's lock, which native code holds, or a server that was killed while it loaded the step.
+    """
+    ended = 0
+    for pid in psutil.pids():
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            # A server leads its process group; while somebody is left in that, no other process gets its number.
+            if not psutil.pid_exists(os.getpgid(pid)):
+                process = psutil.Process(pid)
+                if any(str(backends.resolve()) in part for part in process.cmdline()):
+                    process.kill()
+                    ended += 1
+    return ended
 
 
 def _shared_memory_prefix(http: int) -> str:

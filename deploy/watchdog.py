@@ -15,7 +15,7 @@ from collections.abc import Callable
 from prometheus_client import Counter, Gauge, start_http_server
 
 from contracts.errors import StackError
-from deploy import remedies
+from deploy import remedies, tritonserver
 from deploy.diagnosis import Finding, Kind, examine
 from deploy.ports import HOST, TRITONS
 from deploy.site import Site
@@ -38,6 +38,7 @@ _HEALTHY = Gauge("trireme_watchdog_server_healthy", "1 when a server answered th
 _FINDINGS = Counter("trireme_watchdog_findings_total", "Looks at a server, by what was found.", ["server", "kind"])
 _REMEDIES = Counter("trireme_watchdog_remedies_total", "What was done to a server.", ["server", "remedy"])
 _FAILED = Counter("trireme_watchdog_remedies_failed_total", "Of them those that failed.", ["server", "remedy"])
+_ORPHANS = Counter("trireme_watchdog_orphans_total", "Processes that outlived their server and were killed.")
 
 
 class Ward:
@@ -135,10 +136,19 @@ class Watch:
         info = Supervisor(self._site.stack).processes().get(self._server)
         state = info["statename"] if info else "STOPPED"
         pid = info["pid"] if info and state in RUNNING else None
-        # Whoever has stopped it (`make up`, when it has changed) will start it.
-        if state == "STOPPED" or (pid is not None and pid != self._pid):
+        # Whoever stops it (`make up`, when it has changed) will start it.
+        if state in ("STOPPED", "STOPPING") or (pid is not None and pid != self._pid):
             self._ward.started()
+        if pid is None or pid != self._pid:
+            self._end_orphans()
         self._pid = pid
+
+    def _end_orphans(self) -> None:
+        """After the end of a server, however it came: at the first look, for whoever ended before, as well."""
+        orphans = tritonserver.end_orphans(self._site.backends)
+        if orphans:
+            _ORPHANS.inc(orphans)
+            log.warning("%s: %d process(es) that outlived a server were killed", self._server, orphans)
 
 
 def watch(site: Site) -> None:

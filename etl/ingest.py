@@ -18,20 +18,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contracts.config import EventTable
-from contracts.events import FIELDS, LIMITS
+from contracts.events import FIELDS, LIMITS, arrow_types
 from contracts.features import MS_PER_DAY
 from etl import source
 from etl.values import cast, renamed, to_ms
 
 #: Rows of one task: it holds them in memory a few times over, some 500 MB in all.
 PIECE_ROWS = 500_000
-_TYPES = {
-    "string": pa.string(),
-    "long": pa.int64(),
-    "int": pa.int32(),
-    "double": pa.float64(),
-    "map": pa.map_(pa.string(), pa.string()),
-}
+_TYPES = arrow_types(pa)
 #: Columns of a trusted event: the contract's fields, and where it came from (``source``, and its row or offset there).
 EVENTS = pa.schema(
     [(field.name, _TYPES[field.kind]) for field in FIELDS] + [("source", pa.string()), ("offset", pa.int64())]

@@ -38,8 +38,8 @@ def measure(config: Config, settings: StackSettings, count: int, seed: int = 20)
     users = random.Random(seed).sample(known, len(known))
     port = settings.port_base
     door = door_settings()
-    rest = http.client.HTTPConnection(door.host, port, timeout=5)
-    grpc = triton.InferenceServerClient(f"{door.host}:{port}")
+    rest = door.connect(port, timeout_seconds=5)
+    grpc = triton.InferenceServerClient(door.address(port), **door.grpc_tls())
     try:
         result = {}
         for name, ask in (
@@ -51,7 +51,7 @@ def measure(config: Config, settings: StackSettings, count: int, seed: int = 20)
             result[f"{name}_p95_ms"] = round(float(np.percentile(times, 95)), 2)
     except (OSError, http.client.HTTPException, triton.InferenceServerException) as error:
         raise StackError(
-            f"{door.host}:{port} does not answer: {error}; is the stack up? python -m deploy status"
+            f"{door.url(port)} does not answer: {error}; is the stack up? python -m deploy status"
         ) from error
     finally:
         rest.close()

@@ -78,17 +78,18 @@ def _impressions(options: argparse.Namespace) -> None:
     from streaming import codec, impressions
     from streaming.spool import Spool
 
-    config, _, settings = _loaded(options)
+    config, zone, settings = _loaded(options)
     reader = codec.of_impressions()
     log.info("impressions are written with schema %d", reader.schema_id)
     if not settings.impressions:
         raise StackError("TRIREME_IMPRESSIONS: expected the path of a socket, got none")
-    spool = Spool(Path(settings.root) / config.name / "stack" / "impressions")
-    if spool.damaged:
-        log.error("the spool ended within a record in %d segment(s): those records are gone", spool.damaged)
     stop = _stop_on_signal()
     with impressions.listening(settings.impressions) as server, _metrics(settings.impressions_port):
-        impressions.run(settings, reader, spool, server, stop)
+        # Opened by whoever has the socket, and by nobody else: a spool is one process's.
+        spool = Spool(Path(settings.root) / config.name / "stack" / "impressions")
+        if spool.damaged:
+            log.error("the spool ended within a record in %d segment(s): those records are gone", spool.damaged)
+        impressions.run(settings, zone, reader, spool, server, stop)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from typing import Any
 
 from prometheus_client import Counter, Gauge
 
+from contracts.artifacts import Zones
 from contracts.errors import StackError
 from contracts.impressions import MAX_BYTES
 from streaming import topics
@@ -27,6 +28,7 @@ from streaming.codec import ImpressionCodec, UndecodableError
 from streaming.publisher import Publisher, Record, UnavailableError
 from streaming.settings import StreamSettings
 from streaming.spool import Spool
+from streaming.turnover import Turnover
 
 log = logging.getLogger(__name__)
 
@@ -49,16 +51,23 @@ SPOOL_DROPPED = Counter("trireme_impressions_spool_dropped", "Impressions droppe
 
 
 def run(
-    settings: StreamSettings, codec: ImpressionCodec, spool: Spool, server: socket.socket, stop: threading.Event
+    settings: StreamSettings,
+    zones: Zones,
+    codec: ImpressionCodec,
+    spool: Spool,
+    server: socket.socket,
+    stop: threading.Event,
 ) -> None:
     """Receive and publish until ``stop`` is set; what is not published then stays in the spool."""
     WAITING.set_function(lambda: spool.bytes)
     receiver = threading.Thread(target=_receive, args=(codec, spool, server, stop), name="receive")
     receiver.start()
     publisher = Publisher(settings, ACK_SECONDS, topics.IMPRESSIONS)
+    turnover = Turnover(settings, zones, publisher)
     try:
         while not stop.wait(GATHER_SECONDS):
-            _publish(spool, publisher, stop)
+            if turnover.room():
+                _publish(spool, publisher, stop)
     finally:
         stop.set()
         receiver.join()

@@ -19,20 +19,14 @@ import pyarrow.parquet as pq
 from contracts.artifacts import Zones, fingerprint, read_manifest
 from contracts.config import Config
 from contracts.errors import ArtifactError
-from contracts.events import FIELDS, INTERACTIONS, Event, EventType
+from contracts.events import FIELDS, INTERACTIONS, Event, EventType, arrow_types
 from contracts.features import user_behaviour
 from contracts.folds import STATE_VERSION, Dwell, Interaction, dwell_ms
 from contracts.live_files import LiveFile
 from streaming.catalogue import Catalogue
 from streaming.updates import Update
 
-_ARROW_TYPES = {
-    "string": pa.string(),
-    "long": pa.int64(),
-    "int": pa.int32(),
-    "double": pa.float64(),
-    "map": pa.map_(pa.string(), pa.string()),
-}
+_TYPES = arrow_types(pa)
 _READ = {
     "user_id": pa.string(),
     "event_id": pa.string(),
@@ -49,7 +43,7 @@ _PLACE = {"partition": pa.int32(), "offset": pa.int64(), "incarnation": pa.strin
 #: Where a record lay in its topic.
 PLACE_FIELDS = [pa.field(name, kind) for name, kind in _PLACE.items()]
 #: Columns of a live file: the fields of an event, and where the record lay in the topic.
-LIVE_SCHEMA = pa.schema([pa.field(field.name, _ARROW_TYPES[field.kind]) for field in FIELDS] + PLACE_FIELDS)
+LIVE_SCHEMA = pa.schema([pa.field(field.name, _TYPES[field.kind]) for field in FIELDS] + PLACE_FIELDS)
 
 
 def place(filesystem: Any, path: str, table: pa.Table) -> None:

@@ -3,7 +3,8 @@
 Offsets are not stored anywhere: a live file is named by the offsets of its flush and appears whole, and a new start
 goes on after the highest one. Records that break their topic's contract go to the quarantine zone, in a file that is
 written before the live one; where the live one is missing, the next start takes it away and reads those records again.
-Nothing is lost as long as the broker keeps what was not yet written (``flush_seconds`` of it).
+Nothing is lost as long as the broker keeps what was not yet written (``flush_seconds`` of it). What it did not keep is
+counted, and named by its offsets in the log.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ RETRY_SECONDS = 0.5
 RECORDS = Counter("trireme_lake_records", "Records written to the lake.", ["topic"])
 FILES = Counter("trireme_lake_files", "Files written to the lake.", ["topic"])
 QUARANTINED = Counter("trireme_lake_quarantined", "Records that break their contract, by reason.", ["topic", "reason"])
+LOST = Counter("trireme_lake_lost_records", "Records that the broker no longer held when their turn came.", ["topic"])
 BUFFERED = Gauge("trireme_lake_buffered_records", "Records read from the broker and not yet written.", ["topic"])
 
 #: A live file's columns, with room for integers of too many bits: the contract refuses those before they are written.
@@ -157,6 +159,7 @@ def _drain(
     log.info("writing %s of incarnation %s from offsets %s", kind.topic, topic.incarnation, offsets)
     buffers = {partition: kind(partition, topic.incarnation) for partition in topic.partitions}
     client = topics.consumer(settings, offsets, POLL_MS, kind.topic)
+    _skip_what_is_gone(client, offsets, kind.topic)
     due, tidied, buffered = time.monotonic() + flush_seconds, "", BUFFERED.labels(kind.topic)
     try:
         with TopicWatch(settings, topic.incarnation, topic=kind.topic) as watch:
@@ -177,6 +180,20 @@ def _drain(
         _flush(zones, buffers)
         buffered.set(0)
         client.close(autocommit=False, timeout_ms=1000)
+
+
+def _skip_what_is_gone(client: Any, offsets: Mapping[int, int], topic: str) -> None:
+    """Let the consumer begin with what the broker still holds; what it gave up before we came is said and counted."""
+    for place, first in client.beginning_offsets(list(client.assignment())).items():
+        gone = first - offsets[place.partition]
+        if gone > 0:
+            LOST.labels(topic).inc(gone)
+            log.error(
+                "%s, partition %d: the broker no longer holds the records %d to %d: its retention is too short, or the "
+                "lake writer was away too long",
+                *(topic, place.partition, offsets[place.partition], first - 1),
+            )
+            client.seek(place, first)
 
 
 def _flush(zones: Zones, buffers: Mapping[int, Buffer]) -> None:

@@ -38,6 +38,7 @@ EVENTS = Counter("trireme_processor_events", "Records by what became of them.", 
 LATE_COUNTS = Counter(
     "trireme_processor_late_counts", "Interactions of a bucket that was visible already: counted by the batch alone."
 )
+LOST = Counter("trireme_processor_lost_records", "Records that the broker no longer held when their turn came.")
 LAG = Gauge("trireme_processor_lag_events", "Records in the topic that are not folded in yet.")
 LATENCY = Histogram(
     "trireme_processor_event_to_feature_seconds",
@@ -132,9 +133,21 @@ def step(store: OnlineStore, position: Position, records: list[Any], catalogue: 
 
 
 def _go_back(client: Any, offsets: Mapping[int, int], written: Mapping[int, int]) -> None:
-    """Let the consumer begin where the lake ends, before ``offsets``: of what lies between, updates are read again."""
+    """Let the consumer begin where the lake ends, before ``offsets``: of what lies between, updates are read again.
+
+    What the broker gave up before it was folded in is said and counted.
+    """
     earliest = client.beginning_offsets(list(client.assignment()))
     for place, first in earliest.items():
+        gone = first - offsets[place.partition]
+        if gone > 0:
+            LOST.inc(gone)
+            log.error(
+                "partition %d: the broker no longer holds %d records from offset %d on; what the lake has of them is "
+                "folded in by: python -m streaming rebuild CONFIG --force",
+                *(place.partition, gone, offsets[place.partition]),
+            )
+            client.seek(place, first)
         start = max(first, written.get(place.partition, 0))
         if start < offsets[place.partition]:
             client.seek(place, start)

@@ -23,6 +23,7 @@ class StreamSettings:
         processor_port: metrics of the feature processor.
         impressions_port: metrics of the publisher of impressions.
         impressions: path of the socket that servers send impressions to; empty where they are not logged.
+        impressions_kept: so many records make the topic of impressions full, and it is made anew; 0: never.
         schema_registry: URL of the schema registry; empty where the committed files are it.
     """
 
@@ -35,6 +36,7 @@ class StreamSettings:
     processor_port: int
     impressions_port: int
     impressions: str = ""
+    impressions_kept: int = 0
     schema_registry: str = ""
 
     @property
@@ -61,5 +63,6 @@ def stream_settings(environ: Mapping[str, str] = os.environ) -> StreamSettings:
         processor_port=stack.port("processor_metrics"),
         impressions_port=stack.port("impressions_metrics"),
         impressions=stack.impressions,
+        impressions_kept=stack.impressions_kept,
         schema_registry=stack.schema_registry,
     )

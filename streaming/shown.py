@@ -8,24 +8,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from contracts.events import Reason
+from contracts.events import Reason, arrow_types
 from contracts.impressions import DTYPES, FIELDS
 from streaming import codec, lake, topics
 from streaming.codec import UndecodableError
 from streaming.lake_writer import Buffer
 from streaming.quarantine import Refused
 
-_ARROW_TYPES = {
-    "string": pa.string(),
-    "long": pa.int64(),
-    "int": pa.int32(),
-    "map": pa.map_(pa.string(), pa.string()),
-    "strings": pa.list_(pa.string()),
-    "floats": pa.list_(pa.float32()),
-    "ints": pa.list_(pa.int32()),
-}
+_LISTS = {"strings": pa.list_(pa.string()), "floats": pa.list_(pa.float32()), "ints": pa.list_(pa.int32())}
+_TYPES = arrow_types(pa) | _LISTS
 #: Columns of a file: the fields of an impression, and where the record lay in the topic.
-SCHEMA = pa.schema([pa.field(field.name, _ARROW_TYPES[field.kind]) for field in FIELDS] + lake.PLACE_FIELDS)
+SCHEMA = pa.schema([pa.field(field.name, _TYPES[field.kind]) for field in FIELDS] + lake.PLACE_FIELDS)
 
 
 class ImpressionBuffer(Buffer):
@@ -62,4 +55,4 @@ def _column(kind: str, values: Sequence[Any]) -> pa.Array:
         return pa.ListArray.from_arrays(pa.array(ends), pa.array(np.frombuffer(b"".join(values), DTYPES[kind])))
     if kind == "map":
         values = [list(value.items()) for value in values]
-    return pa.array(values, _ARROW_TYPES[kind])
+    return pa.array(values, _TYPES[kind])

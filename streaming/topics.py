@@ -21,7 +21,7 @@ from contracts.errors import StackError
 from contracts.live_files import EVENTS, IMPRESSIONS
 from streaming.settings import StreamSettings
 
-__all__ = ["EVENTS", "IMPRESSIONS", "Topic", "consumer", "current", "ensure"]
+__all__ = ["EVENTS", "IMPRESSIONS", "Topic", "consumer", "current", "delete", "ensure"]
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,16 @@ def current(settings: StreamSettings, name: str = EVENTS) -> Topic | None:
     """
     with _admin(settings) as admin:
         return _described(admin, name)
+
+
+def delete(settings: StreamSettings, name: str) -> None:
+    """Delete a topic with all that it holds.
+
+    Raises:
+        StackError: when the broker does not answer.
+    """
+    with _admin(settings) as admin:
+        admin.delete_topics([name])
 
 
 def consumer(settings: StreamSettings, offsets: Mapping[int, int], wait_ms: int, name: str = EVENTS) -> KafkaConsumer:

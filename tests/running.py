@@ -10,20 +10,29 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import psutil
+
 
 @contextlib.contextmanager
 def process(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen]:
     with log.open("wb") as output:
         started = subprocess.Popen(argv, env=env, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    children: list[psutil.Process] = []
     try:
         yield started
     finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children = psutil.Process(started.pid).children(recursive=True)
         started.terminate()
         try:
             started.wait(15)
         except subprocess.TimeoutExpired:
             started.kill()
             started.wait()
+        # A tritonserver that is ended while it loads may leave stubs that wait for it for good.
+        for child in psutil.wait_procs(children, timeout=2)[1]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
 
 
 def wait_until(ready: Callable[[], bool], what: str, log: Path, seconds: float = 30.0) -> None:

@@ -257,9 +257,11 @@ def test_data_of_its_own_lies_where_the_environment_says() -> None:
 def test_the_stack_s_settings_come_from_the_environment() -> None:
     default = stack_settings({})
     addresses = ("127.0.0.1:20002", "127.0.0.1:20003")
-    assert dataclasses.astuple(default) == ("var", 20_000, *addresses, 4, "", "", "", "", "", "auto", "")
+    assert dataclasses.astuple(default) == ("var", 20_000, *addresses, 4, "", "", "", "", 0, "", "auto", "")
     with pytest.raises(ConfigError, match="TRIREME_IMPRESSIONS: expected the path of a socket"):
         stack_settings({"TRIREME_IMPRESSIONS": "/" + "x" * 107})
+    with pytest.raises(ConfigError, match="TRIREME_IMPRESSIONS_KEPT: expected a number of records from 0 to"):
+        stack_settings({"TRIREME_IMPRESSIONS_KEPT": "-1"})
     with pytest.raises(ConfigError, match="TRIREME_SERVE_BY: expected auto or python, got 'c'"):
         stack_settings({"TRIREME_SERVE_BY": "c"})
     assert (default.port("public"), default.port("collector")) == (20_000, 20_010)

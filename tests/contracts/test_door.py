@@ -56,6 +56,20 @@ def test_our_own_commands_know_where_to_knock(bind: str, host: str) -> None:
     assert door_settings({"TRIREME_BIND": bind, "TRIREME_INSECURE": "1"}).host == host
 
 
+def test_clients_are_told_the_name_of_the_door_and_commands_go_to_its_address(pem: str) -> None:
+    assert door_settings({"TRIREME_BIND": "::1"}).url(20000) == "http://[::1]:20000"
+    door = door_settings({"TRIREME_TLS_CERT": pem, "TRIREME_TLS_KEY": pem, "TRIREME_PUBLIC_HOST": "shop.example"})
+    assert (door.url(443), door.address(443)) == ("https://shop.example:443", "127.0.0.1:443")
+
+
+def test_whoever_must_show_a_certificate_and_has_none_may_not_ask(pem: str) -> None:
+    tls = {"TRIREME_TLS_CERT": pem, "TRIREME_TLS_KEY": pem}
+    guarded = {**tls, "TRIREME_CLIENT_CA": pem}
+    assert door_settings({}).may_ask and door_settings(tls).may_ask
+    assert not door_settings(guarded).may_ask
+    assert door_settings({**guarded, "TRIREME_CLIENT_CERT": pem, "TRIREME_CLIENT_KEY": pem}).may_ask
+
+
 def test_tokens_come_from_the_environment_or_a_file_of_its_owner(tmp_path: Path) -> None:
     path = tmp_path / "tokens"
     path.write_text(f"{TOKEN}\n\n {OTHER} \n{TOKEN}\n")
@@ -96,3 +110,6 @@ def test_all_that_is_wrong_is_said_at_once(pem: str, tmp_path: Path) -> None:
     ):
         assert part in said
     assert "TRIREME_CLIENT_CA: expected TRIREME_TLS_CERT" in refusal(TRIREME_CLIENT_CA=pem)
+    said = refusal(TRIREME_CLIENT_CERT=pem)
+    assert "TRIREME_CLIENT_CERT and TRIREME_CLIENT_KEY: expected both or none" in said
+    assert "TRIREME_CLIENT_CERT: expected TRIREME_TLS_CERT" in said

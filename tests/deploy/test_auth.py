@@ -8,7 +8,6 @@ import json
 import shutil
 import ssl
 import stat
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from deploy import ports
 from deploy.envoy.config import write_config
 from deploy.parts import envoy_argv
 from deploy.readiness import http_get
+from tests.deploy.certificates import make_certificates
 from tests.running import free_port_base, process, wait_until
 
 pytestmark = pytest.mark.integration
@@ -111,27 +111,9 @@ def test_tokens_are_in_no_log_on_no_admin_page_and_in_no_file_that_others_may_re
     assert all(token not in (folder / "envoy.log").read_text() for token in TOKENS)
 
 
-def _certificates(folder: Path) -> None:
-    """An authority, and certificates by it for a server and a client; and a client by nobody."""
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
-    for name in ("ca", "stranger"):
-        openssl("req", "-x509", *curve, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem")
-    for name in ("server", "client"):
-        alternative = ("-addext", "subjectAltName=IP:127.0.0.1")
-        openssl(
-            "req", *curve[:-2], "-subj", f"/CN={name}", *alternative, "-keyout", f"{name}.key", "-out", f"{name}.csr"
-        )
-        signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-copy_extensions", "copy", "-days", "2")
-        openssl("x509", "-req", "-in", f"{name}.csr", *signed, "-out", f"{name}.pem")
-
-
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make certificates with")
 def test_with_an_authority_for_clients_only_who_has_its_certificate_gets_in(tmp_path: Path) -> None:
-    _certificates(tmp_path)
+    make_certificates(tmp_path)
     pem = {name: str(tmp_path / f"{name}.pem") for name in ("ca", "server", "client", "stranger")}
     settings = DoorSettings(tls_cert=pem["server"], tls_key=str(tmp_path / "server.key"), client_ca=pem["ca"])
 

@@ -37,6 +37,14 @@ def test_a_taken_port_is_named(tmp_path):
     assert f"{port} (redis)" in finding.found
 
 
+def test_in_a_fresh_clone_what_make_installs_by_itself_is_no_fault_and_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "REPOSITORY", tmp_path)
+    findings = {finding.what: finding for finding in doctor.examine(tmp_path, {"public": 1})}
+    for name in (".venv-train", ".venv"):
+        finding = findings[f"environment {name}"]
+        assert (finding.ok, finding.found) == (True, "not yet: make run makes it")
+
+
 def test_it_runs_before_anything_is_installed():
     # -S: without site-packages, as on a fresh machine.
     argv = [sys.executable, "-S", "-m", "deploy", "doctor"]

@@ -21,6 +21,14 @@ CASES = {
         {'trireme_impressions_dropped_total{reason="failed"}': "3x60"},
         {'trireme_impressions_dropped_total{reason="failed"}': "3+1x60"},
     ),
+    "ImpressionsWait": (
+        {"trireme_impressions_topic_waits": "0x20 1x4 0x36"},
+        {"trireme_impressions_topic_waits": "1x60"},
+    ),
+    "RecordsGone": (
+        {'trireme_lake_lost_records_total{topic="events"}': "0x60", "trireme_processor_lost_records_total": "0x60"},
+        {'trireme_lake_lost_records_total{topic="events"}': "30x60", "trireme_processor_lost_records_total": "0x60"},
+    ),
     "FeaturesStale": ({"trireme_processor_lag_events": "9999x60"}, {"trireme_processor_lag_events": "10001x60"}),
     "ItemStatesStale": ({"trireme_item_state_age_seconds": "1x60"}, {"trireme_item_state_age_seconds": "1+5x60"}),
     "ServerUnhealthy": (

@@ -5,15 +5,17 @@ from __future__ import annotations
 import http.server
 import threading
 import time
+import types
 from collections.abc import Iterator
 
 import pytest
 
 from contracts.tensors import HUNG_THREADS
-from deploy import diagnosis
+from deploy import diagnosis, remedies, tritonserver, watchdog
 from deploy.diagnosis import Finding, Kind, examine, judge
 from deploy.ports import HOST
-from deploy.watchdog import MOST_PAUSE_SECONDS, PATIENCE, PAUSE_SECONDS, REPLACE, RESTART, Ward
+from deploy.site import open_site
+from deploy.watchdog import MOST_PAUSE_SECONDS, PATIENCE, PAUSE_SECONDS, REPLACE, RESTART, Ward, Watch
 from tests.running import free_port_base
 
 DEAD = Finding(Kind.DEAD_STUB, "ranker")
@@ -102,6 +104,25 @@ def test_a_server_that_was_started_is_let_be_while_it_loads(ward: Ward, clock: C
         assert ward.decide(Finding(Kind.ABSENT)) == ""
         clock.now += 1
     assert ward.decide(Finding(Kind.ABSENT)) == RESTART
+
+
+@pytest.mark.parametrize(("state", "mended"), [("RUNNING", [False] * 4 + [True]), ("STOPPING", [False] * 5)])
+def test_a_silent_server_is_started_anew_unless_somebody_stops_it(
+    monkeypatch: pytest.MonkeyPatch, state: str, mended: list[bool]
+) -> None:
+    found = iter([HEALTHY, *[SILENT] * 5, *[SILENT] * 5])
+    called: list[str] = []
+    monkeypatch.setattr(watchdog, "examine", lambda *_: next(found))
+    monkeypatch.setattr(remedies, "restart", lambda site, server: called.append(server))
+    stack = types.SimpleNamespace(processes=lambda: {"triton_a": {"statename": state, "pid": 7}})
+    monkeypatch.setattr(watchdog, "Supervisor", lambda folder: stack)
+    monkeypatch.setattr(tritonserver, "end_orphans", lambda folder: 0)
+    watch = Watch(open_site("configs/smoke.toml"), "triton_a", threading.Lock())
+    seen = []
+    for _ in mended:
+        watch.look()
+        seen.append(bool(called))
+    assert seen == mended
 
 
 def test_an_error_of_a_dead_stub_names_its_model() -> None:

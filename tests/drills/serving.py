@@ -28,7 +28,7 @@ from deploy.catalogue import read_histories
 from deploy.site import Site
 from tests.drills import hostile
 from tests.drills.load import Expected, Load, Outcome
-from tests.drills.stand import Stand, prepare, stand
+from tests.drills.stand import Stand, check_native, prepare, stand
 
 REQUESTS = 5000
 SLOW_SECONDS = 0.2
@@ -96,6 +96,8 @@ def main(arguments: Sequence[str]) -> int:
     ]
     attack = not asked.only or "hostile" in asked.only
     site = prepare(asked.config, console)
+    if attack or any(drill.backend == "native" for drill in chosen):
+        check_native(site)
     rows = []
     with _progress(console) as progress:
         for backend in ("python", "native"):

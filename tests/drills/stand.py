@@ -70,15 +70,22 @@ class Stand:
 
 
 def prepare(config: str, console: Console) -> Site:
-    """A copy of the promoted release and what goes with it, made first where it is not there yet."""
+    """A copy of the promoted release and what goes with it; the stages make first what is not there, or not current."""
     honest = open_site(config)
-    if not Path(honest.zones.releases, "current.json").exists():
-        pipeline.run(honest, console)
+    pipeline.run(honest, console)
     site = dataclasses.replace(honest, root=f"{honest.root}/drill-serving", port_base=free_port_base())
     shutil.rmtree(site.zones.root, ignore_errors=True)
     kept = shutil.ignore_patterns("stack", "raw", "mlflow", "logs", "profile")
     shutil.copytree(honest.zones.root, site.zones.root, ignore=kept)
     return site
+
+
+def check_native(site: Site) -> None:
+    """End in one line, before anything is drilled, where the C++ backend cannot serve the release."""
+    if objection := native.objection(Path(site.zones.releases) / site.release()):
+        sys.exit(
+            f"error: the C++ backend does not serve: {objection}; drills of the python steps alone: only=python,stub"
+        )
 
 
 @contextlib.contextmanager
@@ -89,8 +96,6 @@ def stand(site: Site, backend: str) -> Iterator[Stand]:
     fault.write_text("")
     os.environ |= {"TRIREME_FAULT": str(fault), "TRIREME_SERVE_BY": "python" if backend == "python" else "auto"}
     native.serves.cache_clear()
-    if backend == "native" and (objection := native.objection(Path(site.zones.releases) / site.release())):
-        sys.exit(f"error: the C++ backend does not serve: {objection}")
     hidden = site.port_base + _REDIS_OFFSET
     with slow_proxy(site.ports["redis"], hidden, site.stack) as proxy:
         try:

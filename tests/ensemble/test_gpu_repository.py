@@ -27,7 +27,7 @@ from ensemble.steps.graphs import session
 from ensemble.steps.ranker import Ranker, RankerFeatures
 from ensemble.steps.release import Release
 from ensemble.steps.retrieval import Retrieval
-from tests.ensemble.test_triton import Server
+from tests.ensemble.servers import Server
 from tests.running import free_port_base, process, wait_until
 
 #: Stands where the onnxruntime backend would: the very graph, on the CPU.

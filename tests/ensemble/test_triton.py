@@ -1,11 +1,10 @@
-"""The exported release in a real tritonserver, asked as Envoy and clients ask it."""
+"""The exported release in a real tritonserver, asked as Envoy and clients ask it: python steps and C++ answer alike."""
 
 from __future__ import annotations
 
-import dataclasses
-import http.client
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,76 +15,25 @@ import redis
 from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
 
+from contracts import item_state
 from contracts.errors import ArtifactError, StackError
-from contracts.features import feature_views
-from contracts.online_layout import PROJECT, encode, row_key
-from deploy.parts import redis_argv
 from deploy.tritonserver import launch
 from ensemble import golden, golden_triton
 from ensemble.steps.release import Release
 from tests.ensemble.made_up import World
-from tests.ensemble.of_servers import assert_items_are_heard_of, assert_looks_are_counted
-from tests.running import free_port_base, process, wait_until
+from tests.ensemble.servers import NATIVE, PYTHON, VARIANT, Server, serving, typed
+from tests.running import free_port_base, process
 
 pytestmark = pytest.mark.integration
 
-
-@dataclasses.dataclass(frozen=True)
-class Server:
-    http: int
-    grpc: int
-    metrics: int
-    redis: int
-
-    def know(self, world: World) -> None:
-        """Rows of the world's first ten users, in the server's Redis."""
-        client, now = redis.Redis(port=self.redis), int(world.time.max())
-        for user in range(10):
-            for view in feature_views(world.config.features):
-                key = row_key(PROJECT, "user_id", world.user_ids[user])
-                client.hset(key, mapping=encode(view, world.row(user, now + 1), now))
-        client.close()
-
-    def post(self, body: bytes, model: str = "recommendations_json") -> tuple[int, bytes]:
-        """As Envoy hands over a body: raw, unparsed."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=10)
-        try:
-            connection.request("POST", f"/v2/models/{model}/infer", body, {"Inference-Header-Content-Length": "0"})
-            answer = connection.getresponse()
-            data = answer.read()
-            header = int(answer.getheader("Inference-Header-Content-Length", "0"))
-            return answer.status, data[header + 4 :] if answer.status == 200 else data
-        finally:
-            connection.close()
-
-    def ask(self, **fields: object) -> dict:
-        status, data = self.post(json.dumps(fields).encode())
-        assert status == 200, data
-        return json.loads(data)
-
-    def get(self, port: int, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        finally:
-            connection.close()
+by_python = pytest.mark.parametrize("server", [PYTHON], indirect=True, scope="module")
 
 
-@pytest.fixture(scope="module")
-def server(release: Release, world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder, base = tmp_path_factory.mktemp("triton"), free_port_base()
-    made = Server(base, base + 1, base + 2, base + 3)
-    started = launch(release.root, folder / "backends", http=made.http, grpc=made.grpc, metrics=made.metrics)
-    env = {**started.full_env(), "TRIREME_REDIS": f"127.0.0.1:{made.redis}"}
-    with (
-        process(redis_argv(made.redis, folder), folder / "redis.log"),
-        process(started.argv, folder / "triton.log", env),
-    ):
-        ready: Callable[[], bool] = lambda: made.get(made.http, "/v2/health/ready")[0] == 200  # noqa: E731
-        wait_until(ready, "tritonserver", folder / "triton.log", seconds=60)
-        made.know(world)
+@pytest.fixture(scope="module", params=[PYTHON, NATIVE])
+def server(
+    request: pytest.FixtureRequest, release: Release, world: World, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    with serving(request.param, release, world, tmp_path_factory.mktemp("triton")) as made:
         yield made
 
 
@@ -96,20 +44,11 @@ def client(server: Server) -> Iterator[grpc.InferenceServerClient]:
     client.close()
 
 
-def typed(client: grpc.InferenceServerClient, users: list[bytes], k: list[int] | None = None) -> grpc.InferResult:
-    ids = np.array(users, object).reshape(-1, 1)
-    inputs = [grpc.InferInput("user_id", list(ids.shape), "BYTES").set_data_from_numpy(ids)]
-    if k is not None:
-        numbers = np.array(k, np.int32).reshape(-1, 1)
-        inputs.append(grpc.InferInput("k", list(numbers.shape), "INT32").set_data_from_numpy(numbers))
-    return client.infer("recommendations", inputs, client_timeout=10)
-
-
 def test_golden_requests_are_answered_by_triton_as_in_process(server: Server, release: Release) -> None:
-    number = golden_triton.replay(release, f"127.0.0.1:{server.grpc}")
-    assert number == golden.replay(release) >= 32
+    assert golden_triton.replay(release, f"127.0.0.1:{server.grpc}") == golden.replay(release) >= 32
 
 
+@by_python
 def test_another_release_than_the_servers_is_noticed(server: Server, release: Release) -> None:
     other = Release(release.root, {**release.document, "release": "another"})
     with pytest.raises(StackError, match=f"serves release {release.id}, not another"):
@@ -121,9 +60,11 @@ def test_rest_and_grpc_give_the_same_answer(server: Server, client: grpc.Inferen
     result = typed(client, [b"user-1"], [7])
     assert [item.decode() for item in result.as_numpy("item_ids")[0]] == answer["item_ids"]
     assert np.allclose(result.as_numpy("scores")[0], answer["scores"], atol=1e-5)
+    assert [source.decode() for source in result.as_numpy("sources")[0]] == answer["sources"]
     assert (answer["request_id"], answer["skipped"], len(set(answer["item_ids"]))) == ("r-1", [], 7)
-    assert answer["feature_age_ms"] > 0
+    assert (answer["variant"], answer["feature_age_ms"] > 0) == (VARIANT, True)
     assert json.loads(result.as_numpy("response")[0, 0])["item_ids"] == answer["item_ids"]
+    assert len(server.ask(user_id="user-1")["request_id"]) == 32
 
 
 def test_optional_inputs_may_be_left_out_and_a_user_id_may_not(client: grpc.InferenceServerClient) -> None:
@@ -132,45 +73,17 @@ def test_optional_inputs_may_be_left_out_and_a_user_id_may_not(client: grpc.Infe
     with pytest.raises(InferenceServerException, match="user_id: expected a non-empty string, got none") as caught:
         client.infer("recommendations", [region])
     assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
+    with pytest.raises(InferenceServerException, match=r"user_id: expected UTF-8, got b'\\xff'"):
+        typed(client, [b"\xff"])
 
 
 def test_many_users_in_one_call_get_a_row_each(client: grpc.InferenceServerClient) -> None:
     users = [f"user-{i}".encode() for i in range(10)]
-    together = typed(client, users).as_numpy("item_ids")
+    together = typed(client, users, [20, 3] * 5).as_numpy("item_ids")
     alone = [typed(client, [user]).as_numpy("item_ids")[0] for user in users]
     assert together.shape == (10, 20)
-    assert np.mean(together == np.array(alone)) > 0.98, "the arithmetic of a batch may swap what ties"
-
-
-def test_bad_requests_among_good_ones_in_one_dynamic_batch_harm_none(server: Server) -> None:
-    alone = {user: server.ask(user_id=f"user-{user}", k=10)["item_ids"] for user in range(8)}
-    barrier = threading.Barrier(24)
-
-    def one(number: int) -> tuple[int, int, bytes]:
-        user = number % 8
-        body = {"user_id": f"user-{user}", "k": 10 if number % 3 else 700}
-        barrier.wait(10)
-        return number, *server.post(json.dumps(body).encode())
-
-    before = executions(server)
-    with ThreadPoolExecutor(24) as pool:
-        answers = [answer for _ in range(5) for answer in pool.map(one, range(24))]
-    for number, status, data in answers:
-        if number % 3:
-            assert status == 200, data
-            document = json.loads(data)
-            assert set(document["item_ids"]) == set(alone[number % 8])
-            assert document["skipped"] == []
-        else:
-            assert status == 400
-            assert b"k: expected an integer from 1 to 100, got 700" in data
-    assert executions(server) - before < len(answers), "some of them did share a batch"
-
-
-def executions(server: Server) -> int:
-    _, text = server.get(server.metrics, "/metrics")
-    (line,) = [x for x in text.splitlines() if x.startswith('nv_inference_exec_count{model="feature_lookup"')]
-    return int(float(line.rsplit(" ", 1)[1]))
+    assert all(row[3:].tolist() == [b""] * 17 for row in together[1::2]), "shorter lists end in nothing"
+    assert np.mean(together[::2] == np.array(alone[::2])) > 0.98, "the arithmetic of a batch may swap what ties"
 
 
 HOSTILE = [
@@ -216,36 +129,11 @@ def test_an_excluded_item_stays_out_and_odd_but_lawful_wishes_are_met(server: Se
 
 
 def test_answers_are_counted_on_the_metrics_page(server: Server, release: Release) -> None:
-    def counted() -> float:
-        _, text = server.get(server.metrics, "/metrics")
-        (line,) = [x for x in text.splitlines() if x.startswith("trireme_answers_total{")]
-        assert release.id in line
-        assert 'trireme_skipped_total{stage="ranker"}' in text
-        return float(line.rsplit(" ", 1)[1])
-
-    before = counted()
+    answered = f'trireme_answers_total{{release="{release.id}"}}'
+    before, skipped = server.count(answered), server.count('trireme_skipped_total{stage="ranker"}')
     server.ask(user_id="user-1")
     server.post(b"{")
-    assert counted() == before + 1
-
-
-def test_what_is_kept_is_found_by_the_next_request_and_both_are_counted(server: Server) -> None:
-    assert_looks_are_counted(server)
-
-
-def test_a_server_does_not_start_on_a_damaged_release(damaged: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    path = damaged / "ranker/1/ranker.onnx"
-    data = bytearray(path.read_bytes())
-    data[-20] ^= 1
-    path.write_bytes(data)
-    folder, base = tmp_path_factory.mktemp("refused"), free_port_base()
-    started = launch(damaged, folder / "backends", http=base, grpc=base + 1, metrics=base + 2)
-    with process(started.argv, folder / "triton.log", started.full_env()) as running:
-        assert running.wait(60) != 0
-    log = (folder / "triton.log").read_text(errors="replace")
-    assert "ranker/1/ranker.onnx is not what was exported" in log
-    with pytest.raises(ArtifactError):
-        Release.open(damaged).verify()
+    assert (server.count(answered), server.count('trireme_skipped_total{stage="ranker"}')) == (before + 1, skipped)
 
 
 def test_a_batch_in_one_body_is_answered_element_by_element(server: Server) -> None:
@@ -269,5 +157,81 @@ def test_256_users_in_one_call_by_grpc(client: grpc.InferenceServerClient) -> No
         typed(client, [*users, b"one-more"])
 
 
+@by_python
+def test_bad_requests_among_good_ones_in_one_dynamic_batch_harm_none(server: Server) -> None:
+    alone = {user: server.ask(user_id=f"user-{user}", k=10)["item_ids"] for user in range(8)}
+    barrier = threading.Barrier(24)
+
+    def one(number: int) -> tuple[int, int, bytes]:
+        user = number % 8
+        body = {"user_id": f"user-{user}", "k": 10 if number % 3 else 700}
+        barrier.wait(10)
+        return number, *server.post(json.dumps(body).encode())
+
+    executions = 'nv_inference_exec_count{model="feature_lookup"'
+    before = server.count(executions)
+    with ThreadPoolExecutor(24) as pool:
+        answers = [answer for _ in range(5) for answer in pool.map(one, range(24))]
+    for number, status, data in answers:
+        if number % 3:
+            assert status == 200, data
+            document = json.loads(data)
+            assert set(document["item_ids"]) == set(alone[number % 8])
+            assert document["skipped"] == []
+        else:
+            assert status == 400
+            assert b"k: expected an integer from 1 to 100, got 700" in data
+    assert server.count(executions) - before < len(answers), "some of them did share a batch"
+
+
+def test_a_server_does_not_start_on_a_damaged_release(damaged: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = damaged / "ranker/1/ranker.onnx"
+    data = bytearray(path.read_bytes())
+    data[-20] ^= 1
+    path.write_bytes(data)
+    folder, base = tmp_path_factory.mktemp("refused"), free_port_base()
+    started = launch(damaged, folder / "backends", http=base, grpc=base + 1, metrics=base + 2)
+    with process(started.argv, folder / "triton.log", started.full_env()) as running:
+        assert running.wait(60) != 0
+    log = (folder / "triton.log").read_text(errors="replace")
+    assert "ranker/1/ranker.onnx is not what was exported" in log
+    with pytest.raises(ArtifactError):
+        Release.open(damaged).verify()
+
+
+def test_what_is_kept_is_found_by_the_next_request_and_both_are_counted(server: Server) -> None:
+    """Every step that keeps vectors has made those of today by the second request."""
+
+    def looks(outcome: str) -> float:
+        return server.count(f'trireme_cache_lookups_total{{outcome="{outcome}"')
+
+    server.ask(user_id="user-1")
+    hits, misses = looks("hit"), looks("miss")
+    assert misses > 0
+    server.ask(user_id="user-1")
+    assert (looks("hit") > hits, looks("miss")) == (True, misses)
+
+
 def test_items_are_answered_and_what_is_said_of_them_is_heard(server: Server) -> None:
-    assert_items_are_heard_of(server)
+    status, data = server.post(b'{"item_id":"item-3","k":7}', "similar_items_json")
+    answer = json.loads(data)
+    assert (status, answer["item_id"], len(answer["item_ids"]), answer["skipped"]) == (200, "item-3", 7, [])
+    assert server.post(b'{"item_id":""}', "similar_items_json")[0] == 400
+    (first,) = server.ask(user_id="nobody", k=1)["item_ids"]
+    with redis.Redis(port=server.redis) as client:
+        client.hset(item_state.KEY, first, item_state.encode({"available": item_state.Said(5, "e", "false")}))
+        client.set(item_state.VERSION, "gone")
+        wait_for(lambda: first not in server.ask(user_id="nobody")["item_ids"])
+        assert len(server.ask(user_id="nobody", k=100)["item_ids"]) == 100
+        client.delete(item_state.KEY)
+        client.set(item_state.VERSION, "back")
+        wait_for(lambda: first in server.ask(user_id="nobody")["item_ids"])
+    ages = [x for x in server.get(server.metrics, "/metrics")[1].splitlines() if "item_state_age_seconds{" in x]
+    assert ages and all(0 <= float(line.rsplit(" ", 1)[1]) < 5 for line in ages)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end, "nothing was heard within 10 s"
+        time.sleep(0.1)

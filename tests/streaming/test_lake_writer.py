@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from kafka.structs import TopicPartition
 
 from contracts import live_files
 from contracts.events import validate
-from streaming import lake, quarantine, topics
+from streaming import lake, lake_writer, processor, quarantine, topics
 from streaming.codec import encode
 from streaming.compaction import compact
 from streaming.lake_writer import Buffer, write
@@ -237,3 +238,37 @@ def assert_each_once(stack, topic, good, bad):
     places += [(int(source.split("/")[1][1:]), offset) for source, offset in refused]
     expected = [(partition, n) for partition, end in ends(stack)[topic.incarnation].items() for n in range(end)]
     assert sorted(places) == sorted(expected) and len(places) == len(good) + len(bad)
+
+
+class _Forgetful:
+    """A consumer whose broker holds less than it once did."""
+
+    def __init__(self, earliest: dict[int, int]):
+        self.earliest = {TopicPartition("events", partition): offset for partition, offset in earliest.items()}
+        self.sought: dict[int, int] = {}
+
+    def assignment(self) -> set[TopicPartition]:
+        return set(self.earliest)
+
+    def beginning_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return {place: self.earliest[place] for place in places}
+
+    def seek(self, place: TopicPartition, offset: int) -> None:
+        self.sought[place.partition] = offset
+
+
+@pytest.mark.parametrize("reader", ["lake", "processor"])
+def test_a_reader_behind_what_the_broker_still_holds_says_so_and_counts_it(
+    reader: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, offsets = _Forgetful({0: 40, 1: 7}), {0: 10, 1: 7}
+    lost = lake_writer.LOST.labels("events") if reader == "lake" else processor.LOST
+    before = lost._value.get()
+    if reader == "lake":
+        lake_writer._skip_what_is_gone(client, offsets, "events")
+    else:
+        processor._go_back(client, offsets, {0: 10, 1: 7})
+    assert client.sought == {0: 40}
+    assert lost._value.get() - before == 30
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "partition 0" in caplog.text and "no longer holds" in caplog.text
