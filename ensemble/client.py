@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random
+import ssl
 import time
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -64,9 +65,17 @@ _Call = Generator[_Post | _Pause, httpx.Response | httpx.TransportError | None, 
 class Client:
     """Asks from a thread; may be shared by several."""
 
-    def __init__(self, url: str, token: str = "", tries: int = 3):
-        """Args: where Envoy listens, the bearer token where it asks for one, and tries a call (1 is never again)."""
-        self._http = httpx.Client(**_settings(url, token))
+    def __init__(self, url: str, token: str = "", tries: int = 3, tls: ssl.SSLContext | None = None):
+        """A client of one address; nothing is sent yet.
+
+        Args:
+            url: where Envoy listens.
+            token: the bearer token, where it asks for one.
+            tries: of a call; 1 is never again.
+            tls: whom to believe and what certificate to show, of an https address; without, the authorities that are
+                known everywhere, and none.
+        """
+        self._http = httpx.Client(**_settings(url, token, tls))
         self._tries = tries
 
     def __enter__(self) -> Client:
@@ -124,9 +133,9 @@ class Client:
 class AsyncClient:
     """The same for asyncio."""
 
-    def __init__(self, url: str, token: str = "", tries: int = 3):
+    def __init__(self, url: str, token: str = "", tries: int = 3, tls: ssl.SSLContext | None = None):
         """As ``Client``."""
-        self._http = httpx.AsyncClient(**_settings(url, token))
+        self._http = httpx.AsyncClient(**_settings(url, token, tls))
         self._tries = tries
 
     async def __aenter__(self) -> AsyncClient:
@@ -175,14 +184,14 @@ class AsyncClient:
                 came = httpx.ReadTimeout("no answer in time")
 
 
-def _settings(url: str, token: str) -> dict[str, Any]:
+def _settings(url: str, token: str, tls: ssl.SSLContext | None) -> dict[str, Any]:
     return {
         "base_url": url,
         "headers": {"authorization": f"Bearer {token}"} if token else {},
         # Proxies and .netrc of the environment are not for this.
         "trust_env": False,
         # Certificates take long to load, and are of use to nobody without TLS.
-        "verify": url.startswith("https:"),
+        "verify": tls or url.startswith("https:"),
     }
 
 

@@ -16,10 +16,13 @@ import pytest
 from tritonclient.grpc import service_pb2
 
 from contracts.door import DoorSettings
+from contracts.errors import ClientError
+from contracts.requests import Request
 from deploy import ports
 from deploy.envoy.config import write_config
 from deploy.parts import envoy_argv
 from deploy.readiness import http_get
+from ensemble.client import Client
 from tests.deploy.certificates import make_certificates
 from tests.running import free_port_base, process, wait_until
 
@@ -64,6 +67,12 @@ def _call(channel: grpc.Channel, *metadata: tuple[str, str]) -> tuple[str, str]:
     with pytest.raises(grpc.RpcError) as caught:
         channel.unary_unary(INFER)(message, timeout=5, metadata=metadata)
     return caught.value.code().name, caught.value.details()
+
+
+def _client_status(port: int, tls: ssl.SSLContext) -> int:
+    with Client(f"https://{ports.HOST}:{port}", tries=1, tls=tls) as client, pytest.raises(ClientError) as caught:
+        client.recommend(Request("u"))
+    return caught.value.status
 
 
 @pytest.mark.parametrize("token", TOKENS)
@@ -133,6 +142,10 @@ def test_with_an_authority_for_clients_only_who_has_its_certificate_gets_in(tmp_
         for who in ("", "stranger"):
             with pytest.raises((ssl.SSLError, ConnectionError, http.client.RemoteDisconnected)):
                 ask(table["public"], who)
+        context = ssl.create_default_context(cafile=pem["ca"])
+        assert _client_status(table["public"], context) == 0
+        context.load_cert_chain(pem["client"], tmp_path / "client.key")
+        assert _client_status(table["public"], context) == 503
         files = [(tmp_path / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem")]
         shown = grpc.ssl_channel_credentials(*files)
         with grpc.secure_channel(f"{ports.HOST}:{table['public']}", shown) as channel:
