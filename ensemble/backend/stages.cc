@@ -15,8 +15,9 @@ std::int64_t nanoseconds(clockid_t clock) {
 
 }  // namespace
 
-Account::Account(bool cpu)
+Account::Account(bool cpu, Stage first)
     : reads_cpu_(cpu),
+      now_(first),
       wall_since_(nanoseconds(CLOCK_MONOTONIC)),
       cpu_since_(cpu ? nanoseconds(CLOCK_THREAD_CPUTIME_ID) : 0) {
   at_hand = this;

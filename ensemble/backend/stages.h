@@ -40,7 +40,7 @@ using Spent = std::array<std::int64_t, stage_count>;
 class Account {
  public:
   /// With `cpu` the thread's CPU time is read too, which costs a system call each time the stage changes.
-  explicit Account(bool cpu);
+  explicit Account(bool cpu, Stage first = Stage::other);
   Account(const Account&) = delete;
   ~Account();
 
@@ -57,13 +57,14 @@ class Account {
   const Spent& wall() const { return wall_; }
   const Spent& cpu() const { return cpu_; }
   bool has_cpu() const { return reads_cpu_; }
+  Stage stage() const { return now_; }
 
   /// This thread's, or none.
   static Account* open();
 
  private:
   const bool reads_cpu_;
-  Stage now_ = Stage::other;
+  Stage now_;
   std::int64_t wall_since_, cpu_since_;
   Spent wall_{}, cpu_{};
 };
