@@ -144,7 +144,7 @@ class Supervisor:
         """Stop every program, the last first, then supervisord itself, and wait until all of it is gone.
 
         Raises:
-            StackError: when it is still there after a minute.
+            StackError: when it is still there after a minute, or a program's child after it was killed.
         """
         pid = self.pid()
         if pid is None:
@@ -203,7 +203,8 @@ def _end(orphans: Sequence[psutil.Process]) -> None:
     for process in orphans:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(orphans, timeout=ORPHAN_SECONDS)
+    if alive := psutil.wait_procs(orphans, timeout=ORPHAN_SECONDS)[1]:
+        raise StackError(f"killed, and still there: {', '.join(f'pid {process.pid}' for process in alive)}")
 
 
 def _escape(value: object) -> str:

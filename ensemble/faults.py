@@ -1,7 +1,7 @@
 """Faults on purpose, for drills only: ``TRIREME_FAULT`` names a file, and what stands in it happens to a step.
 
-The file holds ``STAGE:raise``, ``STAGE:hang`` or ``STAGE:slow``; empty or absent, nothing happens. Where the variable
-is not set, which is the rule, no file is looked at.
+The file holds ``STAGE:raise`` or ``STAGE:hang``; empty or absent, nothing happens. Where the variable is not set, which
+is the rule, no file is looked at. (The C++ twin knows ``STAGE:slow`` as well, for a test of its batches.)
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from pathlib import Path
 
 #: A hang ends after so long, in a process that nobody has replaced.
 HANG_SECONDS = 3600.0
-#: What a slow step takes more.
-SLOW_SECONDS = 0.1
 
 
 class FaultError(Exception):
@@ -27,7 +25,7 @@ class Faults:
         self._stage = stage
 
     def strike(self) -> None:
-        """Raise, hang, or take a tenth of a second, when the file says so.
+        """Raise or hang, when the file says so.
 
         Raises:
             FaultError: on ``STAGE:raise``.
@@ -42,5 +40,3 @@ class Faults:
             raise FaultError("a drill made it raise")
         if stage == self._stage and kind == "hang":
             threading.Event().wait(HANG_SECONDS)
-        if stage == self._stage and kind == "slow":
-            threading.Event().wait(SLOW_SECONDS)

@@ -48,7 +48,7 @@ class Turnover:
         WAITS.set(0)
 
     def room(self) -> bool:
-        """Whether a batch may be published; looked up every two seconds. A broker that does not answer has room."""
+        """Whether a batch may be published; looked up every two seconds; as before when the broker does not answer."""
         if self._settings.impressions_kept and time.monotonic() >= self._next_look:
             try:
                 self._room = self._look()

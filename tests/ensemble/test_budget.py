@@ -87,10 +87,13 @@ def test_a_fault_strikes_the_stage_that_the_file_names_and_ends_with_it(tmp_path
     ranker.strike()
 
 
-def test_without_the_variable_no_file_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("ranker").write_text("ranker:raise")
+def test_without_the_variable_no_file_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[Path] = []
+    monkeypatch.setattr(Path, "read_text", lambda path, encoding: looked_at.append(path) or "ranker:raise")
+    with pytest.raises(FaultError):
+        Faults("fault", "ranker").strike()
     Faults("", "ranker").strike()
+    assert looked_at == [Path("fault")]
 
 
 class Shells:
