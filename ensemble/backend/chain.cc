@@ -16,8 +16,8 @@ namespace {
 
 /// Rows of a batch that two threads share: what many clients ask at once stays with the threads of their instances.
 constexpr std::size_t two_threads_from = 64;
-/// Rows that go through the steps together: the query tower costs less a row of many, and a batch that a large
-/// catalogue or a slow machine has no time for loses no more than what is left of it.
+/// Rows that go through the steps together: the query tower costs less a row of many, and of a batch that there is no
+/// time for only the pieces that were not begun are lost, where a piece takes a small part of the budget.
 constexpr std::size_t piece = 16;
 
 /// What an answer says of an error: enough to look for it in the log, and never a page of it.
